@@ -1,0 +1,146 @@
+"""All settings, as frozen dataclasses; YAML files in `configs/` and `key=value` words on top.
+
+    config = load_config("demo", ["train.iterations=100", "data.root=data/shapes"])
+
+The defaults are the paper's. A config file names another as its `base`; unknown keys are refused.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from data_preprocess.common import UserError, unknown_name, write_text
+from data_preprocess.settings import build, to_mapping
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network's shape. The defaults are the paper's: Swin-B and BERT-base at 416."""
+
+    image_size: int = 416  # S: images are resized to S×S
+    words: int = 17  # L: word pieces of an expression, [CLS] and [SEP] included
+    width: int = 512  # D: channels of every level
+    backbone: str = "swin_base_patch4_window12_384"  # a timm name with maps at strides 4, 8, 16, 32
+    drop_path: float = 0.2  # stochastic depth of the backbone, rising linearly
+    text_width: int = 768  # the text encoder: a BERT with these sizes
+    text_layers: int = 12
+    text_heads: int = 12
+    text_mlp_width: int = 3072
+    text_dropout: float = 0.1
+    vocabulary: int = 30522
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the data lies and how sentences were read."""
+
+    root: str = "data"  # the raw data set's folder, laid out as the original's
+    prepared: str = ""  # the prepared data set's folder; empty: <root>/data_v3
+    dataset: str = "refcoco"  # refcoco, refcoco+, refcocog_umd, refcocog_google, referit
+    train_split: str = "train"
+    val_split: str = "val"
+    test_splits: tuple[str, ...] = ("testA", "testB")
+    tokenizer: str = "bert-base-uncased"  # hub name, folder, or package:NAME/FOLDER
+    parser: str = "en_core_web_lg"  # a spaCy pipeline
+    alignment: Literal["paper", "aligned"] = "paper"
+
+    @property
+    def prepared_root(self) -> Path:
+        """The prepared data set's folder."""
+        return Path(self.prepared) if self.prepared else Path(self.root) / "data_v3"
+
+
+@dataclass(frozen=True)
+class WeightsConfig:
+    """Pretrained weights that training starts from; empty: random."""
+
+    backbone: str = "pretrained_weights/swin_base_patch4_window12_384_22k.pth"
+    text: str = "bert-base-uncased"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The recipe. `iterations` and `warmup` are the original's arguments: for 8 images a step."""
+
+    seed: int = 0
+    batch_per_process: int = 6
+    processes: int = 4  # GPUs; more or fewer at run time change the schedule as the original's
+    expressions_per_image: int = 1  # > 1: that many expressions share one image in a batch
+    iterations: int = 320_000
+    warmup: int = 40_000
+    schedule: Literal["paper", "poly"] = "paper"
+    learning_rate: float = 3e-5
+    final_learning_rate: float = 3e-7
+    power: float = 2.0
+    weight_decay: float = 0.01
+    backbone_learning_rate_scale: float = 1.0
+    text_learning_rate_scale: float = 1.0
+    validate_every: int = 40_000  # in the original's iterations, as `iterations`
+    validate_expressions: int = 0  # 0: the whole split
+    log_every: int = 50
+    workers: int = 4
+    precision: Literal["float32", "bfloat16"] = "float32"
+    threads: int = 0  # CPU threads of a process; 0: the cores divided by the processes
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How splits are scored."""
+
+    batch: int = 16  # expressions a step
+    workers: int = 2
+    best_by: Literal["paper", "strict"] = "strict"  # the protocol that picks the checkpoint on val
+    expressions: int = 0  # 0: all; else the first so many of a split, for trials
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    name: str = "refcoco"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+
+def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
+    """The config called `name` (of `configs/`, or a YAML file's path), with overrides on top."""
+    return build(Config, read_yaml(name), overrides)
+
+
+def read_yaml(name: str) -> dict[str, Any]:
+    """The mapping of a config file, laid over that of its `base`."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
+    if not path.is_file():
+        if path.parent == CONFIGS:
+            raise unknown_name("config", name, sorted(p.stem for p in CONFIGS.glob("*.yaml")))
+        raise UserError(f"{path}: no such config file. Give a YAML file or a name of {CONFIGS}.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not readable as YAML ({error}). Mend it.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a config is a mapping of keys to values. Mend it.")
+    base = values.pop("base", None)
+    return merge(read_yaml(base), values) if base else values
+
+
+def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """A nested mapping laid over another."""
+    merged = dict(under)
+    for key, value in over.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if nested else value
+    return merged
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Write a whole config as YAML; `load_config(str(path))` reads it back."""
+    write_text(path, yaml.safe_dump(to_mapping(config), sort_keys=False))
