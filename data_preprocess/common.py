@@ -30,11 +30,13 @@ def unknown_name(kind: str, value: str, known: Iterable[str]) -> UserError:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, sync: bool = True) -> Iterator[Path]:
     """A temporary path in the same folder, renamed to `path` when the block ends without error.
 
     The suffix of `path` is kept (writers choose their format by it). The file's bytes are on the
-    disk before the rename, so a crash leaves the old file or the new one, never a half.
+    disk before the rename, so a crash leaves the old file or the new one, never a half. Without
+    `sync` that holds for a killed process, but not when the machine loses its power: for many
+    small files that can be checked and made again.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,8 +45,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes it private

@@ -1,0 +1,69 @@
+"""Records as the annotation file of a split, in this kit's form or the original's."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .records import Record
+
+
+def mask_names(record: Record, per_sentence: bool) -> list[str]:
+    """The segment ids of a record: one, or the original's one a sentence."""
+    if not per_sentence:
+        return [record.segment_id]
+    return [f"{record.segment_id}_{index}" for index in range(len(record.sentences))]
+
+
+def annotations(records: Iterable[Record], per_sentence: bool) -> list[dict[str, Any]]:
+    """One entry an object, or, `per_sentence`, one entry a sentence as in the original."""
+    entries = []
+    for record in records:
+        sentences = list(_sentences(record))
+        if not per_sentence:
+            entries.append(_entry(record, record.segment_id, sentences))
+            continue
+        for name, sentence in zip(mask_names(record, True), sentences, strict=True):
+            entries.append(_entry(record, name, [sentence]))
+    return entries
+
+
+def expressions(entries: Iterable[dict[str, Any]]) -> list[str]:
+    """All expressions of a split in the order in which its language features are stored."""
+    return [sentence["sent"] for entry in entries for sentence in entry["sentences"]]
+
+
+def counts(entries: list[dict[str, Any]]) -> dict[str, int]:
+    """Images, objects and expressions of a split. In the original's form (an entry a sentence)
+    objects are told apart by the part of segment_id before the sentence's number."""
+    objects = {_object_id(entry) for entry in entries}
+    return {
+        "images": len({entry["img_name"] for entry in entries}),
+        "objects": len(objects),
+        "expressions": sum(len(entry["sentences"]) for entry in entries),
+    }
+
+
+def _object_id(entry: dict[str, Any]) -> str:
+    segment, sentences = str(entry["segment_id"]), entry["sentences"]
+    if len(sentences) == 1 and segment.endswith(f"_{sentences[0].get('idx')}"):
+        return segment.rpartition("_")[0]
+    return segment
+
+
+def _sentences(record: Record) -> Iterator[dict[str, Any]]:
+    for index, sentence in enumerate(record.sentences):
+        kind = {"kind": sentence.kind} if sentence.kind else {}
+        yield {"idx": index, "sent": sentence.text} | kind
+
+
+def _entry(record: Record, name: str, sentences: list[dict[str, Any]]) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "segment_id": name,
+        "img_name": record.image,
+        "sentences": sentences,
+        "sentences_num": len(sentences),
+    }
+    if record.category:
+        entry["category"] = record.category
+    if record.bbox:
+        entry["bbox"] = list(record.bbox)
+    return entry

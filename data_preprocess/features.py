@@ -1,0 +1,130 @@
+"""Language features on disk: arrays of a whole split and the key that says how they were made.
+
+NumPy only: training reads them on machines without spaCy and transformers.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .common import UserError, atomic_path, sha256_json
+
+# Two keys agree when these agree; the rest of a key is for people.
+KEY_FIELDS = ("tokenizer", "parser", "parser_version", "words", "alignment")
+_ARRAYS = {
+    "word_ids": np.int32,
+    "attention_mask": np.uint8,
+    "pos": np.uint8,
+    "heads": np.int8,
+    "length": np.int16,
+}
+REMEDY = (
+    "Make the features again: python -m data_preprocess prepare DATASET data=RAW "
+    "tokenizer=... parser=... words=... alignment=... (or 'adopt' for prepared data of the "
+    "original)."
+)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Language features of N expressions of at most L words.
+
+    word_ids, attention_mask: (N, L). pos: (N, L), classes 0..6. heads: (N, L), the position of
+    each word's head, its own position for a root, -1 for no edge. length: (N,), words of the
+    parse before any cut.
+    """
+
+    word_ids: np.ndarray
+    attention_mask: np.ndarray
+    pos: np.ndarray
+    heads: np.ndarray
+    length: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.word_ids)
+
+    def __getitem__(self, index: Any) -> "Features":
+        """The features of some expressions: a slice or an index array."""
+        return Features(**{name: getattr(self, name)[index] for name in _ARRAYS})
+
+    def adjacency(self, index: Any = slice(None)) -> np.ndarray:
+        """Dense adjacency (..., L, L) float32 of the expressions that `index` picks."""
+        return adjacency(self.heads[index])
+
+
+def adjacency(heads: np.ndarray) -> np.ndarray:
+    """heads (..., L) as dense adjacency (..., L, L) float32: entry [i, heads[i]] is 1."""
+    positions = np.arange(heads.shape[-1])
+    return (heads[..., None] == positions).astype(np.float32)
+
+
+def write_features(path: Path, features: Features, key: Mapping[str, Any]) -> None:
+    """Write atomically; equal features and key give equal bytes."""
+    arrays = {name: getattr(features, name).astype(kind) for name, kind in _ARRAYS.items()}
+    text = json.dumps(dict(key), sort_keys=True)
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, key=np.array(text), **arrays)
+
+
+def read_key(path: Path) -> dict[str, Any]:
+    """The key of a feature file."""
+    return _load(path, ("key",))[0]
+
+
+def read_features(
+    path: Path, expected: Mapping[str, Any] | None = None, sentences: Sequence[str] | None = None
+) -> Features:
+    """The features of a split, refused unless made by the expected key and for these sentences.
+
+    `expected` may hold some of KEY_FIELDS only: what it does not name is not compared.
+    """
+    key, arrays = _load(path, tuple(_ARRAYS))
+    if expected is not None:
+        check_key(path, key, expected)
+    if sentences is not None and key.get("sentences") != sha256_json(list(sentences)):
+        raise UserError(
+            f"{path}: made for other expressions than the annotations beside it hold "
+            f"({len(arrays['word_ids'])} there, {len(sentences)} here). {REMEDY}"
+        )
+    return Features(**arrays)
+
+
+def check_key(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """An error that names the file and both values if the keys do not agree."""
+    differing = [
+        f"{name}: '{_shown(found, name)}' in the file, '{_shown(expected, name)}' wanted"
+        for name in KEY_FIELDS
+        if name in expected and found.get(name) != expected[name]
+    ]
+    if differing:
+        raise UserError(
+            f"{path}: these language features were made for another key ({'; '.join(differing)}). "
+            f"{REMEDY}"
+        )
+
+
+def keys_agree(found: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    """Whether features of the one key serve where the other is expected."""
+    return all(found.get(name) == expected[name] for name in KEY_FIELDS if name in expected)
+
+
+def _shown(key: Mapping[str, Any], name: str) -> str:
+    value = str(key.get(name))
+    if name != "tokenizer":
+        return value
+    return f"{key.get('tokenizer_name', '?')} (vocabulary {value[:12]})"
+
+
+def _load(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file. {REMEDY}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            key = json.loads(str(file["key"]))
+            return key, {name: file[name] for name in names if name != "key"}
+    except Exception as error:  # a damaged zip raises almost anything
+        raise UserError(f"{path}: not readable as language features ({error}). {REMEDY}") from error

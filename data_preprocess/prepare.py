@@ -1,0 +1,198 @@
+"""Raw data set -> annotations, masks, language features, manifest.
+
+    prepare(PrepareSettings(dataset="refcoco", data="data"))     # -> data/data_v3
+
+The manifest is written last: where it is, everything is there. A run that was cut off goes on
+where it stopped; every file is written under another name and renamed.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .annotations import annotations, expressions
+from .common import UserError, read_json, write_json
+from .datasets import Dataset, find_dataset
+from .features import keys_agree, read_key
+from .manifest import (
+    annotation_path,
+    features_path,
+    manifest_path,
+    split_entry,
+    versions,
+    write_manifest,
+)
+from .mask_files import masks_digest, sources_digest, write_masks
+from .raw import read_raw
+from .records import Raw, Record
+from .resources import short_name
+from .settings import to_mapping
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LanguageSettings:
+    """Where the raw data lies and how expressions are read."""
+
+    dataset: str = "refcoco"
+    data: str = "data"  # the raw root: the folder that holds refcoco/, images/, ...
+    output: str = ""  # the prepared root; DATA/data_v3 if empty
+    tokenizer: str = "bert-base-uncased"  # a folder, package:NAME/FOLDER, or a hub name
+    parser: str = "en_core_web_lg"  # a spaCy package
+    words: int = 17  # positions kept, [CLS] and [SEP] included
+    alignment: Literal["paper", "aligned"] = "paper"
+    workers: int = 0  # processes; 0 for one a core
+
+    @property
+    def root(self) -> Path:
+        """The prepared root."""
+        return Path(self.output) if self.output else Path(self.data) / "data_v3"
+
+
+@dataclass(frozen=True)
+class PrepareSettings(LanguageSettings):
+    per_sentence_masks: bool = False  # the original's form: an entry and a mask a sentence
+    overwrite: bool = False  # replace prepared data that this kit did not make
+
+
+def prepare(settings: PrepareSettings) -> dict[str, Any]:
+    """Prepare a data set; returns its manifest. Everything already there and valid is kept."""
+    dataset = find_dataset(settings.dataset)
+    raw = read_raw(Path(settings.data), dataset)
+    _check_files(raw)
+    sources = sources_digest(raw.sources, _all(raw))
+    _claim(settings, dataset, sources)
+    masks = write_masks(
+        _all(raw),
+        raw.images,
+        settings.root / "masks" / dataset.name,
+        settings.per_sentence_masks,
+        settings.workers,
+    )
+    entries = {
+        split: annotations(records, settings.per_sentence_masks)
+        for split, records in raw.splits.items()
+    }
+    for split, listed in entries.items():
+        write_json(annotation_path(settings.root, dataset.name, split), listed)
+    language = write_language(settings, entries)
+    manifest = {
+        "dataset": dataset.name,
+        "source": dataset.reader,
+        "split_by": dataset.split_by,
+        "splits": {
+            split: split_entry(settings.root, dataset.name, split, listed)
+            for split, listed in entries.items()
+        },
+        "masks": {"count": len(masks), "sha256": masks_digest(masks)},
+        "language": language,
+        "images_folder": relative(raw.images, settings.root),
+        "per_sentence_masks": settings.per_sentence_masks,
+        "dropped": dict(raw.dropped),
+        "sources_sha256": sources,
+        "versions": versions(),
+        "command": command("prepare", settings),
+    }
+    write_manifest(settings.root, manifest)
+    return manifest
+
+
+def write_language(
+    settings: LanguageSettings, entries: Mapping[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Write the language features of every split that has none of this key; returns the key."""
+    from .language import LanguageEncoder, features_key, write_features
+
+    encoder = LanguageEncoder(
+        settings.tokenizer,
+        settings.parser,
+        settings.words,
+        settings.alignment,
+        Path(settings.data),
+    )
+    sentences = {split: expressions(listed) for split, listed in entries.items()}
+    keys = {split: features_key(encoder, listed) for split, listed in sentences.items()}
+    paths = {split: features_path(settings.root, settings.dataset, split) for split in entries}
+    missing = [split for split in entries if not _up_to_date(paths[split], keys[split])]
+    if missing:
+        everything = [sentence for split in missing for sentence in sentences[split]]
+        features = encoder.encode_many(everything)  # together: splits share expressions
+        start = 0
+        for split in missing:
+            stop = start + len(sentences[split])
+            write_features(paths[split], features[start:stop], keys[split])
+            start = stop
+    return encoder.key()
+
+
+def _up_to_date(path: Path, key: Mapping[str, Any]) -> bool:
+    """Whether the features of a split are there, of this key and for these expressions."""
+    if not path.is_file():
+        return False
+    found = read_key(path)
+    return keys_agree(found, key) and found.get("sentences") == key["sentences"]
+
+
+def _all(raw: Raw) -> list[Record]:
+    return [record for records in raw.splits.values() for record in records]
+
+
+def _check_files(raw: Raw) -> None:
+    """An error that names the first image or .mat file that is missing, before anything starts."""
+    for record in _all(raw):
+        for path in (raw.images / record.image, record.shape):
+            if isinstance(path, Path) and not path.is_file():
+                raise UserError(
+                    f"{path}: no such file, but {record.where} needs it. Put the images and masks "
+                    "of the data set there ('verify' and 'language' do without)."
+                )
+
+
+def _claim(settings: PrepareSettings, dataset: Dataset, sources: str) -> None:
+    """Note in the prepared root what its masks are drawn from; clear what no longer holds.
+
+    The note (.prepare.json) is written before the first mask, so that masks found by a later run
+    are known to be of these sources. Prepared data without note is not this kit's: left alone.
+    """
+    folder = settings.root / "anns" / dataset.name
+    masks = settings.root / "masks" / dataset.name
+    note = folder / ".prepare.json"
+    wanted = {"sources": sources, "per_sentence_masks": settings.per_sentence_masks}
+    found = read_json(note, "Remove it.") if note.is_file() else None
+    if found == wanted:
+        return
+    foreign = [folder / f"{split}.json" for split in dataset.splits]
+    foreign = [path for path in foreign if path.is_file()]
+    if found is None and foreign and not settings.overwrite:
+        raise UserError(
+            f"{foreign[0]}: prepared data of another origin is there already. Keep it with "
+            f"'python -m data_preprocess adopt {dataset.name} ...', choose another output=FOLDER, "
+            "or replace it with overwrite=true."
+        )
+    manifest_path(settings.root, dataset.name).unlink(missing_ok=True)
+    for path in masks.glob("*.png"):
+        path.unlink()
+    write_json(note, wanted)
+
+
+def relative(path: Path, root: Path) -> str:
+    """`path` as seen from the prepared root: prepared data can move with its raw root."""
+    return Path(os.path.relpath(path.resolve(), root.resolve())).as_posix()
+
+
+def command(name: str, settings: LanguageSettings) -> str:
+    """The command that makes the same files, with paths as seen from the prepared root."""
+    root, default = settings.root, to_mapping(type(settings)())
+    words = [f"python -m data_preprocess {name} {settings.dataset}"]
+    words.append(f"data={relative(Path(settings.data), root)} output=.")
+    for key, value in to_mapping(settings).items():
+        if key not in ("dataset", "data", "output", "workers", "overwrite") and (
+            value != default[key]
+        ):
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            words.append(f"{key}={short_name(text) if key == 'tokenizer' else text}")
+    return " ".join(words)

