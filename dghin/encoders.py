@@ -132,5 +132,3 @@ class LinearNormPReLU(nn.Sequential):
         linear, norm, activation = self
         x = linear(x)
         return activation(norm(x.flatten(0, -2)).view_as(x))
-
-

@@ -28,7 +28,9 @@ class HubMixin:
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
         """The model of a folder, in eval mode, on the CPU."""
-        values = read_json(Path(folder) / CONFIG, remedy="Give a folder that save_pretrained wrote.")
+        values = read_json(
+            Path(folder) / CONFIG, remedy="Give a folder that save_pretrained wrote."
+        )
         model = cls(build(ModelConfig, {k: v for k, v in values.items() if k != "model_type"}))
         path = Path(folder) / WEIGHTS
         if not path.is_file():

@@ -1,6 +1,6 @@
 """Weights of the original implementation: its names → ours.
 
-    python -m dghin.reference convert checkpoint.pth folder   # a .pth of the original → a model
+python -m dghin.reference convert checkpoint.pth folder   # a .pth of the original → a model
 """
 
 import argparse

@@ -1,0 +1,40 @@
+# make reproduce   the whole chain on the embedded data set, from nothing to a report
+# make test        the tests
+# make lab         JupyterLab on the notebooks
+# Each makes .venv and installs into it when needed. Python 3.11 or newer; nothing else.
+
+PYTHON ?= python3
+RUN ?= demo
+DATA ?=
+FORCE ?=
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/.installed
+
+.PHONY: reproduce test lint lab setup clean
+
+reproduce: $(READY)
+	$(BIN)/python -m dghin.reproduce run=$(RUN) $(if $(DATA),data=$(DATA)) $(ARGS) $(if $(FORCE),--force)
+
+test: $(READY) lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+lab: $(READY)
+	$(BIN)/jupyter lab --notebook-dir=. notebooks
+
+setup: $(READY)
+
+# torch first: torchvision (which timm imports) is then installed beside it, not the other way
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -c "import sys; assert sys.version_info >= (3, 11), 'Python 3.11 or newer: make PYTHON=...'"
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt torch
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[embedded,test]'
+	touch $@
+
+clean:
+	rm -rf .venv data/shapes reports/demo

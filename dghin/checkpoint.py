@@ -1,0 +1,72 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped."""
+
+import logging
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data_preprocess.common import UserError, atomic_path
+
+log = logging.getLogger(__name__)
+FORMAT = 1
+
+
+def random_state() -> dict[str, Any]:
+    """The state of every generator of this process, as tensors and plain values."""
+    name, keys, position, has_gauss, gauss = np.random.get_state()
+    state = {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(keys.copy()), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put every generator of this process back."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.numpy(), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any], keep: int = 2) -> Path:
+    """Write `checkpoint-<iteration>.pt` atomically, then remove all but the newest `keep`."""
+    path = folder / f"checkpoint-{state['iteration']:07d}.pt"
+    with atomic_path(path) as temporary:
+        torch.save({"format": FORMAT, **state}, temporary)
+    for old in checkpoints(folder)[keep:]:
+        old.unlink()
+    return path
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, the newest first."""
+    found = [p for p in folder.glob("checkpoint-*.pt") if re.fullmatch(r"checkpoint-\d+", p.stem)]
+    return sorted(found, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
+
+
+def load_newest(folder: Path) -> dict[str, Any] | None:
+    """The newest readable checkpoint; a damaged one is named and skipped. None if there is none."""
+    for path in checkpoints(folder):
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            log.warning("%s: damaged (%s); the one before it is used", path, error)
+            continue
+        if state.get("format") != FORMAT:
+            raise UserError(
+                f"{path}: checkpoint format {state.get('format')!r}, expected {FORMAT}. "
+                "Go on with the version that wrote it, or start in a new run folder."
+            )
+        return state
+    return None

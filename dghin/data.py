@@ -1,0 +1,247 @@
+"""A prepared data set → samples → batches.
+
+Letters: N expressions of a split, E expressions and B images of a batch, L words, S image size.
+"""
+
+import functools
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from data_preprocess.common import UserError, read_json, unknown_name
+from data_preprocess.features import adjacency, read_features
+from data_preprocess.resources import folder_vocabulary, resolve, vocabulary_digest
+
+from .config import Config
+
+log = logging.getLogger(__name__)
+LANGUAGE = ("word_ids", "attention_mask", "pos", "heads")
+PREPARE = "Make it with: python -m data_preprocess prepare {} data=FOLDER."
+
+
+@dataclass(frozen=True)
+class Expression:
+    """One expression of a split; its row in the split's language features is its position."""
+
+    segment_id: str
+    sentence_index: int
+    sentence: str
+    kind: str
+    image: str  # the image's file name
+    length: int  # spaCy tokens
+
+
+class PreparedDataset(Dataset):
+    """The expressions of one split: images, masks and language features.
+
+    prepared: the folder with `anns/` and `masks/`. expected_key: the language key that the run
+    expects (language_key); features made for another are refused.
+    """
+
+    def __init__(
+        self,
+        prepared: str | Path,
+        dataset: str,
+        split: str,
+        image_size: int = 416,
+        expected_key: dict[str, Any] | None = None,
+    ):
+        self.prepared, self.dataset, self.split = Path(prepared), dataset, split
+        self.image_size = image_size
+        self.manifest = read_manifest(self.prepared, dataset)
+        if split not in self.manifest["splits"]:
+            raise unknown_name(f"split of {dataset}:", split, self.manifest["splits"])
+        folder = self.prepared / "anns" / dataset
+        entries = read_json(folder / f"{split}.json", PREPARE.format(dataset))
+        sentences = [s["sent"] for entry in entries for s in entry["sentences"]]
+        path = folder / f"{split}.language.npz"
+        self.features = read_features(path, expected_key, sentences)
+        self.expressions = self._expressions(entries)
+        self.image_folder = self.prepared / self.manifest["images_folder"]
+        self.mask_folder = self.prepared / "masks" / dataset
+        self._image = functools.lru_cache(maxsize=64)(self._resized_image)
+
+    def _expressions(self, entries: list[dict[str, Any]]) -> list[Expression]:
+        lengths = iter(self.features.length.tolist())
+        return [
+            Expression(
+                str(entry["segment_id"]),
+                sentence["idx"],
+                sentence["sent"],
+                sentence.get("kind", ""),
+                entry["img_name"],
+                next(lengths),
+            )
+            for entry in entries
+            for sentence in entry["sentences"]
+        ]
+
+    def __len__(self) -> int:
+        return len(self.expressions)
+
+    def image(self, index: int) -> Image.Image:
+        """The photo of an expression, RGB, at its own size."""
+        return read_image(self.image_folder / self.expressions[index].image)
+
+    def truth(self, index: int) -> np.ndarray:
+        """The referent's mask, bool, at the photo's own size (H, W)."""
+        path = self.mask_folder / f"{self.expressions[index].segment_id}.png"
+        try:
+            with Image.open(path) as mask:
+                return np.asarray(mask.convert("L")) > 127
+        except (OSError, UnidentifiedImageError) as error:
+            raise UserError(
+                f"{path}: not readable as a mask ({error}). {PREPARE.format(self.dataset)}"
+            ) from error
+
+    def _resized_image(self, name: str) -> Tensor:
+        return resize_image(read_image(self.image_folder / name), self.image_size)
+
+    def inputs(self, index: int, language: int | None = None) -> dict[str, Any]:
+        """What the network takes: image (3, S, S) uint8, language features (L,), index.
+
+        language: the expression whose words are taken (default: its own; controls take others).
+        """
+        name = self.expressions[index].image
+        words = index if language is None else language
+        features = {field: getattr(self.features, field)[words] for field in LANGUAGE}
+        return {"image": self._image(name), "image_name": name, **features, "index": index}
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """A training sample: `inputs` and mask (S, S) uint8 in {0, 1}, nearest neighbour."""
+        truth = Image.fromarray(self.truth(index).view(np.uint8))
+        small = truth.resize((self.image_size, self.image_size), Image.Resampling.NEAREST)
+        return self.inputs(index) | {"mask": torch.from_numpy(np.array(small))}
+
+
+def read_manifest(prepared: Path, dataset: str) -> dict[str, Any]:
+    """The manifest of a prepared data set: counts, digests, how its sentences were read."""
+    return read_json(prepared / "anns" / dataset / "manifest.json", PREPARE.format(dataset))
+
+
+def read_image(path: Path) -> Image.Image:
+    """An image file as RGB; one that cannot be read is an error that names it."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such image. Put it there, or correct data.root.") from error
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"{path}: not readable as an image ({error}). Fetch it again.") from error
+
+
+def resize_image(image: Image.Image, size: int) -> Tensor:
+    """The plain (aspect-breaking) bicubic resize of the uint8 image: (3, size, size) uint8."""
+    array = np.array(image.resize((size, size), Image.Resampling.BICUBIC))
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+
+
+def collate(samples: list[dict[str, Any]], share_images: bool) -> dict[str, Any]:
+    """Samples → one batch; with share_images every image is there once, `image_index` says whose.
+
+    image (B, 3, S, S), image_index (E,) or None, mask (E, S, S), word_ids, attention_mask, pos
+    (E, L), adjacency (E, L, L), index (E,).
+    """
+    language = {name: np.stack([s[name] for s in samples]) for name in LANGUAGE}
+    batch: dict[str, Any] = {
+        "adjacency": torch.from_numpy(adjacency(language.pop("heads"))),
+        **{name: torch.from_numpy(value).long() for name, value in language.items()},
+        "index": torch.tensor([s["index"] for s in samples]),
+    }
+    if "mask" in samples[0]:
+        batch["mask"] = torch.stack([s["mask"] for s in samples])
+    if not share_images:
+        return batch | {"image": torch.stack([s["image"] for s in samples]), "image_index": None}
+    unique = {s["image_name"]: s["image"] for s in samples}
+    order = {name: i for i, name in enumerate(unique)}
+    batch["image"] = torch.stack(list(unique.values()))
+    batch["image_index"] = torch.tensor([order[s["image_name"]] for s in samples])
+    return batch
+
+
+MODEL_INPUTS = ("image", "word_ids", "attention_mask", "pos", "adjacency", "image_index")
+
+
+def model_inputs(batch: dict[str, Any], device: torch.device | str = "cpu") -> dict[str, Any]:
+    """The part of a batch that the network takes, on its device."""
+    return {
+        name: batch[name] if batch[name] is None else batch[name].to(device, non_blocking=True)
+        for name in MODEL_INPUTS
+    }
+
+
+class TrainingBatches:
+    """Which expressions every iteration takes: a pure function of seed and iteration.
+
+    Yields, from iteration `start` on, this rank's expressions of one batch after the other; an
+    epoch is a fresh shuffle without its incomplete last batch, as the original's. With
+    expressions_per_image K > 1, up to K expressions of one image stand together.
+    """
+
+    def __init__(
+        self,
+        images: list[str],
+        batch: int,
+        rank: int = 0,
+        world: int = 1,
+        seed: int = 0,
+        expressions_per_image: int = 1,
+        start: int = 0,
+        end: int = 0,
+    ):
+        self.groups: dict[str, list[int]] = {}
+        for index, image in enumerate(images):
+            self.groups.setdefault(image, []).append(index)
+        self.batch, self.rank, self.world = batch, rank, world
+        self.seed, self.per_image = seed, expressions_per_image
+        self.start, self.end = start, end
+        self.epoch_size = len(images) // (batch * world)
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The epoch's order of all expressions."""
+        random = np.random.default_rng([self.seed, epoch])
+        if self.per_image == 1:
+            return random.permutation(sum(map(len, self.groups.values())))
+        chunks = []
+        for members in self.groups.values():
+            shuffled = random.permutation(members)
+            size = self.per_image
+            chunks += [shuffled[i : i + size] for i in range(0, len(shuffled), size)]
+        return np.concatenate([chunks[i] for i in random.permutation(len(chunks))])
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order, of_epoch = np.empty(0), -1
+        for iteration in range(self.start, self.end):
+            epoch, position = divmod(iteration, self.epoch_size)
+            if epoch != of_epoch:
+                order, of_epoch = self.order(epoch), epoch
+            first = (position * self.world + self.rank) * self.batch
+            yield order[first : first + self.batch].tolist()
+
+
+def language_key(config: Config) -> dict[str, Any]:
+    """What the run expects of language features; read_features refuses others.
+
+    The tokenizer's digest takes part where the tokenizer lies on this machine.
+    """
+    data = config.data
+    key = {"parser": data.parser, "words": config.model.words, "alignment": data.alignment}
+    vocabulary = folder_vocabulary(resolve(data.tokenizer, data.root))
+    return key | ({"tokenizer": vocabulary_digest(vocabulary)} if vocabulary else {})
+
+
+def open_split(config: Config, split: str) -> PreparedDataset:
+    """A split of the run's prepared data set, checked against the run's settings."""
+    data, size = config.data, config.model.image_size
+    return PreparedDataset(data.prepared_root, data.dataset, split, size, language_key(config))

@@ -1,0 +1,82 @@
+"""Training as a subprocess under torchrun: a notebook's kernel stays clean of process groups."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+import torch
+
+from .config import Config, save_config
+
+log = logging.getLogger(__name__)
+TRAINER = "dghin.train"
+TAIL = 30  # lines of the log shown when training fails
+
+
+def training_command(config_file: Path, run: str, reports: Path, processes: int) -> list[str]:
+    """The torchrun command of a run on this machine."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    words = [f"config={config_file}", f"run={run}", f"reports={reports}"]
+    return [*torchrun, f"--nproc-per-node={processes}", "-m", TRAINER, *words]
+
+
+def launch_training(config: Config, folder: Path, processes: int | None = None) -> None:
+    """Train in `folder` (reports/<run>), streaming the log line by line to this process's output.
+
+    processes: default as the config says, but no more than there are GPUs (1 without any). The
+    log is kept in train/train.log. A failure raises a RuntimeError with the log's tail; an
+    interrupt ends the whole process group.
+    """
+    folder = Path(folder)
+    config_file = folder / "config.yaml"
+    save_config(config, config_file)
+    processes = processes or min(config.train.processes, max(1, torch.cuda.device_count()))
+    command = training_command(config_file, folder.name, folder.parent, processes)
+    log_file = folder / "train" / "train.log"
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    code, tail = stream(command, log_file)
+    if code:
+        last = "\n".join(tail)
+        raise RuntimeError(f"training failed with exit status {code}; the log ends:\n{last}")
+
+
+def stream(command: list[str], log_file: Path) -> tuple[int, list[str]]:
+    """Run a command in a process group of its own; → exit status, last lines of its output."""
+    tail: deque[str] = deque(maxlen=TAIL)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with open(log_file, "a", encoding="utf-8") as kept:
+        child = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            for line in child.stdout:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+                kept.write(line)
+                tail.append(line.rstrip())
+            return child.wait(), list(tail)
+        except BaseException:
+            end_group(child)
+            raise
+
+
+def end_group(child: subprocess.Popen, patience: float = 15.0) -> None:
+    """End a child and all that it started: asked first, then forced."""
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, sent)
+            child.wait(patience)
+            return
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            log.warning("process group %d goes on after %s", child.pid, sent.name)
