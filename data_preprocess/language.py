@@ -10,6 +10,7 @@ parse stands at position i + 1 (position 0 is [CLS]).
 """
 
 import contextlib
+import functools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -103,7 +104,8 @@ class LanguageEncoder:
             sentence = clean_sentence(sentence, f"expression {number}")
             rows[number] = index.setdefault(sentence, len(index))
         encoded = self._encode(list(index), processes)
-        bar = tqdm(encoded, "parse", len(index), unit=" expressions", disable=not progress)
+        bar = tqdm(encoded, "parse", len(index), unit=" expressions", mininterval=0.5,
+                   disable=not progress)  # fmt: skip
         return _stack(bar, len(index), self.words)[rows]
 
     def key(self) -> dict[str, Any]:
@@ -206,6 +208,7 @@ def load_tokenizer(spec: str, data: Path | None = None) -> Any:
         ) from error
 
 
+@functools.lru_cache(maxsize=2)
 def load_parser(name: str) -> Any:
     """The spaCy pipeline of a package (or folder), without the parts that are not needed."""
     import spacy

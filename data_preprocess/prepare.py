@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from .annotations import annotations, expressions
+from .annotations import annotations, counts, expressions
 from .common import UserError, read_json, write_json
 from .datasets import Dataset, find_dataset
 from .features import keys_agree, read_key
@@ -26,7 +26,7 @@ from .manifest import (
     write_manifest,
 )
 from .mask_files import masks_digest, sources_digest, write_masks
-from .raw import read_raw
+from .raw import read_raw, read_split
 from .records import Raw, Record
 from .resources import short_name
 from .settings import to_mapping
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LanguageSettings:
-    """Where the raw data lies and how expressions are read."""
+    """Where the raw data lies, where the prepared goes, and how expressions are read."""
 
     dataset: str = "refcoco"
     data: str = "data"  # the raw root: the folder that holds refcoco/, images/, ...
@@ -57,6 +57,11 @@ class LanguageSettings:
 class PrepareSettings(LanguageSettings):
     per_sentence_masks: bool = False  # the original's form: an entry and a mask a sentence
     overwrite: bool = False  # replace prepared data that this kit did not make
+
+
+@dataclass(frozen=True)
+class SplitSettings(LanguageSettings):
+    split: str = ""  # every split if empty
 
 
 def prepare(settings: PrepareSettings) -> dict[str, Any]:
@@ -90,7 +95,7 @@ def prepare(settings: PrepareSettings) -> dict[str, Any]:
         },
         "masks": {"count": len(masks), "sha256": masks_digest(masks)},
         "language": language,
-        "images_folder": relative(raw.images, settings.root),
+        "images_folder": images_folder(settings, dataset),
         "per_sentence_masks": settings.per_sentence_masks,
         "dropped": dict(raw.dropped),
         "sources_sha256": sources,
@@ -99,6 +104,18 @@ def prepare(settings: PrepareSettings) -> dict[str, Any]:
     }
     write_manifest(settings.root, manifest)
     return manifest
+
+
+def language(settings: SplitSettings) -> dict[str, int]:
+    """Language features of a raw data set; returns the number of expressions by split."""
+    dataset = find_dataset(settings.dataset)
+    if settings.split:
+        splits = {settings.split: read_split(Path(settings.data), dataset, settings.split)}
+    else:
+        splits = read_raw(Path(settings.data), dataset).splits
+    entries = {split: annotations(records, False) for split, records in splits.items()}
+    write_language(settings, entries)
+    return {split: counts(listed)["expressions"] for split, listed in entries.items()}
 
 
 def write_language(
@@ -119,6 +136,7 @@ def write_language(
     paths = {split: features_path(settings.root, settings.dataset, split) for split in entries}
     missing = [split for split in entries if not _up_to_date(paths[split], keys[split])]
     if missing:
+        manifest_path(settings.root, settings.dataset).unlink(missing_ok=True)  # holds no longer
         everything = [sentence for split in missing for sentence in sentences[split]]
         features = encoder.encode_many(everything)  # together: splits share expressions
         start = 0
@@ -163,10 +181,12 @@ def _claim(settings: PrepareSettings, dataset: Dataset, sources: str) -> None:
     note = folder / ".prepare.json"
     wanted = {"sources": sources, "per_sentence_masks": settings.per_sentence_masks}
     found = read_json(note, "Remove it.") if note.is_file() else None
+    for leftover in [*masks.glob(".*-*.png"), *folder.glob(".*-*.*")]:  # of a killed process
+        leftover.unlink()
     if found == wanted:
         return
     foreign = [folder / f"{split}.json" for split in dataset.splits]
-    foreign = [path for path in foreign if path.is_file()]
+    foreign = [path for path in foreign if path.is_file()] or list(masks.glob("*.png"))[:1]
     if found is None and foreign and not settings.overwrite:
         raise UserError(
             f"{foreign[0]}: prepared data of another origin is there already. Keep it with "
@@ -180,8 +200,13 @@ def _claim(settings: PrepareSettings, dataset: Dataset, sources: str) -> None:
 
 
 def relative(path: Path, root: Path) -> str:
-    """`path` as seen from the prepared root: prepared data can move with its raw root."""
+    """A folder as seen from the prepared root: prepared data can move with its raw root."""
     return Path(os.path.relpath(path.resolve(), root.resolve())).as_posix()
+
+
+def images_folder(settings: LanguageSettings, dataset: Dataset) -> str:
+    """The image folder as seen from the prepared root. A link inside the raw root stays one."""
+    return (Path(relative(Path(settings.data), settings.root)) / dataset.images).as_posix()
 
 
 def command(name: str, settings: LanguageSettings) -> str:

@@ -24,6 +24,7 @@ def read_referit(data: Path, dataset: Dataset, drop: bool = True) -> Raw:
     sizes = _optional(folder / "referit_imsize.json")
     boxes = _optional(folder / "referit_bbox.json")
     kinds = _optional(folder / "referit_kind.json")
+    masks = data / "images" / "referit" / "mask"
     splits: dict[str, list[Record]] = {}
     dropped: dict[str, int] = {}
     sources = []
@@ -36,15 +37,20 @@ def read_referit(data: Path, dataset: Dataset, drop: bool = True) -> Raw:
         sources.append(path)
         splits[split] = []
         for region, texts in queries.items():
-            if drop and region.partition("_")[0] in UNREADABLE:
+            if drop and is_unreadable(region):
                 dropped[split] = dropped.get(split, 0) + 1
             else:
-                record = _record(str(number), region, texts, path, data, sizes, boxes, kinds)
+                record = _record(str(number), region, texts, path, masks, sizes, boxes, kinds)
                 splits[split].append(record)
             number += 1
     if dropped:
         log.info("left out the unreadable images %s: %s objects", ", ".join(UNREADABLE), dropped)
     return Raw(splits, data / dataset.images, tuple(sources), dropped)
+
+
+def is_unreadable(name: str) -> bool:
+    """Whether a region ("19579_3") or image ("19579.jpg") is of an image that no one can read."""
+    return name.partition("_")[0].partition(".")[0] in UNREADABLE
 
 
 def _optional(path: Path) -> dict[str, Any]:
@@ -56,7 +62,7 @@ def _record(
     region: str,
     texts: Any,
     path: Path,
-    data: Path,
+    masks: Path,
     sizes: dict[str, Any],
     boxes: dict[str, Any],
     kinds: dict[str, Any],
@@ -82,7 +88,7 @@ def _record(
         image=image,
         size=None if height is None else (int(height), int(width)),
         sentences=tuple(sentences),
-        shape=data / "images" / "referit" / "mask" / f"{region}.mat",
+        shape=masks / f"{region}.mat",
         where=where,
         bbox=_box(boxes.get(region)),
     )
