@@ -51,6 +51,5 @@ def gather(value: object, place: Place) -> list[object]:
 
 def threads(asked: int) -> int:
     """CPU threads of this process: as asked, or its share of the machine's cores."""
-    return asked or max(
-        1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    )
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return asked or max(1, len(os.sched_getaffinity(0)) // processes)

@@ -62,7 +62,7 @@ class VisualPyramid(nn.Module):
 
 
 def pad_before_roll(swin: nn.Module) -> None:
-    """Make every block of a timm Swin pad to whole windows first and roll by half a window after."""
+    """Make every block of a timm Swin pad to whole windows first, and roll after that."""
     from timm.models.swin_transformer import SwinTransformerBlock
 
     for block in swin.modules():

@@ -60,7 +60,7 @@ class VisualGraph(nn.Module):
         return F.normalize(x, dim=1) + visual
 
     def rows(self, visual: Tensor, patches: Tensor) -> Tensor:
-        """Rows of G for the asked patches only: visual (B, D, h, w), patches (P,) → (B, P, h, w)."""
+        """The asked rows of G only: visual (B, D, h, w), patches (P,) → (B, P, h, w)."""
         x = self.nodes(visual)
         score = self.query(x[:, patches]) @ self.key(x).transpose(1, 2)  # (B, P, N)
         return score.softmax(dim=-1).unflatten(-1, visual.shape[-2:])

@@ -1,6 +1,7 @@
 """`save_pretrained` and `from_pretrained`: safetensors and config.json in one folder."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,18 +13,23 @@ from data_preprocess.settings import build, to_mapping
 from .config import ModelConfig
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+REMEDY = "Give a folder that save_pretrained or training wrote."
 
 
 class HubMixin:
     """A model with a ModelConfig that is saved to, and read from, a folder."""
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write `model.safetensors` and `config.json`, each atomically."""
+    def save_pretrained(self, folder: str | Path, language: Mapping[str, Any] = {}) -> None:
+        """Write `model.safetensors` and `config.json`, each atomically.
+
+        language: tokenizer, parser and alignment that the model was trained with, for Predictor.
+        """
         folder = Path(folder)
         state = {name: value.contiguous() for name, value in self.state_dict().items()}
         with atomic_path(folder / WEIGHTS) as temporary:
             save_file(state, temporary, metadata={"format": "pt"})
-        write_json(folder / CONFIG, {"model_type": "dghin", **to_mapping(self.config)})
+        values = {"model_type": "dghin", **to_mapping(self.config), "language": dict(language)}
+        write_json(folder / CONFIG, values)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:

@@ -131,9 +131,16 @@ class Trainer:
         score = metrics_from_rows(rows, self.config.evaluate.best_by)
         if score["oiou"] > self.best["score"]:
             self.best = {"score": score["oiou"], "iteration": self.iteration}
-            if self.place.is_main:
-                self.model.save_pretrained(self.folder / BEST)
+            self.save_best()
         return score
+
+    def save_best(self) -> None:
+        """Write the weights as a folder that `from_pretrained` reads."""
+        if self.place.is_main:
+            data = self.config.data
+            language = {"tokenizer": data.tokenizer, "parser": data.parser}
+            language["alignment"] = data.alignment
+            self.model.save_pretrained(self.folder / BEST, language)
 
     def run(self) -> None:
         """Train to the end."""
@@ -148,8 +155,8 @@ class Trainer:
                     report.val(self.validate())
                     self.network.train()
                 self.save()
-        if self.val_set is None and self.place.is_main:
-            self.model.save_pretrained(self.folder / BEST)
+        if self.val_set is None:
+            self.save_best()
 
 
 def run_steps(settings: TrainConfig, argument: int, world: int) -> int:

