@@ -1,0 +1,134 @@
+"""Scores of predicted masks, under two protocols.
+
+`paper`   as the original measures: argmax at S×S, the 0/1 mask resized bilinearly to the photo's
+          size, and every value > 0 is foreground. This rounds masks up along their whole border:
+          a perfect disc of radius 12 pixels scores 0.86.
+`strict`  logits upsampled bilinearly to the photo's size, then argmax.
+
+overall IoU (oIoU, also cIoU): the sum of all intersections over the sum of all unions.
+mean IoU (mIoU, also gIoU for one referent): the mean of every expression's IoU.
+Pr@t: the share of expressions with an IoU of at least t.
+
+    metrics = SegmentationMetrics("strict")
+    metrics.update(logits, truth, length=3)      # for every expression
+    metrics.compute()["oiou"]
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from data_preprocess.common import unknown_name
+
+PROTOCOLS = ("paper", "strict")
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+LENGTHS = {"1-2": (1, 2), "3": (3, 3), "4-5": (4, 5), "6-20": (6, 20)}  # spaCy tokens, inclusive
+
+
+class SegmentationMetrics:
+    """Counts of one split under one protocol.
+
+    Expressions of more than 20 tokens, or of unknown length, fall out of `by_length` only (the
+    original leaves the long ones out of its breakdown, too).
+    """
+
+    def __init__(self, protocol: str = "paper"):
+        self.protocol = check_protocol(protocol)
+        self.counts: list[tuple[int, int, int]] = []  # intersection, union, length (0: unknown)
+
+    def update(
+        self, logits: Tensor, truth: Tensor | np.ndarray, length: int | None = None
+    ) -> tuple[int, int]:
+        """Score one expression: logits (2, S, S), truth (H, W), foreground where not 0.
+
+        length: the expression's number of spaCy tokens. Returns (intersection, union) in pixels.
+        """
+        mask = predict_mask(logits, tuple(truth.shape), self.protocol)
+        intersection, union = intersection_union(mask, truth)
+        self.counts.append((intersection, union, length or 0))
+        return intersection, union
+
+    def compute(self) -> dict[str, Any]:
+        """The scores so far; see `metrics_from_counts`."""
+        return metrics_from_counts(*np.array(self.counts, np.int64).reshape(-1, 3).T)
+
+
+def predict_mask(logits: Tensor, size: tuple[int, int], protocol: str = "strict") -> Tensor:
+    """The mask that a protocol makes of logits (2, S, S): bool (H, W), on the logits' device."""
+    if check_protocol(protocol) == "paper":
+        small = logits.argmax(dim=0).float()  # (S, S) in {0, 1}
+        return _resize(small[None], size)[0] > 0
+    return _resize(logits.float(), size).argmax(dim=0) == 1
+
+
+def intersection_union(mask: Tensor | np.ndarray, truth: Tensor | np.ndarray) -> tuple[int, int]:
+    """Pixels in both masks, and pixels in either: two (H, W), foreground where not 0."""
+    mask, truth = torch.as_tensor(mask) != 0, torch.as_tensor(truth) != 0
+    if mask.shape != truth.shape:
+        raise ValueError(f"mask {tuple(mask.shape)} and truth {tuple(truth.shape)} differ in size")
+    truth = truth.to(mask.device)
+    return int((mask & truth).sum()), int((mask | truth).sum())
+
+
+def expression_iou(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:
+    """The IoU of every expression, (N,). Nothing predicted where nothing is, is perfect: 1."""
+    union = np.asarray(union, np.float64)
+    return np.divide(intersection, union, out=np.ones_like(union), where=union > 0)
+
+
+def overall_iou(intersection: np.ndarray, union: np.ndarray) -> float | None:
+    """Σ intersection / Σ union; None without any expression."""
+    if len(union) == 0:
+        return None
+    total = int(np.sum(union, dtype=np.int64))
+    return int(np.sum(intersection, dtype=np.int64)) / total if total else 1.0
+
+
+def metrics_from_counts(
+    intersection: np.ndarray, union: np.ndarray, length: np.ndarray
+) -> dict[str, Any]:
+    """Scores of N expressions, as fractions: oiou, miou, pr50..pr90, by_length, count.
+
+    by_length: the overall IoU of each of LENGTHS, None where no expression has such a length.
+    Without any expression every score is None.
+    """
+    iou = expression_iou(intersection, union)
+    length = np.asarray(length)
+    by_length = {}
+    for name, (low, high) in LENGTHS.items():
+        chosen = (length >= low) & (length <= high)
+        by_length[name] = overall_iou(np.asarray(intersection)[chosen], np.asarray(union)[chosen])
+    return {
+        "oiou": overall_iou(intersection, union),
+        "miou": _mean(iou),
+        **{f"pr{round(100 * t)}": _mean(iou >= t) for t in THRESHOLDS},
+        "by_length": by_length,
+        "count": len(iou),
+    }
+
+
+def metrics_from_rows(rows: Any, protocol: str) -> dict[str, Any]:
+    """The same scores from evaluation rows (a DataFrame, one row an expression)."""
+    check_protocol(protocol)
+    columns = (f"{protocol}_intersection", f"{protocol}_union", "length")
+    return metrics_from_counts(*(rows[column].to_numpy() for column in columns))
+
+
+def check_protocol(protocol: str) -> str:
+    """The protocol's name, if it is one."""
+    if protocol not in PROTOCOLS:
+        raise unknown_name("protocol", protocol, PROTOCOLS)
+    return protocol
+
+
+def _resize(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """(C, S, S) → (C, H, W), bilinear with pixel areas aligned, as the original's."""
+    return F.interpolate(maps[None], tuple(size), mode="bilinear", align_corners=False)[0]
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None
