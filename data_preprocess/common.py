@@ -24,7 +24,8 @@ class UserError(Exception):
 def unknown_name(kind: str, value: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not known: says the nearest known one and lists all."""
     known = list(known)
-    near = difflib.get_close_matches(value, known, n=1, cutoff=0.4)
+    near = [name for name in known if name.lower() == value.lower()]
+    near = near or difflib.get_close_matches(value, known, n=1, cutoff=0.4)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return UserError(f"unknown {kind} '{value}'.{hint} Known: {', '.join(known)}.")
 

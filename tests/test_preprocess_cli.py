@@ -1,0 +1,52 @@
+import pytest
+from raw_trees import write_refer, write_referit
+
+from data_preprocess.cli import main
+
+
+def test_help_lists_the_commands(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in ("shapes", "prepare", "adopt", "language", "verify"))
+
+
+@pytest.mark.parametrize("command", ["prepare", "adopt", "language", "verify"])
+def test_help_of_a_command_has_examples_and_defaults(capsys, command):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert f"python -m data_preprocess {command} ref" in text and "data=data" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["verify", "refcoko"], "error: unknown data set 'refcoko'. Did you mean 'refcoco'"),
+     (["prepare", "refcoco", "tokeniser=x"], "unknown key 'tokeniser'. Did you mean 'tokenizer'"),
+     (["prepare", "refcoco", "val"], "'val' is not of the form key=value"),
+     (["prepare", "refcoco", "data=nowhere"], "nowhere: no such folder"),
+     (["language", "refcoco", "split=tset"], "unknown split of refcoco: 'tset'")],
+)  # fmt: skip
+def test_errors_go_to_stderr_with_status_2(capsys, words, message):
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and message in captured.err
+    assert captured.out == ""
+
+
+def test_verify_prints_a_table_and_succeeds_unless_strict(tmp_path, capsys):
+    write_referit(tmp_path)
+    words = ["verify", "referit", f"data={tmp_path}"]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert "| referit | test | as released | expressions | 1 | 60,105 | differs |" in text
+    assert "referit/referit_query_test.json: sha256 " in text
+    assert main([*words, "--strict"]) == 1
+    assert main([*words, "strict=true"]) == 1
+
+
+def test_the_data_set_may_be_a_key(tmp_path, capsys):
+    write_refer(tmp_path, "refcoco+")
+    assert main(["verify", f"data={tmp_path}", "dataset=refcoco+"]) == 0
+    assert "| refcoco+ | train |" in capsys.readouterr().out

@@ -1,0 +1,65 @@
+import pytest
+from raw_trees import LANGUAGE, SHARED, needs_shared, write_refer, write_referit
+
+from data_preprocess.datasets import DATASETS
+from data_preprocess.prepare import SplitSettings, language
+from data_preprocess.verify import VerifySettings, markdown, published_counts, summary, verify
+
+
+def found(table, split, stage="as released"):
+    rows = table[(table["split"] == split) & (table["stage"] == stage)]
+    return dict(zip(rows["count"], rows["found"], strict=True))
+
+
+def test_refer_counts(tmp_path):
+    table = verify(VerifySettings("refcoco", str(write_refer(tmp_path))))
+    assert found(table, "train") == {"images": 1, "objects": 2, "expressions": 3}
+    assert set(table["verdict"]) == {"differs"}
+    assert set(table.attrs["sources"]) == {"refcoco/instances.json", "refcoco/refs(unc).p"}
+    assert summary(table).startswith("0 of 9 published figures are met")
+
+
+def test_referit_is_counted_before_and_after_the_unreadable_images(tmp_path):
+    table = verify(VerifySettings("referit", str(write_referit(tmp_path))))
+    assert found(table, "trainval") == {"images": 2, "objects": 3, "expressions": 4}
+    after = found(table, "trainval", "without unreadable images")
+    assert after == {"images": 1, "objects": 2, "expressions": 3}
+
+
+def test_published_figures_are_there_for_every_split():
+    for dataset in DATASETS.values():
+        published = published_counts(dataset)
+        assert set(dataset.splits) <= set(published)
+    assert published_counts(DATASETS["refcoco"])["val"] == {
+        "images": 1500, "objects": 3811, "expressions": 10834,
+    }  # fmt: skip
+
+
+def test_markdown(tmp_path):
+    text = markdown(verify(VerifySettings("referit", str(write_referit(tmp_path)))))
+    lines = text.splitlines()
+    assert lines[0] == "| dataset | split | stage | count | found | published | verdict |"
+    assert "| referit | test | as released | expressions | 1 | 60,105 | differs |" in lines
+    assert lines[-3].startswith("| referit | test | without unreadable images | images | 1 | – |")
+
+
+@needs_shared
+def test_real_referit_meets_every_published_figure():
+    table = verify(VerifySettings("referit", f"{SHARED}/data"))
+    for split, stage, objects, expressions in (
+        ("trainval", "as released", 49515, 59976),
+        ("test", "as released", 49730, 60105),
+        ("trainval", "without unreadable images", 49513, 59969),
+        ("test", "without unreadable images", 49728, 60103),
+    ):
+        counts = found(table, split, stage)
+        assert (counts["objects"], counts["expressions"]) == (objects, expressions)
+    assert "differs" not in set(table["verdict"])
+    assert summary(table) == "10 of 10 published figures are met."
+
+
+@needs_shared
+@pytest.mark.slow
+def test_language_of_the_whole_referit_test_split(tmp_path):
+    settings = SplitSettings("referit", f"{SHARED}/data", str(tmp_path), split="test", **LANGUAGE)
+    assert language(settings) == {"test": 60103}
