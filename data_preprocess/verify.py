@@ -1,6 +1,8 @@
 """Counts of a raw data set beside the published ones.
 
     verify(VerifySettings(dataset="referit", data="data"))      # a table, one row a count
+
+The published figures and where they come from are in statistics.csv.
 """
 
 from collections.abc import Mapping

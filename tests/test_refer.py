@@ -36,9 +36,7 @@ def test_records_hold_what_the_files_say(raw):
     [("refcoco+", "refcoco+", "unc"), ("refcocog_umd", "refcocog", "umd"),
      ("refcocog_google", "refcocog", "google")],
 )  # fmt: skip
-def test_every_refer_data_set_is_found_where_the_release_puts_it(
-    tmp_path, name, folder, split_by
-):
+def test_every_refer_data_set_is_found_where_the_release_puts_it(tmp_path, name, folder, split_by):
     write_refer(tmp_path, folder, split_by)
     assert len(read_split(tmp_path, DATASETS[name], "val")) >= 1
 
@@ -51,7 +49,9 @@ def test_kind_is_kept(raw):
 def test_python_2_pickles_are_read(tmp_path):
     path = tmp_path / "old.p"
     # what Python 2 writes for [{'sent': 'caf\xe9', 'n': 5L}]: byte strings and a long
-    path.write_bytes(b"\x80\x02]q\x00}q\x01(U\x04sentq\x02U\x04caf\xe9q\x03U\x01nq\x04\x8a\x01\x05ua.")
+    path.write_bytes(
+        b"\x80\x02]q\x00}q\x01(U\x04sentq\x02U\x04caf\xe9q\x03U\x01nq\x04\x8a\x01\x05ua."
+    )
     assert read_pickle(path) == [{"sent": "café", "n": 5}]
 
 
