@@ -34,13 +34,12 @@ class HubMixin:
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
         """The model of a folder, in eval mode, on the CPU."""
-        values = read_json(
-            Path(folder) / CONFIG, remedy="Give a folder that save_pretrained wrote."
-        )
-        model = cls(build(ModelConfig, {k: v for k, v in values.items() if k != "model_type"}))
+        values = read_json(Path(folder) / CONFIG, REMEDY)
+        own = {k: v for k, v in values.items() if k not in ("model_type", "language")}
+        model = cls(build(ModelConfig, own))
         path = Path(folder) / WEIGHTS
         if not path.is_file():
-            raise UserError(f"{path}: no such file. Give a folder that save_pretrained wrote.")
+            raise UserError(f"{path}: no such file. {REMEDY}")
         load_weights(model, load_file(path), path)
         return model.eval()
 

@@ -179,14 +179,23 @@ def run_learning_rates(settings: TrainConfig, train_size: int, world: int) -> An
 
 
 def parameter_groups(model: DGHIN, settings: TrainConfig) -> list[dict[str, Any]]:
-    """Backbone, text encoder and the rest, each with the scale of its learning rate."""
+    """Backbone, text encoder and the rest, each with the scale of its learning rate.
+
+    A part whose scale is 0 is frozen: no gradients, no group.
+    """
     backbone = list(model.visual_encoder.parameters())
     text = list(model.text_encoder.parameters())
     known = {id(p) for p in backbone + text}
     rest = [p for p in model.parameters() if id(p) not in known]
     scales = (settings.backbone_learning_rate_scale, settings.text_learning_rate_scale, 1.0)
-    groups = zip((backbone, text, rest), scales, strict=True)
-    return [{"params": params, "scale": scale, "lr": 0.0} for params, scale in groups]
+    groups = []
+    for parameters, scale in zip((backbone, text, rest), scales, strict=True):
+        if scale:
+            groups.append({"params": parameters, "scale": scale, "lr": 0.0})
+        else:
+            for parameter in parameters:
+                parameter.requires_grad_(False)
+    return groups
 
 
 def distribute(model: DGHIN, place: Place) -> nn.Module:
