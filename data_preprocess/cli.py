@@ -43,9 +43,12 @@ def _prepare(settings: Any) -> int:
 
 def _print_counts(manifest: dict[str, Any]) -> None:
     for split, entry in manifest["splits"].items():
-        print(f"{manifest['dataset']} {split}: {entry['images']:,} images, {entry['objects']:,} "
-              f"objects, {entry['expressions']:,} expressions")  # fmt: skip
+        print(f"{manifest['dataset']} {split}: {_counts(entry)}")
     print(f"masks: {manifest['masks']['count']:,}")
+
+
+def _counts(entry: dict[str, int]) -> str:
+    return ", ".join(f"{entry[name]:,} {name}" for name in ("images", "objects", "expressions"))
 
 
 def _adopt(settings: Any) -> int:
@@ -87,9 +90,13 @@ def _shapes_settings() -> type:
 
 
 def _shapes(settings: Any) -> int:
-    from .shapes import write_shapes
+    from .shapes import ShapesSettings, write_shapes
 
-    write_shapes(Path(settings.output), settings)
+    values = dataclasses.asdict(settings)
+    output = values.pop("output")
+    made = write_shapes(Path(output), ShapesSettings(**values))
+    for split, counts in made["splits"].items():
+        print(f"{output} {split}: {_counts(counts)}")
     return 0
 
 

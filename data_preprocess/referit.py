@@ -32,7 +32,7 @@ def read_referit(data: Path, dataset: Dataset, drop: bool = True) -> Raw:
     for split in dataset.splits:
         path = folder / f"referit_query_{split}.json"
         queries = read_json(path, _REMEDY)
-        if not isinstance(queries, dict) or not queries:
+        if not isinstance(queries, dict):
             raise UserError(f"{path}: expected regions with their expressions. {_REMEDY}")
         sources.append(path)
         splits[split] = []
@@ -45,7 +45,10 @@ def read_referit(data: Path, dataset: Dataset, drop: bool = True) -> Raw:
             number += 1
     if dropped:
         log.info("left out the unreadable images %s: %s objects", ", ".join(UNREADABLE), dropped)
-    return Raw(splits, data / dataset.images, tuple(sources), dropped)
+    found = {split: records for split, records in splits.items() if records}
+    if not found:
+        raise UserError(f"{sources[0]}: no region in it, nor in the other splits. {_REMEDY}")
+    return Raw(found, data / dataset.images, tuple(sources), dropped)
 
 
 def is_unreadable(name: str) -> bool:

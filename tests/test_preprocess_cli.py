@@ -12,12 +12,12 @@ def test_help_lists_the_commands(capsys):
     assert all(name in text for name in ("shapes", "prepare", "adopt", "language", "verify"))
 
 
-@pytest.mark.parametrize("command", ["prepare", "adopt", "language", "verify"])
+@pytest.mark.parametrize("command", ["shapes", "prepare", "adopt", "language", "verify"])
 def test_help_of_a_command_has_examples_and_defaults(capsys, command):
     with pytest.raises(SystemExit):
         main([command, "--help"])
     text = capsys.readouterr().out
-    assert f"python -m data_preprocess {command} ref" in text and "data=data" in text
+    assert f"python -m data_preprocess {command} " in text and "=data" in text
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,12 @@ def test_the_data_set_may_be_a_key(tmp_path, capsys):
     write_refer(tmp_path, "refcoco+")
     assert main(["verify", f"data={tmp_path}", "dataset=refcoco+"]) == 0
     assert "| refcoco+ | train |" in capsys.readouterr().out
+
+
+def test_shapes_writes_the_embedded_data_set(tmp_path, capsys):
+    assert main(["shapes", f"output={tmp_path}", "images=4", "seed=3"]) == 0
+    assert "train: " in capsys.readouterr().out
+    assert main(["verify", "refcoco", f"data={tmp_path}"]) == 0
+    assert main(["verify", "referit", f"data={tmp_path}"]) == 0
+    assert main(["shapes", "imges=4"]) == 2
+    assert "unknown key 'imges'. Did you mean 'images'" in capsys.readouterr().err

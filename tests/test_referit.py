@@ -72,6 +72,14 @@ def test_missing_and_broken_files(raw):
         read_raw(raw, REFERIT)
 
 
+def test_a_split_may_be_empty_but_not_all(raw):
+    (raw / "referit/referit_query_test.json").write_text("{}")
+    assert list(read_raw(raw, REFERIT).splits) == ["trainval"]
+    (raw / "referit/referit_query_trainval.json").write_text("{}")
+    with pytest.raises(UserError, match=r"query_trainval\.json: no region in it"):
+        read_raw(raw, REFERIT)
+
+
 @pytest.mark.parametrize(("texts", "message"), [([""], "sentence 0: the expression is empty"),
                                                 ([], "no expressions")])  # fmt: skip
 def test_empty_expression_names_file_and_region(raw, texts, message):
