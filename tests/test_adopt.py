@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+from raw_trees import LANGUAGE, edit_json, tree_bytes, write_refer
+
+from data_preprocess.adopt import adopt
+from data_preprocess.common import UserError
+from data_preprocess.manifest import read_manifest
+from data_preprocess.prepare import LanguageSettings, PrepareSettings, prepare
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return write_refer(tmp_path / "raw")
+
+
+def adoptable(raw: Path, dataset: str) -> Path:
+    """Prepared data as the original leaves it: annotations and masks by sentence, no more."""
+    prepare(PrepareSettings(dataset, str(raw), workers=1, per_sentence_masks=True, **LANGUAGE))
+    root = raw / "data_v3"
+    for path in [*root.glob("anns/*/*.npz"), *root.glob("anns/*/.prepare.json"),
+                 *root.glob("anns/*/manifest.json")]:  # fmt: skip
+        path.unlink()
+    return root
+
+
+def test_adopt_adds_features_and_manifest_and_touches_nothing(raw):
+    root = adoptable(raw, "refcoco")
+    before = tree_bytes(root)
+    manifest = adopt(LanguageSettings(dataset="refcoco", data=str(raw), **LANGUAGE))
+    after = tree_bytes(root)
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"anns/refcoco/manifest.json"} | {
+        f"anns/refcoco/{split}.language.npz" for split in ("train", "val", "testA")
+    }
+    assert manifest["adopted"] and manifest["per_sentence_masks"]
+    train = manifest["splits"]["train"]
+    assert (train["images"], train["objects"], train["expressions"]) == (1, 2, 3)
+    assert manifest["masks"]["count"] == 7
+
+
+def test_adopted_refcocog_is_linked_under_the_name_of_its_split(tmp_path):
+    raw = write_refer(tmp_path, "refcocog", "umd")
+    root = adoptable(raw, "refcocog_umd")
+    for kind in ("anns", "masks"):
+        (root / kind / "refcocog_umd").rename(root / kind / "refcocog")
+    adopt(LanguageSettings(dataset="refcocog_umd", data=str(raw), **LANGUAGE))
+    assert read_manifest(root, "refcocog_umd")["split_by"] == "umd"
+    assert (root / "masks/refcocog_umd/10_0.png").is_file()
+    with pytest.raises(UserError, match="adopted as refcocog_umd already"):
+        adopt(LanguageSettings(dataset="refcocog_google", data=str(raw), **LANGUAGE))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda root: (root / "masks/refcoco/10_1.png").unlink(), r"10_1\.png: no such mask"),
+        (lambda root: (root / "anns/refcoco/train.json").write_text("{"), "not readable as JSON"),
+        (lambda root: edit_json(root / "anns/refcoco/val.json", lambda e: e[0].pop("img_name")),
+         r"val\.json, entry 0: no 'img_name'"),
+        (lambda root: edit_json(root / "anns/refcoco/val.json",
+                                lambda e: e[0]["sentences"][0].update(sent=" ")),
+         r"val\.json, entry 0, sentence 0: the expression is empty"),
+        (lambda root: edit_json(root / "anns/refcoco/val.json",
+                                lambda e: e[0].update(img_name="none.jpg")),
+         r"none\.jpg: no such image"),
+    ],
+)  # fmt: skip
+def test_adopt_refuses_what_training_could_not_read(raw, damage, message):
+    damage(adoptable(raw, "refcoco"))
+    with pytest.raises(UserError, match=message):
+        adopt(LanguageSettings(dataset="refcoco", data=str(raw), **LANGUAGE))
+
+
+def test_adopt_of_nothing(raw):
+    with pytest.raises(UserError, match=r"anns/refcoco: no train\.json or"):
+        adopt(LanguageSettings(dataset="refcoco", data=str(raw), **LANGUAGE))
