@@ -14,12 +14,15 @@ import numpy as np
 
 from .shapes_scene import Scene, Thing
 
-KINDS = {"attribute": 0.55, "place": 0.22, "relation": 0.12, "ordinal": 0.07, "superlative": 0.10}
+KINDS = ("attribute", "place", "relation", "ordinal", "superlative")
+# the chances of a kind among those possible for a thing; attributes alone are often not enough
+_CHANCES = dict(zip(KINDS, (0.53, 0.235, 0.145, 0.065, 0.09), strict=True))
 PLACES = ("left", "right", "top", "bottom", "middle",
           "top left", "top right", "bottom left", "bottom right")  # fmt: skip
 SIDES = {"left": (0, 1), "right": (0, -1), "top": (1, 1), "bottom": (1, -1)}  # axis, direction
 SUPERLATIVES = ("largest", "smallest", *SIDES)
-RELATIONS = ("left of", "right of", "above", "below", "next to")
+_DIRECTIONS = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}
+RELATIONS = (*_DIRECTIONS, "next to")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,10 @@ class Description:
 
 def _bits(things: tuple[Thing, ...], test: Callable[[Thing], bool]) -> int:
     return sum(1 << index for index, thing in enumerate(things) if test(thing))
+
+
+def _words(one: Filter) -> int:
+    return one.words
 
 
 def _single(bits: int) -> bool:
@@ -125,23 +132,23 @@ def superlative_sets(scene: Scene, members: int, how: str) -> tuple[int, int]:
     return 1 << chosen, close
 
 
-def relation_sets(scene: Scene, members: int, relation: str, anchor: int) -> tuple[int, int]:
-    """The members that clearly stand so to thing `anchor`, and those that might be said to."""
+def relation_sets(scene: Scene, relation: str, anchor: int) -> tuple[int, int]:
+    """The things that clearly stand so to thing `anchor`, and those that might be said to."""
     fixed = scene.things[anchor]
-    rest = {i: t for i, t in enumerate(scene.things) if members >> i & 1 and i != anchor}
-    if relation == "next to":
-        gaps = {i: math.hypot(t.x - fixed.x, t.y - fixed.y) - t.radius - fixed.radius
-                for i, t in rest.items()}  # fmt: skip
-        reach = 0.16 * min(scene.width, scene.height)
-        clear = sum(1 << i for i, gap in gaps.items() if gap < reach)
-        return clear, sum(1 << i for i, gap in gaps.items() if gap < 2.2 * reach)
-    axis, direction = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1),
-                       "below": (1, 1)}[relation]  # fmt: skip
+    rest = {i: thing for i, thing in enumerate(scene.things) if i != anchor}
     clear = loose = 0
-    for i, t in rest.items():
-        steps = (t.x - fixed.x, t.y - fixed.y)
+    if relation == "next to":
+        reach = 0.16 * min(scene.width, scene.height)
+        for i, thing in rest.items():
+            gap = math.hypot(thing.x - fixed.x, thing.y - fixed.y) - thing.radius - fixed.radius
+            clear |= (gap < reach) << i
+            loose |= (gap < 2.2 * reach) << i
+        return clear, loose
+    axis, direction = _DIRECTIONS[relation]
+    extent = (scene.width, scene.height)[axis]
+    for i, thing in rest.items():
+        steps = (thing.x - fixed.x, thing.y - fixed.y)
         ahead, aside = steps[axis] * direction, abs(steps[1 - axis])
-        extent = (scene.width, scene.height)[axis]
         clear |= (ahead > 0.13 * extent and aside < 1.1 * ahead) << i
         loose |= (ahead > -0.02 * extent) << i
     return clear, loose
@@ -152,17 +159,18 @@ def referents(scene: Scene, said: Description) -> tuple[int, int]:
     members = _bits(scene.things, said.filter.holds)
     if said.kind == "attribute":
         return members, members
-    if said.kind == "place":
-        clear, loose = place_sets(scene, said.how)
-        return clear & members, loose & members
     if said.kind == "ordinal":
         return rank_sets(scene, members, said.how, said.rank)
     if said.kind == "superlative":
         return superlative_sets(scene, members, said.how)
-    anchors = _bits(scene.things, said.anchor.holds)
-    if not _single(anchors):
-        return 0, 0
-    return relation_sets(scene, members, said.how, anchors.bit_length() - 1)
+    if said.kind == "place":
+        clear, loose = place_sets(scene, said.how)
+    else:
+        anchors = _bits(scene.things, said.anchor.holds) if said.anchor else 0
+        if not _single(anchors):
+            return 0, 0
+        clear, loose = relation_sets(scene, said.how, anchors.bit_length() - 1)
+    return clear & members, loose & members
 
 
 def descriptions(scene: Scene) -> dict[int, dict[str, list[Description]]]:
@@ -172,47 +180,58 @@ def descriptions(scene: Scene) -> dict[int, dict[str, list[Description]]]:
     more than one thing.
     """
     found: dict[int, dict[str, list[Description]]] = {i: {} for i in range(len(scene.things))}
-    known = filters(scene)
-    single = {one: bits for one, bits in known.items() if _single(bits)}
-    for said, members in _attempts(scene, known, single):
-        clear, loose = (members, members) if said.kind == "attribute" else referents(scene, said)
+    for said, clear, loose in _attempts(scene):
         if clear == loose and _single(clear):
             found[clear.bit_length() - 1].setdefault(said.kind, []).append(said)
     return found
 
 
-def _attempts(
-    scene: Scene, known: dict[Filter, int], single: dict[Filter, int]
-) -> Iterator[tuple[Description, int]]:
+def _attempts(scene: Scene) -> Iterator[tuple[Description, int, int]]:
+    """Descriptions that may be worth saying, with what `referents` says of them."""
+    known = filters(scene)
+    single = {one: bits for one, bits in known.items() if _single(bits)}
+    several = {one: bits for one, bits in known.items() if not (one.negated or one in single)}
     for one, bits in single.items():
         if one.words:
-            yield Description("attribute", one), bits
-    several = {one: bits for one, bits in known.items() if not one.negated and not _single(bits)}
-    anchors: dict[int, list[Filter]] = {}
+            yield Description("attribute", one), bits, bits
+    places = {how: place_sets(scene, how) for how in PLACES}
+    relations = _relations(scene, single)
+    for one, bits in several.items():
+        for how, (clear, loose) in places.items():
+            yield Description("place", one, how), clear & bits, loose & bits
+        for how in SUPERLATIVES:
+            yield Description("superlative", one, how), *superlative_sets(scene, bits, how)
+        for how, rank in itertools.product(SIDES, range(1, min(4, bits.bit_count()) + 1)):
+            yield Description("ordinal", one, how, rank), *rank_sets(scene, bits, how, rank)
+        for (how, anchor), (clear, loose) in relations.items() if one.words else ():
+            yield Description("relation", one, how, 0, anchor), clear & bits, loose & bits
+
+
+def _relations(
+    scene: Scene, single: dict[Filter, int]
+) -> dict[tuple[str, Filter], tuple[int, int]]:
+    """Relations to every thing that has a name of its own, by its shortest and longest name."""
+    names: dict[int, list[Filter]] = {}
     for one, bits in single.items():
         if one.shape and not one.negated:
-            anchors.setdefault(bits, []).append(one)
-    for one, bits in several.items():
-        for how in PLACES:
-            yield Description("place", one, how), bits
-        for how in SUPERLATIVES:
-            yield Description("superlative", one, how), bits
-        for how, rank in itertools.product(SIDES, range(1, min(4, bits.bit_count()) + 1)):
-            yield Description("ordinal", one, how, rank), bits
-        if one.words:
-            for how, named in itertools.product(RELATIONS, anchors.values()):
-                shortest = min(named, key=lambda anchor: anchor.words)
-                yield Description("relation", one, how, anchor=shortest), bits
+            names.setdefault(bits.bit_length() - 1, []).append(one)
+    return {
+        (how, name): sets
+        for anchor, several in names.items()
+        for how in RELATIONS
+        for sets in [relation_sets(scene, how, anchor)]
+        for name in (min(several, key=_words), max(several, key=_words))
+    }
 
 
 def choose(
     options: dict[str, list[Description]], random: np.random.Generator
 ) -> Description | None:
-    """One description of a thing: the kind by KINDS, then one that says no more than it needs."""
+    """One description of a thing: the kind by chance, then one that says no more than it needs."""
     kinds = [kind for kind in KINDS if options.get(kind)]
     if not kinds:
         return None
-    weights = np.array([KINDS[kind] for kind in kinds])
+    weights = np.array([_CHANCES[kind] for kind in kinds])
     kind = kinds[int(random.choice(len(kinds), p=weights / weights.sum()))]
     chances = np.array([_weight(said) for said in options[kind]])
     return options[kind][int(random.choice(len(chances), p=chances / chances.sum()))]

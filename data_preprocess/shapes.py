@@ -23,9 +23,17 @@ from .common import UserError, read_json, sha256_file, sha256_json, write_json
 from .phrases import choose, descriptions
 from .shapes_draw import paint, visible
 from .shapes_raw import (
-    IMAGES, REFERIT_IMAGES, REFERIT_MASKS, Page, Phrase, annotations, count, mat_bytes,
-    write_bytes, write_refer, write_referit,
-)  # fmt: skip
+    IMAGES,
+    REFERIT_IMAGES,
+    REFERIT_MASKS,
+    Page,
+    Phrase,
+    annotations,
+    count,
+    mat_bytes,
+    write_refer,
+    write_referit,
+)
 from .shapes_scene import Scene, generator, make_scene
 from .wording import say
 
@@ -55,14 +63,16 @@ def write_shapes(root: Path, settings: ShapesSettings, progress: bool = True) ->
         log.info("%s: the embedded data set is there already", root)
         return found
     _clear(root, wanted)
+    for folder in (IMAGES, REFERIT_IMAGES, REFERIT_MASKS):
+        (root / folder).mkdir(parents=True)
     digest = hashlib.sha256()
     pages, files, size = [], 0, 0
     splits = split_sequence(settings)
-    for number, split in enumerate(tqdm(splits, "Drawing scenes", unit="image",
+    for number, split in enumerate(tqdm(splits, "Drawing scenes", unit="image", mininterval=1,
                                         disable=not progress), 1):  # fmt: skip
         page, contents = make_page(settings.seed, number, split)
         for name, content in contents.items():
-            write_bytes(root / name, content)
+            (root / name).write_bytes(content)  # no table names it yet, should this be cut off
             digest.update(name.encode() + hashlib.sha256(content).digest())
             files, size = files + 1, size + len(content)
         pages.append(page)
@@ -74,6 +84,8 @@ def write_shapes(root: Path, settings: ShapesSettings, progress: bool = True) ->
     marker = wanted | {"complete": True, "files": files, "bytes": size,
                        "sha256": digest.hexdigest(), "splits": count(pages)}  # fmt: skip
     write_json(root / MARKER, marker)
+    log.info("%s: %s images, %s expressions", root, len(pages),
+             sum(entry["expressions"] for entry in marker["splits"].values()))  # fmt: skip
     return marker
 
 
@@ -81,11 +93,11 @@ def split_sequence(settings: ShapesSettings) -> list[str]:
     """The split of every image: each goes to the split that lacks most, so any start is mixed."""
     shares = {"val": settings.val, "testA": settings.testA, "testB": settings.testB}
     shares = {"train": 1 - sum(shares.values())} | shares
-    if settings.images < 1 or min(shares.values()) < 0:
+    if settings.images < 1 or settings.seed < 0 or min(shares.values()) < 0:
         raise UserError(
-            f"images={settings.images}, val={settings.val}, testA={settings.testA}, "
-            f"testB={settings.testB}: give at least one image, and shares that add up to less "
-            "than 1."
+            f"images={settings.images} seed={settings.seed} val={settings.val} "
+            f"testA={settings.testA} testB={settings.testB}: give at least one image, a seed that "
+            "is not negative, and shares from 0 that add up to 1 at most."
         )
     held = dict.fromkeys(shares, 0)
     sequence = []
@@ -100,7 +112,7 @@ def make_page(seed: int, number: int, split: str) -> tuple[Page, dict[str, bytes
     """One image: what the raw files say of it, and its own files (name -> content)."""
     attempt = 0
     while True:  # a scene of which too little can be said is drawn anew
-        scene = make_scene(seed + 1_000_003 * attempt, number, split)
+        scene = make_scene(seed, number, split, attempt)
         phrases = _phrases(scene, generator(seed, number, 1))
         if sum(map(bool, phrases)) >= 2:
             break

@@ -10,15 +10,15 @@ _FINE = 4  # a pixel is drawn as 4 x 4 for soft edges
 
 def coverage(thing: Thing, width: int, height: int) -> np.ndarray:
     """How much of each pixel the thing covers, (H, W) float32 in 0..1."""
-    reach = int(thing.radius * 1.2) + 2
-    left, top = max(0, int(thing.x) - reach), max(0, int(thing.y) - reach)
-    right, bottom = min(width, int(thing.x) + reach + 1), min(height, int(thing.y) + reach + 1)
-    tile = Image.new("L", ((right - left) * _FINE, (bottom - top) * _FINE))
+    part = rows, columns = _around(thing, width, height)
+    extent = (columns.stop - columns.start) * _FINE, (rows.stop - rows.start) * _FINE
+    tile = Image.new("L", extent)
     draw = ImageDraw.Draw(tile)
 
     def fill(piece: np.ndarray, value: int) -> None:
         # Pillow's coordinates are pixel centres, ours are pixel corners
-        draw.polygon([*map(tuple, (piece - (left, top)) * _FINE - 0.5)], fill=value)
+        points = (piece - (columns.start, rows.start)) * _FINE - 0.5
+        draw.polygon([*map(tuple, points)], fill=value)
 
     for piece in outline(thing):
         fill(piece, 255)
@@ -26,8 +26,15 @@ def coverage(thing: Thing, width: int, height: int) -> np.ndarray:
     if inner is not None:
         fill(inner, 0)
     full = np.zeros((height, width), np.float32)
-    full[top:bottom, left:right] = np.asarray(tile.reduce(_FINE), np.float32) / 255
+    full[part] = np.asarray(tile.reduce(_FINE), np.float32) / 255
     return full
+
+
+def _around(thing: Thing, width: int, height: int) -> tuple[slice, slice]:
+    """The rows and the columns that hold the thing, with a little room."""
+    reach = int(thing.radius * 1.2) + 2
+    rows = slice(max(0, int(thing.y) - reach), min(height, int(thing.y) + reach + 1))
+    return rows, slice(max(0, int(thing.x) - reach), min(width, int(thing.x) + reach + 1))
 
 
 def visible(scene: Scene) -> list[np.ndarray]:
@@ -45,15 +52,16 @@ def paint(scene: Scene, shown: list[np.ndarray], random: np.random.Generator) ->
     """The picture, (H, W, 3) uint8."""
     ground = _ground(scene.width, scene.height, random)
     picture = ground * (1 - sum(shown))[..., None]
-    y, x = np.mgrid[: scene.height, : scene.width].astype(np.float32)
     for thing, share in zip(scene.things, shown, strict=True):
-        colour = np.array(COLOURS[thing.colour], np.float32) + random.uniform(-9, 9, 3)
+        colour = np.array(COLOURS[thing.colour]) + random.uniform(-9, 9, 3)
         angle = random.uniform(0, 2 * np.pi)
+        part = _around(thing, scene.width, scene.height)
+        y, x = np.mgrid[part].astype(np.float32)
         slope = (x - thing.x) * np.cos(angle) + (y - thing.y) * np.sin(angle)
         light = 1 + random.uniform(0.04, 0.13) * np.clip(slope / thing.radius, -1, 1)
-        picture += (share * light)[..., None] * colour
-    picture += random.normal(0, random.uniform(2, 6), picture.shape[:2])[..., None]
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        picture[part] += (share[part] * light)[..., None] * colour
+    noise = random.standard_normal(picture.shape[:2], np.float32) * random.uniform(2, 6)
+    return np.clip(np.rint(picture + noise[..., None]), 0, 255).astype(np.uint8)
 
 
 def _ground(width: int, height: int, random: np.random.Generator) -> np.ndarray:

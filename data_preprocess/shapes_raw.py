@@ -107,12 +107,6 @@ def mat_bytes(mask: np.ndarray) -> bytes:
     return header.ljust(116) + buffer.getvalue()[116:]
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write one of many small files: whole, but not forced to the disk."""
-    with atomic_path(path, sync=False) as temporary:
-        temporary.write_bytes(content)
-
-
 def write_refer(root: Path, pages: list[Page]) -> None:
     """refcoco/instances.json and refcoco/refs(unc).p."""
     instances = {

@@ -58,9 +58,12 @@ def generator(seed: int, number: int, purpose: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, number, purpose]))
 
 
-def make_scene(seed: int, number: int, split: str) -> Scene:
-    """Scene `number`. Few shapes and colours, so that things share them and each word matters."""
-    random = generator(seed, number, 0)
+def make_scene(seed: int, number: int, split: str, attempt: int = 0) -> Scene:
+    """Scene `number`; a later attempt gives another in its place.
+
+    It has few shapes and colours, so that things share them and every word matters.
+    """
+    random = generator(seed, number, 10 + attempt)
     while True:
         width, height = int(random.integers(200, 281)), int(random.integers(160, 241))
         things = _things(random, split, width, height)
@@ -150,7 +153,7 @@ def clip_outside(piece: np.ndarray, cover: np.ndarray) -> list[np.ndarray]:
 def _beyond(piece: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """The part of a convex piece on the outer side of the line (Sutherland and Hodgman)."""
     normal = np.array([end[1] - start[1], start[0] - end[0]])
-    heights = (piece - start) @ normal
+    heights = (piece - start)[:, 0] * normal[0] + (piece - start)[:, 1] * normal[1]
     points = []
     for index, height in enumerate(heights):
         before = heights[index - 1]
@@ -164,7 +167,8 @@ def _beyond(piece: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray
 
 def _moved(piece: np.ndarray, thing: Thing) -> np.ndarray:
     cosine, sine = math.cos(thing.turn), math.sin(thing.turn)
-    turned = piece @ np.array([[cosine, sine], [-sine, cosine]])
+    x, y = piece[:, 0], piece[:, 1]  # no matrix product: its rounding depends on the machine
+    turned = np.stack([x * cosine - y * sine, x * sine + y * cosine], axis=1)
     return turned * thing.radius + (thing.x, thing.y)
 
 

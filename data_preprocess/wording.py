@@ -27,7 +27,7 @@ _PLACE_WORDS = {
 _SIDES = {
     "left": ("on the left", "on the left side", "at left", "to the left"),
     "right": ("on the right", "on the right side", "at right", "to the right"),
-    "top": ("at the top", "on top", "in the upper part"),
+    "top": ("at the top", "at top", "in the upper part"),
     "bottom": ("at the bottom", "on the bottom", "in the lower part"),
     "middle": ("in the middle", "in the center", "in middle"),
 }
@@ -42,9 +42,9 @@ _EXTREMES = {
 _RELATIONS = {
     "left of": ("left of", "to the left of", "on the left of"),
     "right of": ("right of", "to the right of", "on the right of"),
-    "above": ("above", "over", "higher than"),
+    "above": ("above", "higher than", "further up than"),
     "below": ("below", "under", "beneath", "lower than"),
-    "next to": ("next to", "beside", "close to", "right by"),
+    "next to": ("next to", "beside", "close to", "by"),
 }
 
 
