@@ -1,0 +1,80 @@
+"""What a notebook's result depends on, as one digest: sources, parameters, settings, predecessor."""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .config import CONFIGS
+
+PACKAGES = ("dghin", "data_preprocess")
+
+
+def notebook_digest(
+    notebook: Path, parameters: Mapping[str, Any], modules: Iterable[str], previous: str
+) -> str:
+    """The digest of everything that a notebook's result depends on.
+
+    Its cells; the parameters it gets; every module of ours that it imports, directly or through
+    others, and the `modules` that it starts by name; the config files; the digest of the notebook
+    before it.
+    """
+    cells = code_cells(notebook)
+    names = imported_modules("\n".join(cells)) | set(modules)
+    files = [*sorted(module_files(names)), *sorted(CONFIGS.glob("*.yaml"))]
+    digest = hashlib.sha256(json.dumps([cells, dict(parameters), previous]).encode())
+    for path in files:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def code_cells(notebook: Path) -> list[str]:
+    """The sources of a notebook's code cells."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+def module_files(names: Iterable[str]) -> set[Path]:
+    """The files of these modules and of all modules of ours that they import."""
+    root = Path(__file__).parent.parent
+    pending, seen = list(names), set()
+    files: set[Path] = set()
+    while pending:
+        name = pending.pop()
+        path = module_file(root, name)
+        if name in seen or path is None:
+            continue
+        seen.add(name)
+        files.add(path)
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        pending += imported_modules(path.read_text(encoding="utf-8"), package)
+    return files
+
+
+def module_file(root: Path, name: str) -> Path | None:
+    """The source file of one of our modules; None if it is no module of ours."""
+    base = root / Path(*name.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file() and name.split(".")[0] in PACKAGES:
+            return path
+    return None
+
+
+def imported_modules(source: str, package: str = "") -> set[str]:
+    """Names that a source imports from our packages, also inside functions.
+
+    `from x import y` counts both x and x.y, since y may be a module.
+    """
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = package.split(".")
+                base = ".".join([*parts[: len(parts) - node.level + 1], base]).rstrip(".")
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] in PACKAGES}

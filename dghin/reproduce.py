@@ -1,0 +1,212 @@
+"""Run the notebooks in order, from a raw data set to the report.
+
+    python -m dghin.reproduce run=demo                       the embedded data set
+    python -m dghin.reproduce run=refcoco data=/path         the paper's run on real data
+    python -m dghin.reproduce run=demo train.iterations=100  any setting of the config
+    python -m dghin.reproduce run=demo --force               repeat what is up to date, too
+
+A key is a parameter of a notebook, given to every notebook that has it, or a setting of the
+config. Executed notebooks and everything they make stand in reports/<run>. Run again, only what
+is out of date is repeated; after a failure it goes on from the notebook that failed.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import papermill
+from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from data_preprocess.common import UserError, unknown_name, write_json
+from data_preprocess.settings import flatten, parse_value, to_mapping
+
+from .cli import run_cli
+from .config import Config, load_config
+from .freshness import notebook_digest
+from .run import REPORTS, enter_project
+
+log = logging.getLogger(__name__)
+NOTEBOOKS = Path("notebooks")
+STARTED = {"03_train": ("dghin.train",)}  # modules that a notebook starts by name
+RESULTS = {  # what a finished notebook has left in the run's folder
+    "03_train": ("train/best/model.safetensors",),
+    "04_evaluate": ("metrics.json",),
+    "06_report": ("report.html",),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One notebook with the parameters it is given and the digest of all it depends on."""
+
+    name: str
+    source: Path
+    parameters: dict[str, Any]
+    digest: str
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    enter_project()
+    parser = argparse.ArgumentParser(
+        prog="python -m dghin.reproduce",
+        description=__doc__,
+        epilog=_parameter_listing(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--force", action="store_true", help="repeat what is up to date, too")
+    parsed = parser.parse_args(arguments)
+    folder = reproduce(parsed.words, parsed.force)
+    print(closing_words(folder))
+
+
+def reproduce(words: Sequence[str], force: bool = False) -> Path:
+    """Run every notebook that is out of date; → the run's folder."""
+    parameters = read_parameters(words)
+    folder = REPORTS / parameters["run"]
+    steps = plan(parameters)
+    state_file = folder / "state.json"
+    done = {} if force else read_state(state_file)
+    pending = [step for step in steps if not up_to_date(step, done, folder)]
+    first = steps.index(pending[0]) if pending else len(steps)
+    for step in steps[:first]:
+        log.info("%s: up to date", step.name)
+    with logging_redirect_tqdm(), tqdm(steps, unit="notebook", mininterval=1) as bar:
+        bar.update(first)
+        for step in steps[first:]:
+            bar.set_description(step.name)
+            done.pop(step.name, None)
+            write_json(state_file, done)
+            seconds = execute(step, folder)
+            done[step.name] = {"digest": step.digest, "seconds": round(seconds, 1)}
+            write_json(state_file, done)
+            bar.update()
+    return folder
+
+
+def read_parameters(words: Sequence[str]) -> dict[str, Any]:
+    """The notebooks' parameters from `key=value` words; unknown keys are refused here, before
+    anything is run (papermill itself only warns)."""
+    known = {name for path in notebooks() for name in parameters_of(path)}
+    settings = flatten(to_mapping(Config()))
+    values: dict[str, Any] = {"run": "demo"}
+    overrides = []
+    for word in words:
+        key, separator, text = word.partition("=")
+        if not separator:
+            raise UserError(f"'{word}' is not of the form key=value. See --help for the keys.")
+        if key in known and key != "overrides":
+            values[key] = parse_value(key, text)
+        elif key in settings:
+            overrides.append(word)
+        else:
+            raise unknown_name("key", key, [*sorted(known - {"overrides"}), *settings])
+    values.setdefault("config", values["run"])
+    words = ([f"data.root={values['data']}"] if values.get("data") else []) + overrides
+    load_config(values["config"], words)  # a wrong value is refused now
+    return values | {"overrides": overrides}
+
+
+def notebooks() -> list[Path]:
+    """The notebooks, in order."""
+    found = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise UserError(f"{NOTEBOOKS.resolve()}: no notebooks. Run from a checkout of dghin.")
+    return found
+
+
+def parameters_of(path: Path) -> dict[str, Any]:
+    """A notebook's parameters as its `parameters` cell declares them."""
+    return papermill.inspect_notebook(str(path))
+
+
+def plan(parameters: dict[str, Any]) -> list[Step]:
+    """Every notebook with its own parameters and its digest, each building on the one before."""
+    steps, previous = [], ""
+    for path in notebooks():
+        own = {name: parameters[name] for name in parameters_of(path) if name in parameters}
+        previous = notebook_digest(path, own, STARTED.get(path.stem, ()), previous)
+        steps.append(Step(path.stem, path, own, previous))
+    return steps
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What was finished before; nothing, where the record is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def up_to_date(step: Step, done: dict[str, Any], folder: Path) -> bool:
+    """Whether the notebook was finished with this digest and its results are still there."""
+    results = [folder / name for name in RESULTS.get(step.name, ())]
+    results.append(executed_path(step, folder))
+    same = done.get(step.name, {}).get("digest") == step.digest
+    return same and all(path.is_file() for path in results)
+
+
+def executed_path(step: Step, folder: Path) -> Path:
+    """Where the executed notebook is kept."""
+    return folder / "notebooks" / step.source.name
+
+
+def execute(step: Step, folder: Path) -> float:
+    """Execute one notebook, its output shown as it comes; → seconds. The executed notebook is
+    kept also when it fails."""
+    output = executed_path(step, folder)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    try:
+        papermill.execute_notebook(
+            str(step.source),
+            str(output),
+            parameters=step.parameters,
+            progress_bar=False,
+            log_output=True,
+            autosave_cell_every=30,
+        )
+    except PapermillExecutionError as error:
+        raise UserError(
+            f"{step.source}: cell {error.cell_index} failed: {error.ename}: {error.evalue}\n"
+            f"The executed notebook is {output}. Put it right and run the same command again: "
+            "it goes on from here."
+        ) from error
+    return time.monotonic() - started
+
+
+def closing_words(folder: Path) -> str:
+    """The main table and where the report is."""
+    table = folder / "tables" / "main.md"
+    parts = [table.read_text(encoding="utf-8")] if table.is_file() else []
+    places = {
+        "report": folder / "report.html",
+        "tables": folder / "tables",
+        "figures": folder / "figures",
+        "executed notebooks": folder / "notebooks",
+    }
+    parts += [f"{name}: {path}" for name, path in places.items() if path.exists()]
+    return "\n".join(parts)
+
+
+def _parameter_listing() -> str:
+    lines = ["parameters of the notebooks (default):"]
+    for path in notebooks():
+        for name, entry in parameters_of(path).items():
+            note = f"  {entry['help']}" if entry.get("help") else ""
+            lines.append(f"  {path.stem}: {name}={entry['default']}{note}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    logging.getLogger("papermill").setLevel(logging.INFO)
+    sys.exit(run_cli(main))

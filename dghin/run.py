@@ -1,0 +1,57 @@
+"""A run: its configuration and its folder reports/<run>, from wherever the caller stands."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .config import Config, load_config, save_config
+
+REPORTS = Path("reports")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's name, configuration and folder (relative to the project's root)."""
+
+    name: str
+    config: Config
+    folder: Path
+
+    @property
+    def best(self) -> Path:
+        """The weights that scored best on val: `DGHIN.from_pretrained(run.best)`."""
+        return self.folder / "train" / "best"
+
+
+def enter_project() -> Path:
+    """Make the project's root the working folder: the nearest folder up with notebooks/.
+
+    Notebooks stand in notebooks/ in JupyterLab and in the root under papermill; after this, paths
+    mean the same in both. Where there is no such folder, nothing changes.
+    """
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
+            os.chdir(folder)
+            return folder
+    return Path.cwd()
+
+
+def open_run(
+    run: str,
+    config: str | None = None,
+    data: str | None = None,
+    overrides: Iterable[str] = (),
+    reports: str | Path = REPORTS,
+) -> Run:
+    """The run called `run`, with its settings written to reports/<run>/config.yaml.
+
+    config: a config's name or file (default: the run's name). data: the raw data set's folder,
+    instead of the config's. overrides: `key=value` words on top.
+    """
+    enter_project()
+    words = ([f"data.root={data}"] if data else []) + list(overrides)
+    settings = load_config(config or run, words)
+    folder = Path(reports) / run
+    save_config(settings, folder / "config.yaml")
+    return Run(run, settings, folder)
