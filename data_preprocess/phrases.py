@@ -16,7 +16,7 @@ from .shapes_scene import Scene, Thing
 
 KINDS = ("attribute", "place", "relation", "ordinal", "superlative")
 # the chances of a kind among those possible for a thing; attributes alone are often not enough
-_CHANCES = dict(zip(KINDS, (0.53, 0.235, 0.145, 0.065, 0.09), strict=True))
+_CHANCES = dict(zip(KINDS, (0.57, 0.235, 0.16, 0.065, 0.09), strict=True))
 PLACES = ("left", "right", "top", "bottom", "middle",
           "top left", "top right", "bottom left", "bottom right")  # fmt: skip
 SIDES = {"left": (0, 1), "right": (0, -1), "top": (1, 1), "bottom": (1, -1)}  # axis, direction
@@ -233,13 +233,16 @@ def choose(
         return None
     weights = np.array([_CHANCES[kind] for kind in kinds])
     kind = kinds[int(random.choice(len(kinds), p=weights / weights.sum()))]
-    chances = np.array([_weight(said) for said in options[kind]])
+    chances = np.array([_weight(said, options[kind]) for said in options[kind]])
     return options[kind][int(random.choice(len(chances), p=chances / chances.sum()))]
 
 
-def _weight(said: Description) -> float:
+def _weight(said: Description, rivals: list[Description]) -> float:
+    """How readily people would say it: few words more than it takes, few negations."""
     if said.filter.negated:
         return 0.1
     if said.kind == "attribute":
-        return (1.0, 1.0, 1.0, 0.6)[said.filter.words]
-    return (0.5, 1.0, 0.8, 0.4)[said.filter.words]
+        spare = any(rival.filter.words < said.filter.words for rival in rivals)
+        return 1.0 if spare else 2.5
+    by_size = 5.0 if said.how in ("largest", "smallest") else 1.0  # rarely possible
+    return by_size * (0.5, 1.0, 0.8, 0.4)[said.filter.words]

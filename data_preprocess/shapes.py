@@ -58,6 +58,7 @@ class ShapesSettings:
 def write_shapes(root: Path, settings: ShapesSettings, progress: bool = True) -> dict[str, Any]:
     """Write the data set under `root` unless it is there already; returns what shapes.json says."""
     root = Path(root)
+    splits = split_sequence(settings)
     wanted = _identity(settings)
     if (found := _complete(root, wanted)) is not None:
         log.info("%s: the embedded data set is there already", root)
@@ -67,7 +68,6 @@ def write_shapes(root: Path, settings: ShapesSettings, progress: bool = True) ->
         (root / folder).mkdir(parents=True)
     digest = hashlib.sha256()
     pages, files, size = [], 0, 0
-    splits = split_sequence(settings)
     for number, split in enumerate(tqdm(splits, "Drawing scenes", unit="image", mininterval=1,
                                         disable=not progress), 1):  # fmt: skip
         page, contents = make_page(settings.seed, number, split)

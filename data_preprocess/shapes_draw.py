@@ -5,7 +5,7 @@ from PIL import Image, ImageDraw
 
 from .shapes_scene import COLOURS, Scene, Thing, hole, outline
 
-_FINE = 4  # a pixel is drawn as 4 x 4 for soft edges
+_FINE = 8  # a pixel is drawn as 8 x 8: soft edges, and Pillow fills half a fine pixel too much
 
 
 def coverage(thing: Thing, width: int, height: int) -> np.ndarray:

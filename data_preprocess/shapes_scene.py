@@ -64,19 +64,19 @@ def make_scene(seed: int, number: int, split: str, attempt: int = 0) -> Scene:
     It has few shapes and colours, so that things share them and every word matters.
     """
     random = generator(seed, number, 10 + attempt)
+    low, high = COUNTS[split]
+    count = int(random.integers(low, high + 1))
     while True:
         width, height = int(random.integers(200, 281)), int(random.integers(160, 241))
-        things = _things(random, split, width, height)
+        things = _things(random, count, width, height)
         if things is not None:
             return Scene(number, split, width, height, things)
 
 
 def _things(
-    random: np.random.Generator, split: str, width: int, height: int
+    random: np.random.Generator, count: int, width: int, height: int
 ) -> tuple[Thing, ...] | None:
     """Things with places, or None if they found none."""
-    low, high = COUNTS[split]
-    count = int(random.integers(low, high + 1))
     shapes = random.choice(SHAPES, size=int(random.integers(2, 4)), replace=False)
     colours = random.choice(list(COLOURS), size=int(random.integers(2, 4)), replace=False)
     large = random.random(count) < (0.5 if count < 6 else 0.35)

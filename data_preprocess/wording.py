@@ -4,6 +4,7 @@ import numpy as np
 
 from .phrases import Description, Filter
 
+LONGEST = 12  # words
 _NOUNS = {
     "circle": ("circle", "circle", "disc"),
     "square": ("square", "square", "box"),
@@ -50,13 +51,16 @@ _RELATIONS = {
 
 def say(said: Description, random: np.random.Generator) -> str:
     """One wording of a description, lower case, 1 to 12 words."""
-    text = {
+    wording = {
         "attribute": _attribute,
         "place": _place,
         "relation": _relation,
         "ordinal": _ordinal,
         "superlative": _superlative,
-    }[said.kind](said, random)
+    }[said.kind]
+    text = wording(said, random)
+    while len(text.split()) > LONGEST:
+        text = wording(said, random)
     if len(text.split()) < 9 and random.random() < 0.04:
         text += _pick(random, (" in the picture", " in this image", " please"))
     return text
@@ -70,13 +74,13 @@ def _article(random: np.random.Generator, often: float = 0.4) -> str:
     return "the " if random.random() < often else ""
 
 
-def _name(one: Filter, random: np.random.Generator, before: str = "") -> str:
-    """Adjectives and noun; words of place, rank or degree go first."""
+def _name(one: Filter, random: np.random.Generator, before: str = "", clause: bool = False) -> str:
+    """Adjectives and noun; `before` goes first. `clause`: the colour may follow ("that is red")."""
     parts = [before] if before else []
     if one.size:
         parts.append(_pick(random, _SIZES[one.size]))
     after = ""
-    if one.colour and (one.negated or (one.words > 1 and random.random() < 0.1)):
+    if one.colour and (one.negated or (clause and one.words > 1 and random.random() < 0.15)):
         after = f" that is {'not ' if one.negated else ''}{one.colour}"
     elif one.colour:
         parts.append(_pick(random, _COLOURS.get(one.colour, (one.colour,))))
@@ -84,9 +88,8 @@ def _name(one: Filter, random: np.random.Generator, before: str = "") -> str:
 
 
 def _attribute(said: Description, random: np.random.Generator) -> str:
-    name = _name(said.filter, random)
-    start = random.random()
-    if start < 0.06:
+    name = _name(said.filter, random, clause=True)
+    if random.random() < 0.06:
         return f"the only {name}"
     return _article(random, 0.45) + name
 
@@ -108,9 +111,7 @@ def _place(said: Description, random: np.random.Generator) -> str:
 def _relation(said: Description, random: np.random.Generator) -> str:
     relation = _pick(random, _RELATIONS[said.how])
     extra = _pick(random, ("that is ", "which is ")) if random.random() < 0.12 else ""
-    name, anchor = _name(said.filter, random), _name(said.anchor, random)
-    if extra and ("that is" in name or "that is" in anchor):
-        extra = ""
+    name, anchor = _name(said.filter, random), _name(said.anchor or Filter(), random)
     return f"{_article(random)}{name} {extra}{relation} {_article(random, 0.8)}{anchor}"
 
 
