@@ -1,4 +1,4 @@
-"""What a notebook's result depends on, as one digest: sources, parameters, settings, predecessor."""
+"""What a notebook's result depends on, as one digest."""
 
 import ast
 import hashlib
