@@ -76,7 +76,7 @@ def intersection_union(mask: Tensor | np.ndarray, truth: Tensor | np.ndarray) ->
 
 def expression_iou(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:
     """The IoU of every expression, (N,). Nothing predicted where nothing is, is perfect: 1."""
-    union = np.asarray(union, np.float64)
+    intersection, union = np.asarray(intersection, np.float64), np.asarray(union, np.float64)
     return np.divide(intersection, union, out=np.ones_like(union), where=union > 0)
 
 
@@ -96,12 +96,12 @@ def metrics_from_counts(
     by_length: the overall IoU of each of LENGTHS, None where no expression has such a length.
     Without any expression every score is None.
     """
+    intersection, union, length = map(np.asarray, (intersection, union, length))
     iou = expression_iou(intersection, union)
-    length = np.asarray(length)
     by_length = {}
     for name, (low, high) in LENGTHS.items():
         chosen = (length >= low) & (length <= high)
-        by_length[name] = overall_iou(np.asarray(intersection)[chosen], np.asarray(union)[chosen])
+        by_length[name] = overall_iou(intersection[chosen], union[chosen])
     return {
         "oiou": overall_iou(intersection, union),
         "miou": _mean(iou),
