@@ -142,7 +142,7 @@ def _phrases(scene: Scene, random: np.random.Generator) -> tuple[tuple[Phrase, .
     found: list[tuple[Phrase, ...]] = [()] * len(scene.things)
     for index in chosen:
         said: dict[str, Phrase] = {}
-        for _ in range(int(random.choice((1, 2, 3), p=(0.15, 0.6, 0.25)))):
+        for _ in range(int(random.choice((1, 2, 3), p=(0.2, 0.6, 0.2)))):
             description = choose(options[int(index)], random)
             text = say(description, random)
             said.setdefault(text, Phrase(_typed(text, random), text, description.kind))

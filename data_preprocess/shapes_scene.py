@@ -85,11 +85,15 @@ def _things(
         shape, size = str(random.choice(shapes)), ("small", "large")[int(large[number - 1])]
         radius = float(random.uniform(*SIZES[size])) * min(width, height)
         turn = math.radians(random.uniform(-1, 1) * _TURN.get(shape, 0))
-        covers = number == count and shape in CONVEX and random.random() < 0.4
-        place = _place(random, placed, radius, width, height, covers)
+        colour = str(random.choice(colours))
+        partner = None
+        if number == count and shape in CONVEX and random.random() < 0.45:
+            others = [thing for thing in placed if thing.colour != colour]
+            partner = others[int(random.integers(len(others)))] if others else None
+        place = _place(random, placed, radius, width, height, partner)
         if place is None:
             return None
-        placed.append(Thing(number, shape, str(random.choice(colours)), size, *place, radius, turn))
+        placed.append(Thing(number, shape, colour, size, *place, radius, turn))
     return tuple(placed)
 
 
@@ -99,11 +103,10 @@ def _place(
     radius: float,
     width: int,
     height: int,
-    covers: bool,
+    partner: Thing | None,
 ) -> tuple[float, float] | None:
-    """A free place; with `covers` one that hides a small part of an earlier thing."""
+    """A free place; with a partner one that hides a small part of it."""
     edge = radius + 2
-    partner = placed[int(random.integers(len(placed)))] if covers else None
     for _ in range(40):
         if partner is None:
             x, y = random.uniform(edge, width - edge), random.uniform(edge, height - edge)

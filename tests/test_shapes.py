@@ -1,69 +1,26 @@
-"""The embedded data set: same bytes, true expressions, masks that fit, both raw layouts."""
+"""The embedded data set: same bytes, masks that fit the picture, both raw layouts."""
 
-import json
-import pickle
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-from expressions import COLOURS, UNIT_AREAS, Found, meant
+from expressions import COLOURS
 from PIL import Image
 from scipy.io import loadmat
+from written_shapes import Written
 
 from data_preprocess import shapes
 from data_preprocess.common import UserError
 from data_preprocess.datasets import find_dataset
 from data_preprocess.masks import draw_mask, draw_segmentation, read_mat
-from data_preprocess.phrases import KINDS, descriptions, referents
+from data_preprocess.phrases import KINDS
 from data_preprocess.raw import read_raw
 from data_preprocess.shapes import ShapesSettings, make_scene, split_sequence, write_shapes
+from data_preprocess.shapes_draw import coverage, visible
 from data_preprocess.shapes_raw import _run_lengths
 
 IMAGES = 60
-
-
-class Written:
-    """The data set as its files hold it."""
-
-    def __init__(self, root: Path):
-        self.root = root
-        self.instances = json.loads((root / "refcoco" / "instances.json").read_text())
-        self.refs = pickle.loads((root / "refcoco" / "refs(unc).p").read_bytes())
-        self.images = {image["id"]: image for image in self.instances["images"]}
-        self.annotations = {entry["id"]: entry for entry in self.instances["annotations"]}
-
-    def referit(self, name: str) -> dict:
-        return json.loads((self.root / "referit" / name).read_text())
-
-    def mask(self, annotation: dict) -> np.ndarray:
-        image = self.images[annotation["image_id"]]
-        size = image["height"], image["width"]
-        return draw_segmentation(annotation["segmentation"], *size, where="test").astype(bool)
-
-    def picture(self, image_id: int) -> np.ndarray:
-        path = self.root / "images" / "train2014" / self.images[image_id]["file_name"]
-        return np.asarray(Image.open(path).convert("RGB"))
-
-    def things(self, image_id: int) -> dict[int, Found]:
-        """Annotation id -> the thing, from its category, its mask and its pixels."""
-        picture = self.picture(image_id)
-        height, width = picture.shape[:2]
-        names = {entry["id"]: entry["name"] for entry in self.instances["categories"]}
-        found = {}
-        for entry in self.instances["annotations"]:
-            if entry["image_id"] != image_id:
-                continue
-            mask, shape = self.mask(entry), names[entry["category_id"]]
-            pixels = np.median(picture[mask], axis=0)
-            colour = min(COLOURS, key=lambda name: np.abs(pixels - COLOURS[name]).sum())
-            radius = float(np.sqrt(mask.sum() / UNIT_AREAS[shape]))
-            x, y, w, h = entry["bbox"]
-            found[entry["id"]] = Found(
-                shape, colour, radius, radius > 0.122 * min(width, height),
-                (x + w / 2) / width, (y + h / 2) / height, width, height,
-            )  # fmt: skip
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -174,58 +131,6 @@ def test_full_size_splits_and_scene_sizes():
         assert {len(scene.things) for scene in scenes} == allowed
 
 
-def test_counts_and_kinds(written):
-    kinds = Counter(s["kind"] for ref in written.refs for s in ref["sentences"])
-    total = sum(kinds.values())
-    assert 5 * IMAGES < total < 7.5 * IMAGES
-    assert 2.5 * IMAGES < len(written.refs) < 3.5 * IMAGES
-    assert set(kinds) == set(KINDS)
-    for kind, share in zip(KINDS, (0.4, 0.22, 0.14, 0.1, 0.14), strict=True):
-        assert share / 2 < kinds[kind] / total < share * 1.6, kind
-    marker = json.loads((written.root / "shapes.json").read_text())
-    assert sum(entry["expressions"] for entry in marker["splits"].values()) == total
-
-
-def test_every_expression_is_true_of_its_object_alone(written):
-    """Read again from the text, the pixels and the masks (tests/expressions.py)."""
-    for image_id in written.images:
-        found = written.things(image_id)
-        for ref in (ref for ref in written.refs if ref["image_id"] == image_id):
-            for sentence in ref["sentences"]:
-                for text in (sentence["sent"], sentence["raw"]):
-                    truth = [[*found][index] for index in meant(text, [*found.values()])]
-                    assert truth == [ref["ann_id"]], (image_id, text)
-
-
-def test_descriptions_hold_clearly_and_alone():
-    for number in range(1, 25):
-        scene = make_scene(3, number, "train")
-        for index, kinds in descriptions(scene).items():
-            for said in (said for options in kinds.values() for said in options):
-                assert referents(scene, said) == (1 << index, 1 << index)
-
-
-def test_words(written):
-    sentences = [s for ref in written.refs for s in ref["sentences"]]
-    lengths = Counter(len(s["tokens"]) for s in sentences)
-    assert min(lengths) == 1 and 9 <= max(lengths) <= 12
-    assert all(len(s["raw"].split()) == len(s["tokens"]) for s in sentences)
-    assert all(s["sent"] == " ".join(s["tokens"]) == s["raw"].lower().strip(".") for s in sentences)
-    for ref in written.refs:
-        assert len({s["sent"] for s in ref["sentences"]}) == len(ref["sentences"])
-    assert len({s["sent"] for s in sentences}) > 0.75 * len(sentences)
-
-
-def test_most_scenes_have_distractors(written):
-    """One attribute is often not enough: things share shapes and colours."""
-    shared = []
-    for image_id in written.images:
-        found = [*written.things(image_id).values()]
-        shared += [sum(other.shape == one.shape for other in found) > 1 for one in found]
-        shared += [sum(other.colour == one.colour for other in found) > 1 for one in found]
-    assert np.mean(shared) > 0.7
-
-
 def test_polygons_overlap_and_crowds_are_run_lengths(written):
     overlapping = 0
     forms = Counter()
@@ -334,3 +239,15 @@ def test_the_real_readers_read_it(written, name):
     assert len(records) == len(written.refs)
     assert {s.kind for record in records for s in record.sentences} == set(KINDS)
     assert all(draw_mask(record).any() for record in records[:20])
+
+
+def test_hidden_parts_are_outside_the_mask():
+    """In some scenes a thing in front, of another colour, hides a small part of one behind."""
+    hidden = []
+    for number in range(1, 80):
+        scene = make_scene(0, number, "testB")
+        whole = [coverage(thing, scene.width, scene.height).sum() for thing in scene.things]
+        shown = visible(scene)
+        assert sum(shown).max() <= 1 + 1e-5
+        hidden += [1 - part.sum() / all_ for part, all_ in zip(shown, whole, strict=True)]
+    assert 5 < sum(share > 0.02 for share in hidden) and max(hidden) < 0.3
