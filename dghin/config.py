@@ -48,6 +48,7 @@ class DataConfig:
     tokenizer: str = "bert-base-uncased"  # hub name, folder, or package:NAME/FOLDER
     parser: str = "en_core_web_lg"  # a spaCy pipeline
     alignment: Literal["paper", "aligned"] = "paper"
+    shapes: int = 0  # > 0: the embedded data set of so many scenes is drawn into `root` first
 
     @property
     def prepared_root(self) -> Path:

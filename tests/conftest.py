@@ -48,6 +48,7 @@ def tiny_config(shapes):
     words = [
         *TINY_MODEL,
         f"data.root={shapes}",
+        "data.shapes=30",
         "train.iterations=4",
         "train.batch_per_process=6",
         "train.expressions_per_image=3",
