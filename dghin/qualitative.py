@@ -1,0 +1,170 @@
+"""Single expressions to show: which ones, their masks, what the network looked at."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from data_preprocess.language import Language, LanguageEncoder
+
+from .config import Config
+from .data import PreparedDataset, collate, model_inputs
+from .figures_graphs import patch_of
+from .figures_masks import MaskSample, ObjectSample
+from .inspect import LEVELS, Observation, observe
+from .metrics import expression_iou, predict_mask
+from .model import DGHIN
+from .weights import load_pretrained
+
+Point = tuple[float, float]  # (down, right), fractions of the photo
+
+
+def object_samples(dataset: PreparedDataset, count: int) -> list[ObjectSample]:
+    """Objects of different images, evenly spread over the split, with all their expressions."""
+    by_object: dict[str, list[int]] = {}
+    for index, expression in enumerate(dataset.expressions):
+        by_object.setdefault(expression.segment_id, []).append(index)
+    by_image = {dataset.expressions[m[0]].image: m for m in by_object.values()}
+    groups = list(by_image.values())
+    chosen = np.unique(np.linspace(0, len(groups) - 1, min(count, len(groups))).astype(int))
+    return [
+        ObjectSample(
+            np.asarray(dataset.image(members[0])),
+            dataset.truth(members[0]),
+            tuple(dataset.expressions[i].sentence for i in members),
+        )
+        for members in (groups[i] for i in chosen)
+    ]
+
+
+def varied_expressions(dataset: PreparedDataset, count: int) -> list[int]:
+    """Expressions of different lengths, from short to long (the first one of each length)."""
+    first: dict[int, int] = {}
+    for index, expression in enumerate(dataset.expressions):
+        first.setdefault(expression.length, index)
+    lengths = sorted(first)
+    chosen = np.unique(np.linspace(0, len(lengths) - 1, min(count, len(lengths))).astype(int))
+    return [first[lengths[i]] for i in chosen]
+
+
+def parsed(config: Config, sentences: Sequence[str]) -> list[Language]:
+    """Expressions as the network reads them, by the run's tokenizer and parser (needs spaCy)."""
+    data = config.data
+    encoder = LanguageEncoder(
+        data.tokenizer, data.parser, config.model.words, data.alignment, data.root
+    )
+    return [encoder(sentence) for sentence in sentences]
+
+
+def ranked(rows: pd.DataFrame, count: int, protocol: str = "strict") -> dict[str, list[int]]:
+    """The best, median and worst expressions of a split, each of another image, as row numbers.
+
+    A row's number is the expression's place in the split.
+    """
+    iou = expression_iou(rows[f"{protocol}_intersection"], rows[f"{protocol}_union"])
+    order = np.argsort(-iou, kind="stable")
+    middle = sorted(range(len(order)), key=lambda place: abs(place - len(order) // 2))
+    return {
+        "best": _of_other_images(rows, order, count),
+        "median": _of_other_images(rows, order[middle], count),
+        "worst": _of_other_images(rows, order[::-1], count),
+    }
+
+
+def _of_other_images(rows: pd.DataFrame, order: np.ndarray, count: int) -> list[int]:
+    images: dict[str, int] = {}
+    for number in order:
+        images.setdefault(rows["image"].iloc[number], int(number))
+        if len(images) == count:
+            break
+    return list(images.values())
+
+
+@torch.inference_mode()
+def mask_samples(
+    model: DGHIN, dataset: PreparedDataset, indices: Sequence[int]
+) -> list[MaskSample]:
+    """The masks that the model draws for these expressions (strict protocol), with the truth."""
+    samples = []
+    for index in indices:
+        truth = dataset.truth(index)
+        out = model(**_inputs(model, dataset, [index]))
+        mask = predict_mask(out.mask[0].float().cpu(), truth.shape, "strict").numpy()
+        photo = np.asarray(dataset.image(index))
+        samples.append(MaskSample(photo, truth, mask, dataset.expressions[index].sentence))
+    return samples
+
+
+def points_of(truth: np.ndarray) -> list[Point]:
+    """Two telling places of a mask (H, W): deep inside the object, and far from it."""
+    from scipy.ndimage import distance_transform_edt
+
+    places = []
+    for part in (truth, ~truth):
+        depth = distance_transform_edt(np.pad(part, 1))[1:-1, 1:-1]
+        row, column = np.unravel_index(int(depth.argmax()), truth.shape)
+        places.append(((row + 0.5) / truth.shape[0], (column + 0.5) / truth.shape[1]))
+    return places
+
+
+def visual_rows(
+    model: DGHIN, dataset: PreparedDataset, index: int, points: Sequence[Point]
+) -> dict[int, np.ndarray]:
+    """Rows of the soft visual adjacency at the points: {level: (P, h, w)}; see `observe`."""
+    seen = look(model, dataset, index)
+    rows = {}
+    for level in LEVELS:
+        height, width = grid = seen.grid(level)
+        cells = [patch_of(point, grid) for point in points]
+        flat = [row * width + column for row, column in cells]
+        rows[level] = seen.visual_rows(level, flat)[0].float().cpu().numpy()
+    return rows
+
+
+def word_shares(
+    model: DGHIN, dataset: PreparedDataset, index: int, language: Language, level: int
+) -> tuple[list[str], np.ndarray]:
+    """Every word's share in every patch at the entity level: labels, shares (labels, h, w).
+
+    Padding takes part, too: its positions are added up under one label.
+    """
+    shares = look(model, dataset, index).word_attention(level)[0].float().cpu().numpy()
+    labels = ["[CLS]", *language.pieces, "[SEP]"][: len(shares)]
+    if (used := len(labels)) == len(shares):
+        return labels, shares
+    padding = shares[used:].sum(axis=0, keepdims=True)
+    return [*labels, "padding"], np.concatenate([shares[:used], padding])
+
+
+@torch.inference_mode()
+def look(model: DGHIN, dataset: PreparedDataset, index: int) -> Observation:
+    """One forward pass, observed."""
+    with observe(model) as seen:
+        model(**_inputs(model, dataset, [index]))
+    return seen
+
+
+@torch.no_grad()
+def untrained_model(config: Config, dataset: PreparedDataset, images: int = 8) -> DGHIN:
+    """The network before training: pretrained encoders, the rest random.
+
+    Its batch norms take their statistics of `images` images, as training's first step would.
+    """
+    torch.manual_seed(config.train.seed)
+    model = DGHIN(config.model)
+    load_pretrained(model, config)
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.reset_running_stats()
+            module.momentum = None  # a plain mean over what is seen
+    first = {expression.image: i for i, expression in reversed([*enumerate(dataset.expressions)])}
+    model.train()(**_inputs(model, dataset, list(first.values())[-images:]))
+    return model.eval()
+
+
+def _inputs(model: DGHIN, dataset: PreparedDataset, indices: Sequence[int]) -> dict[str, Any]:
+    batch = collate([dataset.inputs(index) for index in indices], share_images=False)
+    return model_inputs(batch, next(model.parameters()).device)
