@@ -8,6 +8,7 @@ from pathlib import Path
 from .config import Config, load_config, save_config
 
 REPORTS = Path("reports")
+SETTINGS = "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -53,5 +54,23 @@ def open_run(
     words = ([f"data.root={data}"] if data else []) + list(overrides)
     settings = load_config(config or run, words)
     folder = Path(reports) / run
-    save_config(settings, folder / "config.yaml")
+    save_config(settings, folder / SETTINGS)
     return Run(run, settings, folder)
+
+
+def reopen_run(
+    run: str,
+    config: str | None = None,
+    data: str | None = None,
+    overrides: Iterable[str] = (),
+    reports: str | Path = REPORTS,
+) -> Run:
+    """The run with the settings it was trained with; what is given is laid on top of them.
+
+    A `config` that is given replaces them all. A run that was never opened is opened.
+    """
+    enter_project()
+    saved = Path(reports) / run / SETTINGS
+    if not config and saved.is_file():
+        config = str(saved)
+    return open_run(run, config, data, overrides, reports)

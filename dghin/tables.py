@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from data_preprocess.common import UserError, write_text
+from data_preprocess.common import UserError, write_json, write_text
 
 from .metrics import LENGTHS, THRESHOLDS, metrics_from_rows
 
@@ -116,6 +116,14 @@ def _breakdown(results: Results, column: str, groups: Any) -> pd.DataFrame:
 def percent(value: float | None) -> float:
     """A fraction as percent; None becomes NaN, a table's missing value."""
     return math.nan if value is None else 100 * value
+
+
+def write_results(results: Results, folder: Path) -> None:
+    """metrics.json and the tables of an evaluation, in a run's folder."""
+    write_json(folder / "metrics.json", run_metrics(results))
+    tables = {"main": metrics_table, "by_length": length_table, "by_kind": kind_table}
+    for name, make in tables.items():
+        write_table(make(results), folder / "tables", name)
 
 
 def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:
