@@ -86,6 +86,7 @@ class TrainConfig:
     log_every: int = 50
     workers: int = 4
     precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = False  # memory layout of convolutions; often faster, same results
     threads: int = 0  # CPU threads of a process; 0: the cores divided by the processes
 
 

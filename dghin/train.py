@@ -55,6 +55,8 @@ class Trainer:
         if state is None:
             load_pretrained(self.model, config)
         self.model.to(place.device)
+        if config.train.channels_last:
+            self.model.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, config.train), weight_decay=config.train.weight_decay
         )
