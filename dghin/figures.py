@@ -48,6 +48,9 @@ class SavedFigure:
     png: Path
     pdf: Path
 
+    def __repr__(self) -> str:
+        return f"figure: {self.png}"
+
     def _repr_png_(self) -> bytes:
         return self.png.read_bytes()
 

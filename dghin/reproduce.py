@@ -22,25 +22,31 @@ from typing import Any
 
 import papermill
 from papermill.exceptions import PapermillExecutionError
+from papermill.log import logger as papermill_log
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from data_preprocess.common import UserError, unknown_name, write_json
+from data_preprocess.common import UserError, sha256_file, unknown_name, write_json
 from data_preprocess.settings import flatten, parse_value, to_mapping
 
 from .cli import run_cli
 from .config import Config, load_config
 from .freshness import notebook_digest
+from .logbook import clock
 from .run import REPORTS, enter_project
 
 log = logging.getLogger(__name__)
 NOTEBOOKS = Path("notebooks")
 STARTED = {"03_train": ("dghin.train",)}  # modules that a notebook starts by name
 RESULTS = {  # what a finished notebook has left in the run's folder
-    "03_train": ("train/best/model.safetensors",),
+    "03_train": ("train/best/model.safetensors", "train/log.jsonl"),
     "04_evaluate": ("metrics.json",),
     "06_report": ("report.html",),
 }
+
+
+PREPARES = "01_preprocess"  # its result is the prepared data's manifest, outside the run's folder
+NOISE = ("Executing Cell", "Ending Cell", "Input Notebook", "Output Notebook", "<IPython.core")
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,12 @@ class Step:
     source: Path
     parameters: dict[str, Any]
     digest: str
+    manifest: Path | None = None  # of the data that it prepares
+
+    def finished(self, seconds: float) -> dict[str, Any]:
+        """What is kept of a notebook that came to its end."""
+        entry = {"digest": self.digest, "seconds": round(seconds, 1)}
+        return entry | ({"manifest": sha256_file(self.manifest)} if self.manifest else {})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -71,31 +83,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def reproduce(words: Sequence[str], force: bool = False) -> Path:
     """Run every notebook that is out of date; → the run's folder."""
-    parameters = read_parameters(words)
+    parameters, config = read_parameters(words)
     folder = REPORTS / parameters["run"]
-    steps = plan(parameters)
+    steps = plan(parameters, config)
     state_file = folder / "state.json"
     done = {} if force else read_state(state_file)
     pending = [step for step in steps if not up_to_date(step, done, folder)]
     first = steps.index(pending[0]) if pending else len(steps)
     for step in steps[:first]:
         log.info("%s: up to date", step.name)
-    with logging_redirect_tqdm(), tqdm(steps, unit="notebook", mininterval=1) as bar:
+    with logging_redirect_tqdm(), tqdm(steps, unit="notebook", disable=None) as bar:
         bar.update(first)
-        for step in steps[first:]:
+        for number, step in enumerate(steps[first:], first + 1):
+            log.info("%s: notebook %d of %d", step.name, number, len(steps))
             bar.set_description(step.name)
             done.pop(step.name, None)
             write_json(state_file, done)
-            seconds = execute(step, folder)
-            done[step.name] = {"digest": step.digest, "seconds": round(seconds, 1)}
+            done[step.name] = step.finished(execute(step, folder))
             write_json(state_file, done)
+            log.info("%s: done in %s", step.name, clock(done[step.name]["seconds"]))
             bar.update()
     return folder
 
 
-def read_parameters(words: Sequence[str]) -> dict[str, Any]:
-    """The notebooks' parameters from `key=value` words; unknown keys are refused here, before
-    anything is run (papermill itself only warns)."""
+def read_parameters(words: Sequence[str]) -> tuple[dict[str, Any], Config]:
+    """The notebooks' parameters from `key=value` words, and the config they stand for.
+
+    Unknown keys and wrong values are refused here, before anything is run (papermill itself only
+    warns of unknown names).
+    """
     known = {name for path in notebooks() for name in parameters_of(path)}
     settings = flatten(to_mapping(Config()))
     values: dict[str, Any] = {"run": "demo"}
@@ -112,8 +128,7 @@ def read_parameters(words: Sequence[str]) -> dict[str, Any]:
             raise unknown_name("key", key, [*sorted(known - {"overrides"}), *settings])
     values.setdefault("config", values["run"])
     words = ([f"data.root={values['data']}"] if values.get("data") else []) + overrides
-    load_config(values["config"], words)  # a wrong value is refused now
-    return values | {"overrides": overrides}
+    return values | {"overrides": overrides}, load_config(values["config"], words)
 
 
 def notebooks() -> list[Path]:
@@ -129,13 +144,16 @@ def parameters_of(path: Path) -> dict[str, Any]:
     return papermill.inspect_notebook(str(path))
 
 
-def plan(parameters: dict[str, Any]) -> list[Step]:
+def plan(parameters: dict[str, Any], config: Config) -> list[Step]:
     """Every notebook with its own parameters and its digest, each building on the one before."""
+    data = config.data
+    manifest = data.prepared_root / "anns" / data.dataset / "manifest.json"
     steps, previous = [], ""
     for path in notebooks():
         own = {name: parameters[name] for name in parameters_of(path) if name in parameters}
         previous = notebook_digest(path, own, STARTED.get(path.stem, ()), previous)
-        steps.append(Step(path.stem, path, own, previous))
+        made = manifest if path.stem == PREPARES else None
+        steps.append(Step(path.stem, path, own, previous, made))
     return steps
 
 
@@ -149,10 +167,13 @@ def read_state(path: Path) -> dict[str, Any]:
 
 def up_to_date(step: Step, done: dict[str, Any], folder: Path) -> bool:
     """Whether the notebook was finished with this digest and its results are still there."""
-    results = [folder / name for name in RESULTS.get(step.name, ())]
-    results.append(executed_path(step, folder))
-    same = done.get(step.name, {}).get("digest") == step.digest
-    return same and all(path.is_file() for path in results)
+    entry = done.get(step.name, {})
+    results = [executed_path(step, folder), *(folder / name for name in RESULTS.get(step.name, ()))]
+    if step.manifest:  # data may be prepared anew behind the notebook's back
+        results.append(step.manifest)
+    if entry.get("digest") != step.digest or not all(path.is_file() for path in results):
+        return False
+    return step.manifest is None or entry.get("manifest") == sha256_file(step.manifest)
 
 
 def executed_path(step: Step, folder: Path) -> Path:
@@ -174,6 +195,7 @@ def execute(step: Step, folder: Path) -> float:
             progress_bar=False,
             log_output=True,
             autosave_cell_every=30,
+            extra_arguments=["--log-level=ERROR"],  # of the kernel: no word on its transport
         )
     except PapermillExecutionError as error:
         raise UserError(
@@ -182,6 +204,12 @@ def execute(step: Step, folder: Path) -> float:
             "it goes on from here."
         ) from error
     return time.monotonic() - started
+
+
+def show_output() -> None:
+    """Show what notebooks print, and none of papermill's own bookkeeping."""
+    papermill_log.setLevel(logging.INFO)
+    papermill_log.addFilter(lambda record: not record.getMessage().startswith(NOISE))
 
 
 def closing_words(folder: Path) -> str:
@@ -208,5 +236,5 @@ def _parameter_listing() -> str:
 
 
 if __name__ == "__main__":
-    logging.getLogger("papermill").setLevel(logging.INFO)
+    show_output()
     sys.exit(run_cli(main))
