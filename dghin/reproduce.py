@@ -46,7 +46,14 @@ RESULTS = {  # what a finished notebook has left in the run's folder
 
 
 PREPARES = "01_preprocess"  # its result is the prepared data's manifest, outside the run's folder
-NOISE = ("Executing Cell", "Ending Cell", "Input Notebook", "Output Notebook", "<IPython.core")
+NOISE = (
+    "Executing Cell",
+    "Ending Cell",
+    "Input Notebook",
+    "Output Notebook",
+    "Executing notebook",
+    "<IPython",
+)
 
 
 @dataclass(frozen=True)
@@ -195,7 +202,7 @@ def execute(step: Step, folder: Path) -> float:
             progress_bar=False,
             log_output=True,
             autosave_cell_every=30,
-            extra_arguments=["--log-level=ERROR"],  # of the kernel: no word on its transport
+            extra_arguments=["--log-level=CRITICAL"],  # the kernel: no word on its transport
         )
     except PapermillExecutionError as error:
         raise UserError(
@@ -207,9 +214,15 @@ def execute(step: Step, folder: Path) -> float:
 
 
 def show_output() -> None:
-    """Show what notebooks print, and none of papermill's own bookkeeping."""
+    """Show what notebooks print as lines, and none of papermill's own bookkeeping."""
     papermill_log.setLevel(logging.INFO)
-    papermill_log.addFilter(lambda record: not record.getMessage().startswith(NOISE))
+    papermill_log.addFilter(_tidy)
+
+
+def _tidy(record: logging.LogRecord) -> bool:
+    text = record.getMessage().rstrip()
+    record.msg, record.args = text.rpartition("\r")[2], ()  # of a progress bar, its last state
+    return bool(text) and not text.startswith(NOISE)
 
 
 def closing_words(folder: Path) -> str:
