@@ -22,7 +22,7 @@ COLOURS = {
 }
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "heart")
 CONVEX = ("circle", "square", "triangle")
-SIZES = {"small": (0.088, 0.104), "large": (0.158, 0.188)}  # radius / short side of the image
+SIZES = {"small": (0.100, 0.118), "large": (0.178, 0.208)}  # radius / short side of the image
 COUNTS = {"train": (3, 7), "val": (3, 7), "testA": (3, 5), "testB": (5, 7)}
 _TURN = {"square": 14, "triangle": 18, "star": 36, "cross": 16, "heart": 14}  # degrees, each way
 _HOLE = 0.52  # inner / outer radius of a ring
