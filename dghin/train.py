@@ -28,6 +28,7 @@ from .config import Config, TrainConfig, load_config, save_config
 from .data import PreparedDataset, TrainingBatches, collate, model_inputs, open_split
 from .distributed import Place, gather, join, leave, threads
 from .evaluate import evaluate_split
+from .frozen import encode_once
 from .logbook import Logbook
 from .losses import segmentation_loss
 from .metrics import metrics_from_rows
@@ -63,6 +64,9 @@ class Trainer:
         self.network: nn.Module = self.model
         if place.world > 1:
             self.network = distribute(self.model, place)
+        if config.train.text_learning_rate_scale == 0:
+            splits = [self.train_set] + ([self.val_set] if self.val_set else [])
+            encode_once(self.model.text_encoder, splits, progress=place.is_main)
         torch.manual_seed(config.train.seed + place.rank)  # dropout differs by rank
         if state is not None:
             self._restore(state)

@@ -83,6 +83,19 @@ def test_a_frozen_part_gets_no_gradient(tiny_config):
     )
 
 
+def test_frozen_sentences_are_looked_up_and_the_same(tiny_config, tmp_path):
+    config = with_train(tiny_config, text_learning_rate_scale=0.0)
+    trainer = Trainer(config, tmp_path / "train", ALONE)
+    batch = next(iter(trainer.loader()))
+    encoder = trainer.model.text_encoder
+    words = {"input_ids": batch["word_ids"], "attention_mask": batch["attention_mask"]}
+    found, computed = encoder(**words), encoder.forward.forward(**words)
+    torch.testing.assert_close(found.last_hidden_state, computed.last_hidden_state)
+    other = words["input_ids"].clone()
+    other[0, 1] = 99  # a sentence that is not in the data
+    assert encoder(other, words["attention_mask"]).last_hidden_state.shape == (6, 17, 32)
+
+
 def test_bfloat16_is_near_float32(tiny_config, tmp_path):
     losses = {}
     for precision in ("float32", "bfloat16"):

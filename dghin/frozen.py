@@ -1,0 +1,59 @@
+"""A frozen text encoder: every distinct sentence of the run is encoded once, before training.
+
+Nothing but the time changes: the encoder's output is looked up instead of computed anew in every
+epoch. All is encoded at the start and in a fixed order, so that a resumed run sees the same bits.
+"""
+
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .data import PreparedDataset
+
+log = logging.getLogger(__name__)
+LIMIT = 2 << 30  # bytes of encoded sentences; beyond that they are computed as ever
+BATCH = 64
+
+
+def encode_once(encoder: nn.Module, datasets: list[PreparedDataset], progress: bool) -> None:
+    """Make `encoder` look the sentences of these splits up. Its weights must not change."""
+    features = [dataset.features for dataset in datasets]
+    word_ids = np.concatenate([f.word_ids for f in features])
+    masks = np.concatenate([f.attention_mask for f in features])
+    _, first = np.unique(word_ids, axis=0, return_index=True)
+    width = encoder.config.hidden_size
+    if len(first) * word_ids.shape[1] * width * 4 > LIMIT:
+        log.info("%d distinct sentences: too many to keep encoded", len(first))
+        return
+    encoder.eval()
+    device = next(encoder.parameters()).device
+    table = torch.empty(len(first), word_ids.shape[1], width, device=device)
+    starts = range(0, len(first), BATCH)
+    for start in tqdm(starts, "Encoding sentences", disable=not progress, mininterval=5):
+        chosen = first[start : start + BATCH]
+        ids, mask = (torch.from_numpy(x[chosen]).long().to(device) for x in (word_ids, masks))
+        with torch.no_grad():
+            encoded = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        table[start : start + len(chosen)] = encoded
+    rows = {word_ids[index].astype(np.int64).tobytes(): row for row, index in enumerate(first)}
+    encoder.forward = Lookup(encoder.forward, rows, table)
+    log.info("text encoder: frozen, %d distinct sentences encoded once", len(first))
+
+
+class Lookup:
+    """Takes the encoder's place: known sentences from the table, a batch with others computed."""
+
+    def __init__(self, forward, rows: dict[bytes, int], table: Tensor):
+        self.forward, self.rows, self.table = forward, rows, table
+
+    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
+        keys = [sentence.tobytes() for sentence in input_ids.cpu().numpy()]
+        found = [self.rows.get(key) for key in keys]
+        if None in found:
+            with torch.no_grad():
+                return self.forward(input_ids=input_ids, attention_mask=attention_mask)
+        return SimpleNamespace(last_hidden_state=self.table[found])
