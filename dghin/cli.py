@@ -53,7 +53,7 @@ def read_words(
 def run_cli(main: Callable[[Sequence[str] | None], None]) -> None:
     """Run a command: errors for people go to stderr in one line, with exit status 2."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for name in ("httpx", "transformers", "timm", "torch.distributed"):
+    for name in ("httpx", "transformers", "timm", "torch.distributed", "fontTools"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         main(None)
