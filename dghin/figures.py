@@ -112,7 +112,8 @@ def _validation_curves(axes: Axes, val: pd.DataFrame) -> None:
         axes.plot(val["iteration"], 100 * val[name], color=colour, marker=marker, ms=4, label=label)
     best = val.loc[val["oiou"].idxmax()]
     axes.axvline(best["iteration"], color=GREY, ls=":")
-    axes.text(best["iteration"], 98, f"kept: {100 * best['oiou']:.1f} ", ha="right", va="top")
+    side = "right" if best["iteration"] > val["iteration"].mean() else "left"
+    axes.text(best["iteration"], 99, f" kept: {100 * best['oiou']:.1f} ", ha=side, va="top")
     axes.set_ylabel(f"validation, {val['protocol'].iloc[-1]} protocol, percent")
     axes.set_ylim(0, 100)
     axes.legend(loc="lower right")

@@ -81,10 +81,11 @@ def contents(folder: Path, config: Config, results: Results) -> dict[str, Any]:
             "main": metrics_table(results),
             "by_length": length_table(results),
             "by_kind": kind_table(results),
-            "splits": read_table(folder / "tables" / "splits.csv"),
+            "splits": split_table(read_table(folder / "tables" / "splits.csv")),
         },
         "figures": {p.stem: data_uri(p) for p in sorted((folder / "figures").glob("*.png"))},
-        "training": training_facts(folder / "train" / "log.jsonl"),
+        "training": training_facts(folder / "train" / "log.jsonl")
+        | machine_facts(read_environment(folder).get("train", {})),
         "settings": (folder / "config.yaml").read_text(encoding="utf-8"),
         "environment": environment_table(read_environment(folder)),
         "control": CONTROL,
@@ -132,12 +133,31 @@ def training_facts(path: Path) -> dict[str, str]:
     return facts
 
 
+def machine_facts(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Where the training ran, in a line or two."""
+    if not entry:
+        return {}
+    machine, code = entry["hardware"], entry["code"]
+    gpus = machine["GPUs"]
+    changed = f", with {code['changed files']} changed files" if code["changed files"] else ""
+    return {
+        "machine": f"{machine['processor']}, {machine['cores']} cores, "
+        + (f"{len(gpus)} × {gpus[0]}" if gpus else "no GPU"),
+        "code": f"commit {code['commit']}{changed}" if code["commit"] else "no git checkout",
+        "PyTorch": entry["versions"].get("torch", "unknown"),
+    }
+
+
 def environment_table(stages: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """The environments side by side: a row a value, a column a stage (one if all are equal)."""
+    """The environments side by side: a row a value, a column a stage."""
     flat = {stage: flatten(entry) for stage, entry in stages.items()}
     keys = list(dict.fromkeys(key for entry in flat.values() for key in entry))
-    lines = [[key.replace(".", ": "), *(_shown(e.get(key)) for e in flat.values())] for key in keys]
-    return pd.DataFrame(lines, columns=["what", *flat])
+    lines = []
+    for key in keys:
+        values = [_shown(entry.get(key)) for entry in flat.values()]
+        values[1:] = ["same" if value == values[0] else value for value in values[1:]]
+        lines.append([key.replace(".", ": "), *values])
+    return pd.DataFrame(lines, columns=["What", *flat])
 
 
 def _shown(value: Any) -> str:
@@ -149,6 +169,16 @@ def _shown(value: Any) -> str:
 def read_table(path: Path) -> pd.DataFrame:
     """A table that a notebook has written; empty where there is none."""
     return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+
+
+def split_table(card: pd.DataFrame) -> pd.DataFrame:
+    """The split card, a row a split where nothing is published to hold its counts against."""
+    if card.empty or card["Published"].notna().any():
+        return card
+    wide = card.pivot(index="Split", columns="Count", values="Here").reset_index()
+    order = {split: place for place, split in enumerate(card["Split"])}
+    columns = ["Split", *dict.fromkeys(card["Count"])]
+    return wide.sort_values("Split", key=lambda names: names.map(order))[columns]
 
 
 def data_uri(path: Path) -> str:

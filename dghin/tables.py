@@ -33,21 +33,21 @@ _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 
 def read_results(folder: Path) -> dict[str, dict[str, pd.DataFrame]]:
-    """The rows that evaluation wrote into a run's folder; val first, then the tests."""
+    """The rows that evaluation wrote into a run's folder: no control first, val first."""
+    found = {
+        (path.parent.relative_to(folder / "rows").as_posix().removeprefix("."), path.stem): path
+        for path in folder.glob("rows/**/*.parquet")
+    }
     results: dict[str, dict[str, pd.DataFrame]] = {}
-    for path in sorted(folder.glob("rows/**/*.parquet"), key=_split_order):
-        control = path.parent.relative_to(folder / "rows").as_posix().removeprefix(".")
-        results.setdefault(control, {})[path.stem] = pd.read_parquet(path)
-    if not results.get(""):
+    for control, split in sorted(found, key=lambda pair: (pair[0], pair[1] != "val", pair[1])):
+        rows = pd.read_parquet(found[control, split])
+        results.setdefault(control, {})[split] = rows
+    if "" not in results:
         raise UserError(
             f"{folder / 'rows'}: no rows of an evaluation. "
             f"Make them with: python -m dghin.evaluate run={folder.name}"
         )
     return results
-
-
-def _split_order(path: Path) -> tuple[bool, str]:
-    return path.stem != "val", str(path)
 
 
 def run_metrics(results: Results) -> dict[str, Any]:
