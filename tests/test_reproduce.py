@@ -1,0 +1,222 @@
+"""Reproduce: names checked before anything runs, only what is out of date is run, in order."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from data_preprocess.common import UserError, write_json
+from dghin import reproduce
+from dghin.freshness import imported_modules, module_files, notebook_digest
+
+FIRST = (
+    'run: str = "demo"  # the run\ndata: str = ""\noverrides: list = []\nwords: int = 3  # how many'
+)
+SECOND = 'run: str = "demo"\nconfig: str = ""\noverrides: list = []\nshare: float = 0.5'
+
+
+def write_notebook(path, parameters, *cells):
+    code = [parameters, *cells]
+    cells = [
+        {
+            "cell_type": "code",
+            "id": str(number),
+            "metadata": {"tags": ["parameters"]} if number == 0 else {},
+            "execution_count": None,
+            "outputs": [],
+            "source": source,
+        }
+        for number, source in enumerate(code)
+    ]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    write_json(path, {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4,
+                      "nbformat_minor": 5})  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of three notebooks."""
+    monkeypatch.chdir(tmp_path)
+    Path("pyproject.toml").touch()
+    write_notebook(Path("notebooks/01_one.ipynb"), FIRST, "1")
+    write_notebook(Path("notebooks/02_two.ipynb"), SECOND, "2")
+    write_notebook(Path("notebooks/03_three.ipynb"), SECOND, "3")
+    return tmp_path
+
+
+@pytest.fixture
+def executed(project, monkeypatch):
+    """Which notebooks ran, with their parameters; nothing is executed."""
+    ran = {}
+
+    def execute(step, folder):
+        ran[step.name] = step.parameters
+        path = reproduce.executed_path(step, folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        return 1.0
+
+    monkeypatch.setattr(reproduce, "execute", execute)
+    return ran
+
+
+def test_every_notebook_gets_what_it_declares(executed):
+    reproduce.reproduce(["run=r", "config=demo", "words=5", "data=there", "train.iterations=7"])
+    assert executed["01_one"] == {
+        "run": "r", "data": "there", "words": 5, "overrides": ["train.iterations=7"],
+    }  # fmt: skip
+    assert executed["02_two"] == {
+        "run": "r", "config": "demo", "overrides": ["train.iterations=7"],
+    }  # fmt: skip
+    assert list(executed) == ["01_one", "02_two", "03_three"]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("wrods=5", "Did you mean 'words'"),
+        ("train.iteration=5", "Did you mean 'train.iterations'"),
+        ("overrides=[]", "unknown key 'overrides'"),
+        ("train.iterations=many", "expected int"),
+        ("config=dmeo", "Did you mean 'demo'"),
+        ("words", "not of the form key=value"),
+    ],
+)
+def test_wrong_words_are_refused_before_anything_runs(executed, word, message):
+    with pytest.raises(UserError, match=message):
+        reproduce.reproduce(["run=demo", word])
+    assert not executed
+
+
+def test_run_again_it_repeats_nothing(executed):
+    reproduce.reproduce([])
+    executed.clear()
+    reproduce.reproduce([])
+    assert not executed
+    reproduce.reproduce([], force=True)
+    assert len(executed) == 3
+
+
+def test_a_change_repeats_from_there(executed):
+    reproduce.reproduce([])
+    executed.clear()
+    write_notebook(Path("notebooks/02_two.ipynb"), SECOND, "2 + 2")
+    reproduce.reproduce([])
+    assert list(executed) == ["02_two", "03_three"]
+
+
+def test_text_may_change(executed):
+    reproduce.reproduce([])
+    executed.clear()
+    path = Path("notebooks/01_one.ipynb")
+    notebook = json.loads(path.read_text())
+    notebook["cells"].append({"cell_type": "markdown", "id": "m", "metadata": {}, "source": "!"})
+    write_json(path, notebook)
+    reproduce.reproduce([])
+    assert not executed
+
+
+def test_a_parameter_repeats_from_the_notebook_that_has_it(executed):
+    reproduce.reproduce([])
+    executed.clear()
+    reproduce.reproduce(["share=0.7"])
+    assert list(executed) == ["02_two", "03_three"]
+
+
+def test_a_lost_result_is_made_again(executed, project):
+    folder = reproduce.reproduce([])
+    executed.clear()
+    (folder / "notebooks" / "03_three.ipynb").unlink()
+    reproduce.reproduce([])
+    assert list(executed) == ["03_three"]
+    (folder / "state.json").write_text("{")
+    reproduce.reproduce([])
+    assert "01_one" in executed
+
+
+def test_data_prepared_anew_is_noticed(executed, monkeypatch):
+    monkeypatch.setattr(reproduce, "PREPARES", "01_one")
+    manifest = Path("data/data_v3/anns/refcoco/manifest.json")
+    write_json(manifest, {"splits": 1})
+    words = ["data=data", "config=refcoco"]
+    reproduce.reproduce(words)
+    executed.clear()
+    reproduce.reproduce(words)
+    assert not executed
+    write_json(manifest, {"splits": 2})
+    reproduce.reproduce(words)
+    assert list(executed) == ["01_one", "02_two", "03_three"]
+    executed.clear()
+    manifest.unlink()
+    with pytest.raises(FileNotFoundError):  # nothing executes here, so nothing makes it
+        reproduce.reproduce(words)
+    assert list(executed) == ["01_one"]
+
+
+def test_after_a_failure_it_goes_on_from_there(project, caplog):
+    """Real kernels: a cell that fails until a file is there."""
+    caplog.set_level(logging.INFO)
+    cell = "from pathlib import Path\nprint(Path('ready').read_text())"
+    write_notebook(Path("notebooks/02_two.ipynb"), SECOND, cell)
+    with pytest.raises(UserError, match=r"02_two.ipynb: cell \d failed: FileNotFoundError"):
+        reproduce.reproduce([])
+    kept = json.loads(Path("reports/demo/notebooks/02_two.ipynb").read_text())
+    assert "FileNotFoundError" in json.dumps(kept["cells"])
+    assert list(reproduce.read_state(Path("reports/demo/state.json"))) == ["01_one"]
+    Path("ready").write_text("now it is")
+    caplog.clear()
+    reproduce.reproduce([])
+    assert "01_one: up to date" in caplog.text and "now it is" in caplog.text
+    assert len(reproduce.read_state(Path("reports/demo/state.json"))) == 3
+
+
+def test_output_is_shown_as_lines(caplog):
+    def shown(text):
+        record = logging.LogRecord("papermill", logging.INFO, "", 0, text, (), None)
+        return record.getMessage() if reproduce._tidy(record) else None
+
+    assert shown("iteration 1 of 2\n") == "iteration 1 of 2"
+    assert shown("\r 0%|  | 0/1\r100%|##| 1/1\n") == "100%|##| 1/1"
+    assert shown("100% of them") == "100% of them"
+    assert shown("Executing Cell 3-------") is None and shown("\n") is None
+
+
+def test_help_lists_the_notebooks_parameters(project, capsys):
+    with pytest.raises(SystemExit):
+        reproduce.main(["--help"])
+    assert "01_one: words=3  how many" in capsys.readouterr().out
+
+
+def test_without_notebooks_it_says_where_it_looked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="notebooks: no notebooks"):
+        reproduce.reproduce([])
+
+
+def test_closing_words_show_table_and_places(tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "main.md").write_text("| Split |\n")
+    (tmp_path / "report.html").touch()
+    words = reproduce.closing_words(tmp_path)
+    assert "| Split |" in words and f"report: {tmp_path / 'report.html'}" in words
+    assert "figures" not in words
+
+
+def test_imports_are_followed_through_our_modules():
+    names = {p.name for p in module_files({"dghin.losses"})}
+    assert "losses.py" in names and "tables.py" not in names
+    assert {"model.py", "graphs.py", "data.py"} <= {p.name for p in module_files({"dghin.train"})}
+
+
+def test_imported_modules():
+    source = "import os\nfrom . import b\nfrom .c import d\ndef f():\n    import dghin.late\n"
+    assert imported_modules(source, "dghin") == {
+        "dghin", "dghin.b", "dghin.c", "dghin.c.d", "dghin.late",
+    }  # fmt: skip
+
+
+def test_a_digest_depends_on_all_its_parts(project):
+    path = Path("notebooks/01_one.ipynb")
+    parts = [({}, (), ""), ({"a": 1}, (), ""), ({}, ("dghin.losses",), ""), ({}, (), "before")]
+    assert len({notebook_digest(path, *part) for part in parts}) == 4
