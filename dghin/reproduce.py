@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def reproduce(words: Sequence[str], force: bool = False) -> Path:
     """Run every notebook that is out of date; → the run's folder."""
     parameters, config = read_parameters(words)
-    folder = REPORTS / parameters["run"]
+    folder = Path(parameters.get("reports", REPORTS)) / parameters["run"]
     steps = plan(parameters, config)
     state_file = folder / "state.json"
     done = {} if force else read_state(state_file)

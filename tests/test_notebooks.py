@@ -63,7 +63,7 @@ class TestForm:
         seen = papermill.inspect_notebook(str(path))
         assert {name: ast.literal_eval(p["default"]) for name, p in seen.items()} == declared
         assert all(p["help"] for p in seen.values())
-        assert list(declared)[:4] == ["run", "config", "data", "overrides"]
+        assert list(declared)[:5] == ["run", "config", "data", "overrides", "reports"]
 
     def test_no_absolute_paths(self, path):
         text = path.read_text()
