@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .config import CONFIGS
+from data_preprocess.settings import to_mapping
+
+from .config import CONFIGS, Config
 
 PACKAGES = ("dghin", "data_preprocess")
 
@@ -30,14 +32,29 @@ def notebook_digest(
     return digest.hexdigest()
 
 
+def training_digest(config: Config) -> str:
+    """The digest of what a training is made from: its settings, its data, the trainer's code."""
+    settings = {k: v for k, v in to_mapping(config).items() if k != "evaluate"}
+    data = config.data
+    manifest = data.prepared_root / "anns" / data.dataset / "manifest.json"
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    code = module_files(["dghin.train"], inner=False)
+    for path in [*sorted(code), manifest]:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
 def code_cells(notebook: Path) -> list[str]:
     """The sources of a notebook's code cells."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
-def module_files(names: Iterable[str]) -> set[Path]:
-    """The files of these modules and of all modules of ours that they import."""
+def module_files(names: Iterable[str], inner: bool = True) -> set[Path]:
+    """The files of these modules and of all modules of ours that they import.
+
+    inner: also those that they import inside functions.
+    """
     root = Path(__file__).parent.parent
     pending, seen = list(names), set()
     files: set[Path] = set()
@@ -49,7 +66,7 @@ def module_files(names: Iterable[str]) -> set[Path]:
         seen.add(name)
         files.add(path)
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        pending += imported_modules(path.read_text(encoding="utf-8"), package)
+        pending += imported_modules(path.read_text(encoding="utf-8"), package, inner)
     return files
 
 
@@ -62,13 +79,14 @@ def module_file(root: Path, name: str) -> Path | None:
     return None
 
 
-def imported_modules(source: str, package: str = "") -> set[str]:
-    """Names that a source imports from our packages, also inside functions.
+def imported_modules(source: str, package: str = "", inner: bool = True) -> set[str]:
+    """Names that a source imports from our packages; inner: also inside functions.
 
     `from x import y` counts both x and x.y, since y may be a module.
     """
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    for node in ast.walk(tree) if inner else tree.body:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -13,6 +13,7 @@ is out of date is repeated; after a failure it goes on from the notebook that fa
 import argparse
 import json
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from data_preprocess.settings import flatten, parse_value, to_mapping
 
 from .cli import run_cli
 from .config import Config, load_config
-from .freshness import notebook_digest
+from .freshness import notebook_digest, training_digest
 from .logbook import clock
 from .run import REPORTS, enter_project
 
@@ -45,6 +46,7 @@ RESULTS = {  # what a finished notebook has left in the run's folder
 }
 
 
+TRAINS = "03_train"
 PREPARES = "01_preprocess"  # its result is the prepared data's manifest, outside the run's folder
 NOISE = (
     "Executing Cell",
@@ -104,6 +106,8 @@ def reproduce(words: Sequence[str], force: bool = False) -> Path:
         for number, step in enumerate(steps[first:], first + 1):
             log.info("%s: notebook %d of %d", step.name, number, len(steps))
             bar.set_description(step.name)
+            if step.name == TRAINS:
+                set_stale_training_aside(folder, config, force)
             done.pop(step.name, None)
             write_json(state_file, done)
             done[step.name] = step.finished(execute(step, folder))
@@ -181,6 +185,21 @@ def up_to_date(step: Step, done: dict[str, Any], folder: Path) -> bool:
     if entry.get("digest") != step.digest or not all(path.is_file() for path in results):
         return False
     return step.manifest is None or entry.get("manifest") == sha256_file(step.manifest)
+
+
+def set_stale_training_aside(folder: Path, config: Config, force: bool) -> None:
+    """Make room for a new training unless the one there was made from the same: then it goes on.
+
+    The same: settings, data and code of the trainer. Else train/ becomes train-before/.
+    """
+    train, before = folder / "train", folder / "train-before"
+    record, wanted = train / "made_from.json", training_digest(config)
+    if force or not record.is_file() or read_state(record).get("digest") != wanted:
+        if train.is_dir():
+            shutil.rmtree(before, ignore_errors=True)
+            train.rename(before)
+            log.info("%s: of other settings, data or code; kept as %s", train, before.name)
+        write_json(record, {"digest": wanted})
 
 
 def executed_path(step: Step, folder: Path) -> Path:

