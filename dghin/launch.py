@@ -34,14 +34,15 @@ def training_command(config_file: Path, run: str, reports: Path, processes: int)
 def launch_training(config: Config, folder: Path, processes: int | None = None) -> None:
     """Train in `folder` (reports/<run>), streaming the log line by line to this process's output.
 
-    processes: default as the config says, but no more than there are GPUs (1 without any). The
+    processes: default as the config says, but no more than there are GPUs (or cores, without). The
     log is kept in train/train.log. A failure raises a RuntimeError with the log's tail; an
     interrupt ends the whole process group.
     """
     folder = Path(folder)
     config_file = folder / "config.yaml"
     save_config(config, config_file)
-    processes = processes or min(config.train.processes, max(1, torch.cuda.device_count()))
+    available = torch.cuda.device_count() or len(os.sched_getaffinity(0))
+    processes = processes or min(config.train.processes, available)
     command = training_command(config_file, folder.name, folder.parent, processes)
     log_file = folder / "train" / "train.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
