@@ -123,7 +123,8 @@ def training_facts(path: Path) -> dict[str, str]:
     if len(train):
         facts["iterations"] = f"{int(train['iteration'].iloc[-1]):,}"
         facts["expressions a second"] = f"{train['expressions_per_second'].median():.1f}"
-        facts["time"] = clock(train["elapsed"].iloc[-1])
+        legs = (frame["kind"] == "start").cumsum()  # a training may have been resumed
+        facts["time"] = clock(train.groupby(legs)["elapsed"].max().sum())
     if len(val):
         best = val.loc[val["oiou"].idxmax()]
         facts["weights kept"] = (

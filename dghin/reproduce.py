@@ -32,7 +32,7 @@ from data_preprocess.settings import flatten, parse_value, to_mapping
 
 from .cli import run_cli
 from .config import Config, load_config
-from .freshness import notebook_digest, training_digest
+from .freshness import clear_the_way, notebook_digest, training_digest
 from .logbook import clock
 from .run import REPORTS, enter_project
 
@@ -46,6 +46,7 @@ RESULTS = {  # what a finished notebook has left in the run's folder
 }
 
 
+TRAINS = "03_train"
 TRAINS = "03_train"
 PREPARES = "01_preprocess"  # its result is the prepared data's manifest, outside the run's folder
 NOISE = (
@@ -110,6 +111,8 @@ def reproduce(words: Sequence[str], force: bool = False) -> Path:
                 set_stale_training_aside(folder, config, force)
             done.pop(step.name, None)
             write_json(state_file, done)
+            if step.name == TRAINS:
+                clear_the_way(folder, config, force)
             done[step.name] = step.finished(execute(step, folder))
             write_json(state_file, done)
             log.info("%s: done in %s", step.name, clock(done[step.name]["seconds"]))
