@@ -44,35 +44,6 @@ def training_digest(config: Config) -> str:
     return digest.hexdigest()
 
 
-def training_digest(config: Config) -> str:
-    """The digest of everything that trained weights depend on: much less than their notebook does.
-
-    The trainer's code, the settings without those of evaluation, the prepared data.
-    """
-    settings = {k: v for k, v in to_mapping(config).items() if k not in ("name", "evaluate")}
-    manifest = read_manifest(config.data.prepared_root, config.data.dataset)
-    data = [manifest["splits"], manifest["masks"]]
-    code = {p.name: p.read_text(encoding="utf-8") for p in module_files({"dghin.train"})}
-    return sha256_json([settings, data, code])
-
-
-def clear_the_way(folder: Path, config: Config, force: bool) -> None:
-    """Before training in a run's folder: keep a training that still holds, move aside another.
-
-    Training goes on from checkpoints, so those of other code, settings or data must not be there.
-    They may have cost days: they are renamed (train-before-1, ...), never deleted. A training that
-    was not started by `reproduce` is kept: the trainer itself refuses other settings.
-    """
-    train = folder / "train"
-    digest, note = training_digest(config), train / MADE_FROM
-    known = json.loads(note.read_text(encoding="utf-8"))["digest"] if note.is_file() else digest
-    if train.is_dir() and (force or known != digest):
-        number = 1 + len(list(folder.glob("train-before-*")))
-        train.rename(folder / f"train-before-{number}")
-        log.info("%s: of other code, settings or data; now train-before-%d", train, number)
-    write_json(note, {"digest": digest})
-
-
 def code_cells(notebook: Path) -> list[str]:
     """The sources of a notebook's code cells."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]

@@ -13,7 +13,6 @@ is out of date is repeated; after a failure it goes on from the notebook that fa
 import argparse
 import json
 import logging
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ from data_preprocess.settings import flatten, parse_value, to_mapping
 
 from .cli import run_cli
 from .config import Config, load_config
-from .freshness import clear_the_way, notebook_digest, training_digest
+from .freshness import notebook_digest, training_digest
 from .logbook import clock
 from .run import REPORTS, enter_project
 
@@ -44,9 +43,6 @@ RESULTS = {  # what a finished notebook has left in the run's folder
     "04_evaluate": ("metrics.json",),
     "06_report": ("report.html",),
 }
-
-
-TRAINS = "03_train"
 TRAINS = "03_train"
 PREPARES = "01_preprocess"  # its result is the prepared data's manifest, outside the run's folder
 NOISE = (
@@ -111,8 +107,6 @@ def reproduce(words: Sequence[str], force: bool = False) -> Path:
                 set_stale_training_aside(folder, config, force)
             done.pop(step.name, None)
             write_json(state_file, done)
-            if step.name == TRAINS:
-                clear_the_way(folder, config, force)
             done[step.name] = step.finished(execute(step, folder))
             write_json(state_file, done)
             log.info("%s: done in %s", step.name, clock(done[step.name]["seconds"]))
@@ -193,16 +187,18 @@ def up_to_date(step: Step, done: dict[str, Any], folder: Path) -> bool:
 def set_stale_training_aside(folder: Path, config: Config, force: bool) -> None:
     """Make room for a new training unless the one there was made from the same: then it goes on.
 
-    The same: settings, data and code of the trainer. Else train/ becomes train-before/.
+    The same: settings, data and code of the trainer. Else train/ becomes train-before-1/, -2/, ...
+    and is never deleted: it may have cost days. A training without record was started by hand and
+    is kept, too; the trainer itself refuses to go on with other settings.
     """
-    train, before = folder / "train", folder / "train-before"
-    record, wanted = train / "made_from.json", training_digest(config)
-    if force or not record.is_file() or read_state(record).get("digest") != wanted:
-        if train.is_dir():
-            shutil.rmtree(before, ignore_errors=True)
-            train.rename(before)
-            log.info("%s: of other settings, data or code; kept as %s", train, before.name)
-        write_json(record, {"digest": wanted})
+    train, wanted = folder / "train", training_digest(config)
+    record = train / "made_from.json"
+    found = read_state(record).get("digest") if record.is_file() else wanted
+    if train.is_dir() and (force or found != wanted):
+        number = 1 + len(list(folder.glob("train-before-*")))
+        before = train.rename(folder / f"train-before-{number}")
+        log.info("%s: of other settings, data or code; kept as %s", train, before.name)
+    write_json(record, {"digest": wanted})
 
 
 def executed_path(step: Step, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -247,3 +248,28 @@ def test_a_trainings_digest_leaves_pictures_out():
     names = {path.stem for path in module_files(["dghin.train"], inner=False)}
     assert {"train", "model", "losses", "schedule", "data"} <= names
     assert not names & {"figures", "tables", "report", "reproduce"}
+
+
+def test_a_training_that_still_holds_is_kept_another_set_aside(tmp_path, tiny_config, caplog):
+    caplog.set_level(logging.INFO)
+    weights = tmp_path / "train" / "best" / "model.safetensors"
+
+    def train(config, force=False):
+        reproduce.set_stale_training_aside(tmp_path, config, force)
+        kept = weights.exists()
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        weights.touch()
+        return kept
+
+    assert not train(tiny_config)
+    assert train(tiny_config)
+    scored_otherwise = replace(tiny_config, evaluate=replace(tiny_config.evaluate, batch=3))
+    assert train(scored_otherwise)
+    longer = replace(tiny_config, train=replace(tiny_config.train, iterations=5))
+    assert not train(longer)
+    assert not train(longer, force=True)
+    aside = [p.name for p in sorted(tmp_path.glob("train-before-*"))]
+    assert aside == ["train-before-1", "train-before-2"]
+    assert "kept as train-before-1" in caplog.text
+    (tmp_path / "train" / "made_from.json").unlink()
+    assert train(tiny_config), "a training started by hand is kept"
