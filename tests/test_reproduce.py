@@ -1,6 +1,5 @@
 """Reproduce: names checked before anything runs, only what is out of date is run, in order."""
 
-import dataclasses
 import json
 import logging
 from dataclasses import replace
@@ -222,26 +221,6 @@ def test_a_digest_depends_on_all_its_parts(project):
     path = Path("notebooks/01_one.ipynb")
     parts = [({}, (), ""), ({"a": 1}, (), ""), ({}, ("dghin.losses",), ""), ({}, (), "before")]
     assert len({notebook_digest(path, *part) for part in parts}) == 4
-
-
-def test_training_made_from_something_else_is_set_aside(tiny_config, tmp_path):
-    """It goes on where settings, data and code are the same; else it starts in an empty folder."""
-    folder, made = tmp_path / "run", tmp_path / "run/train/weights"
-
-    def start(config, force=False):
-        reproduce.set_stale_training_aside(folder, config, force)
-        was_there = made.is_file()
-        made.write_text("weights")
-        return was_there
-
-    assert not start(tiny_config)
-    assert start(tiny_config)
-    evaluate = dataclasses.replace(tiny_config.evaluate, batch=3)
-    assert start(dataclasses.replace(tiny_config, evaluate=evaluate))
-    train = dataclasses.replace(tiny_config.train, iterations=9)
-    assert not start(dataclasses.replace(tiny_config, train=train))
-    assert (folder / "train-before/weights").read_text() == "weights"
-    assert not start(dataclasses.replace(tiny_config, train=train), force=True)
 
 
 def test_a_trainings_digest_leaves_pictures_out():
