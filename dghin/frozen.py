@@ -9,18 +9,23 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from .data import PreparedDataset
+from .distributed import Place
 
 log = logging.getLogger(__name__)
 LIMIT = 2 << 30  # bytes of encoded sentences; beyond that they are computed as ever
 BATCH = 64
 
 
-def encode_once(encoder: nn.Module, datasets: list[PreparedDataset], progress: bool) -> None:
-    """Make `encoder` look the sentences of these splits up. Its weights must not change."""
+def encode_once(encoder: nn.Module, datasets: list[PreparedDataset], place: Place) -> None:
+    """Make `encoder` look the sentences of these splits up. Its weights must not change.
+
+    The processes share the encoding out (every one must call this).
+    """
     features = [dataset.features for dataset in datasets]
     word_ids = np.concatenate([f.word_ids for f in features])
     masks = np.concatenate([f.attention_mask for f in features])
@@ -31,14 +36,16 @@ def encode_once(encoder: nn.Module, datasets: list[PreparedDataset], progress: b
         return
     encoder.eval()
     device = next(encoder.parameters()).device
-    table = torch.empty(len(first), word_ids.shape[1], width, device=device)
-    starts = range(0, len(first), BATCH)
-    for start in tqdm(starts, "Encoding sentences", disable=not progress, mininterval=5):
+    table = torch.zeros(len(first), word_ids.shape[1], width, device=device)
+    starts = range(0, len(first), BATCH)[place.rank :: place.world]
+    for start in tqdm(starts, "Encoding sentences", disable=not place.is_main, mininterval=5):
         chosen = first[start : start + BATCH]
         ids, mask = (torch.from_numpy(x[chosen]).long().to(device) for x in (word_ids, masks))
         with torch.no_grad():
             encoded = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         table[start : start + len(chosen)] = encoded
+    if place.world > 1:
+        dist.all_reduce(table)  # every row was computed by one process, and is 0 elsewhere
     rows = {word_ids[index].astype(np.int64).tobytes(): row for row, index in enumerate(first)}
     encoder.forward = Lookup(encoder.forward, rows, table)
     log.info("text encoder: frozen, %d distinct sentences encoded once", len(first))

@@ -66,7 +66,7 @@ class Trainer:
             self.network = distribute(self.model, place)
         if config.train.text_learning_rate_scale == 0:
             splits = [self.train_set] + ([self.val_set] if self.val_set else [])
-            encode_once(self.model.text_encoder, splits, progress=place.is_main)
+            encode_once(self.model.text_encoder, splits, place)
         torch.manual_seed(config.train.seed + place.rank)  # dropout differs by rank
         if state is not None:
             self._restore(state)
