@@ -18,9 +18,10 @@ FORMAT = 1
 def random_state() -> dict[str, Any]:
     """The state of every generator of this process, as tensors and plain values."""
     name, keys, position, has_gauss, gauss = np.random.get_state()
+    keys = torch.from_numpy(keys.astype(np.int64))  # torch cannot unpickle uint32 between ranks
     state = {
         "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(keys.copy()), position, has_gauss, gauss),
+        "numpy": (name, keys, position, has_gauss, gauss),
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
@@ -33,7 +34,7 @@ def set_random_state(state: dict[str, Any]) -> None:
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, keys.numpy(), position, has_gauss, cached))
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])

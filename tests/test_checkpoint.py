@@ -61,3 +61,13 @@ def test_another_format_is_refused(tmp_path):
     torch.save({"format": 0, "iteration": 3}, tmp_path / "checkpoint-0000003.pt")
     with pytest.raises(UserError, match="checkpoint-0000003.pt: checkpoint format 0"):
         load_newest(tmp_path)
+
+
+def test_random_state_travels_between_processes():
+    """all_gather_object pickles; torch cannot read a pickled uint32 tensor back."""
+    import pickle
+
+    state = pickle.loads(pickle.dumps(random_state()))
+    expected = np.random.rand()
+    set_random_state(state)
+    assert np.random.rand() == expected
