@@ -5,7 +5,7 @@
     python -m dghin.evaluate run=demo control=shuffled      with other images' expressions
 
 Every expression is scored at the photo's own size, under both protocols, and becomes one row
-of reports/<run>/rows/<split>.parquet; every table is computed from those rows.
+of reports/<run>/rows/<split>.parquet; metrics.json and the tables are computed from those rows.
 """
 
 import logging
@@ -189,7 +189,7 @@ def evaluate_run(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's docstring."""
-    from .tables import metrics_table
+    from .tables import metrics_table, read_results, write_results
 
     own = {"run": "demo", "split": "", "control": "", "reports": "reports"}
     values, words = read_words("dghin.evaluate", __doc__, own, arguments)
@@ -198,7 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     splits = [values["split"]] if values["split"] else []
     controls = [values["control"]] if values["control"] else []
     results = evaluate_run(folder, config, splits, controls)
-    print(metrics_table(results).to_string())
+    write_results(read_results(folder), folder)  # with what was scored before
+    print(metrics_table(results).round(2).to_string(index=False))
 
 
 if __name__ == "__main__":

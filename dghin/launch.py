@@ -15,6 +15,7 @@ from .config import Config, save_config
 log = logging.getLogger(__name__)
 TRAINER = "dghin.train"
 TAIL = 30  # lines of the log shown when training fails
+TORCHRUN = "torch/distributed/elastic"  # its report of a failed process starts with this
 # glibc gives big blocks back to the system after every step, and faults them in again at the next:
 # on a CPU that can take three quarters of the time. These keep them in the process.
 CPU_MALLOC = {
@@ -53,7 +54,11 @@ def launch_training(config: Config, folder: Path, processes: int | None = None) 
 
 
 def stream(command: list[str], log_file: Path) -> tuple[int, list[str]]:
-    """Run a command in a process group of its own; → exit status, last lines of its output."""
+    """Run a command in a process group of its own; → exit status, last lines of its output.
+
+    torchrun's own report of a failure is shown and kept in the log, but is not in those lines: it
+    would push out what the failing process said.
+    """
     tail: deque[str] = deque(maxlen=TAIL)
     malloc = {} if torch.cuda.is_available() else CPU_MALLOC
     environment = {**malloc, **os.environ, "PYTHONUNBUFFERED": "1"}
@@ -66,12 +71,15 @@ def stream(command: list[str], log_file: Path) -> tuple[int, list[str]]:
             env=environment,
             start_new_session=True,
         )
+        reporting = False
         try:
             for line in child.stdout:
                 sys.stdout.write(line)
                 sys.stdout.flush()
                 kept.write(line)
-                tail.append(line.rstrip())
+                reporting = reporting or TORCHRUN in line
+                if not reporting:
+                    tail.append(line.rstrip())
             return child.wait(), list(tail)
         except BaseException:
             end_group(child)

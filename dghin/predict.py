@@ -29,7 +29,7 @@ from .model import DGHIN
 class Prediction(NamedTuple):
     """mask (H, W) bool; score: mean probability of the referent inside the mask, 0 for an empty
     one; attention: {level: (L, h, w)}, every word piece's share in every patch at the entity
-    level; pieces: the word pieces of the first positions of L."""
+    level; pieces: the word pieces of the first positions of L, [CLS] first."""
 
     mask: np.ndarray
     score: float
@@ -70,7 +70,7 @@ class Predictor:
         logits = out.mask[0].float().cpu()
         mask = np.asarray(predict_mask(logits, size, "strict"))
         attention = {level: seen.word_attention(level)[0].cpu().numpy() for level in LEVELS}
-        return Prediction(mask, confidence(logits, mask), attention, tuple(words.pieces))
+        return Prediction(mask, confidence(logits, mask), attention, ("[CLS]", *words.pieces))
 
     def _inputs(self, photo: Image.Image, words: Any) -> dict[str, torch.Tensor]:
         device = next(self.model.parameters()).device

@@ -43,7 +43,7 @@ def test_paths_arrays_and_images_agree(predictor, tmp_path):
     assert results[0].mask.shape == (40, 60)
     assert all(np.array_equal(results[0].mask, r.mask) for r in results)
     assert results[0].attention[1].shape == (17, 8, 8)
-    assert results[0].pieces == ("the", "left", "cat")
+    assert results[0].pieces == ("[CLS]", "the", "left", "cat")
 
 
 def test_bad_input(predictor, tmp_path):
