@@ -94,7 +94,6 @@ class TrainConfig:
 class EvaluateConfig:
     """How splits are scored."""
 
-    batch: int = 16  # expressions a step
     workers: int = 2
     best_by: Literal["paper", "strict"] = "strict"  # the protocol that picks the checkpoint on val
     expressions: int = 0  # 0: all; else the first so many of a split, for trials

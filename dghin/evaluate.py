@@ -30,6 +30,7 @@ from .model import DGHIN
 
 log = logging.getLogger(__name__)
 CONTROLS = ("shuffled",)
+AT_ONCE = 16  # expressions of one image that go through the network together
 
 
 class Samples(Dataset):
@@ -65,16 +66,16 @@ def evaluate_split(
         raise unknown_name("control", control, CONTROLS)
     count = min(limit or config.evaluate.expressions or len(dataset), len(dataset))
     language = shuffled(dataset) if control == "shuffled" else np.arange(len(dataset))
-    batches = image_batches(dataset, count, config.evaluate.batch)[place.rank :: place.world]
+    groups = image_groups(dataset, count)[place.rank :: place.world]
     loader = DataLoader(
         Samples(dataset, language),
-        batch_sampler=batches,
+        batch_sampler=groups,
         num_workers=config.evaluate.workers,
         collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),
     )
     model.eval()
-    shown = tqdm(loader, desc=dataset.split, unit="batch", disable=not progress, mininterval=2)
+    shown = tqdm(loader, desc=dataset.split, unit="image", disable=not progress, mininterval=2)
     own = [row for batch in shown for row in score_batch(model, dataset, batch, place.device)]
     rows = [row for part in gather(own, place) for row in part]
     frame = pd.DataFrame(rows).sort_values("index").drop(columns="index").reset_index(drop=True)
@@ -83,17 +84,20 @@ def evaluate_split(
     return frame
 
 
-def image_batches(dataset: PreparedDataset, count: int, size: int) -> list[list[int]]:
-    """Batches of about `size` expressions; all expressions of an image stand together."""
-    groups: dict[str, list[int]] = {}
+def image_groups(dataset: PreparedDataset, count: int) -> list[list[int]]:
+    """The first `count` expressions, by image: each group is one pass of the network.
+
+    A group depends on the data only, and so does its arithmetic: no number of ranks or workers
+    changes a digit of the result.
+    """
+    images: dict[str, list[int]] = {}
     for index in range(count):
-        groups.setdefault(dataset.expressions[index].image, []).append(index)
-    batches: list[list[int]] = [[]]
-    for members in groups.values():
-        if batches[-1] and len(batches[-1]) + len(members) > size:
-            batches.append([])
-        batches[-1] += members
-    return batches
+        images.setdefault(dataset.expressions[index].image, []).append(index)
+    return [
+        members[start : start + AT_ONCE]
+        for members in images.values()
+        for start in range(0, len(members), AT_ONCE)
+    ]
 
 
 def shuffled(dataset: PreparedDataset, seed: int = 0) -> np.ndarray:

@@ -49,9 +49,9 @@ class Observation:
 
         patches: flat positions row · w + column on the level's grid; only these rows are computed.
         """
+        graph = self._level(level).visual_graph
         (visual,) = self.inputs[level, "visual_graph"]
-        chosen = torch.as_tensor(patches, device=visual.device)
-        return self._level(level).visual_graph.rows(visual, chosen)
+        return graph.rows(visual, torch.as_tensor(patches, device=visual.device))
 
     def grid(self, level: int) -> tuple[int, int]:
         """The level's patch grid (h, w)."""

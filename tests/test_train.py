@@ -28,10 +28,10 @@ def with_train(config, **values):
 
 
 def test_the_loss_of_one_batch_falls(tiny_config, tmp_path):
-    config = with_train(tiny_config, iterations=30, learning_rate=3e-3)
+    config = with_train(tiny_config, iterations=40, learning_rate=1e-2)
     trainer = Trainer(config, tmp_path / "train", ALONE)
     batch = next(iter(trainer.loader()))
-    losses = [float(trainer.step(batch)["total"]) for _ in range(30)]
+    losses = [float(trainer.step(batch)["total"]) for _ in range(40)]
     assert losses[-1] < 0.7 * losses[0]
 
 
