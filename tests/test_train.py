@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from data_preprocess.common import UserError
 from dghin.config import load_config, save_config
 from dghin.distributed import Place
+from dghin.evaluate import evaluate_run
 from dghin.launch import launch_training, stream, training_command
 from dghin.model import DGHIN
 from dghin.train import Trainer, parameter_groups, train
@@ -64,6 +65,30 @@ def test_stopped_and_resumed_is_as_never_stopped(tiny_config, tmp_path):
     second.run()
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[name]), name
+
+
+def test_referit_has_no_val_and_keeps_the_last_weights(tiny_config, shapes, tmp_path):
+    """The embedded set's ReferIt form, with the paper's splits: all of trainval is trained on."""
+    from data_preprocess.prepare import PrepareSettings, prepare
+
+    data = dataclasses.replace(
+        tiny_config.data,
+        prepared=str(tmp_path / "prepared"),
+        dataset="referit",
+        train_split="trainval",
+        val_split="",
+        test_splits=("test",),
+    )
+    settings = {"tokenizer": data.tokenizer, "parser": data.parser, "output": data.prepared}
+    prepare(PrepareSettings(dataset="referit", data=str(shapes), **settings))
+    config = dataclasses.replace(tiny_config, data=data)
+    train(config, tmp_path / "run")
+    assert not [line for line in lines(tmp_path / "run") if line["kind"] == "val"]
+    newest = torch.load(tmp_path / "run/train/checkpoint-0000004.pt", weights_only=True)
+    kept = load_file(tmp_path / "run/train/best/model.safetensors")
+    assert all(torch.equal(value, kept[name]) for name, value in newest["model"].items())
+    results = evaluate_run(tmp_path / "run", config)
+    assert set(results[""]) == {"test"} and results[""]["test"]["kind"].ne("").all()
 
 
 def test_another_configuration_does_not_resume(tiny_config, tmp_path):
