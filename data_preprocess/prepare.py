@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .annotations import annotations, counts, expressions
 from .common import UserError, read_json, write_json
@@ -30,6 +30,9 @@ from .raw import read_raw, read_split
 from .records import Raw, Record
 from .resources import short_name
 from .settings import to_mapping
+
+if TYPE_CHECKING:
+    from .language import LanguageEncoder
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +72,7 @@ def prepare(settings: PrepareSettings) -> dict[str, Any]:
     dataset = find_dataset(settings.dataset)
     raw = read_raw(Path(settings.data), dataset)
     _check_files(raw)
+    load_encoder(settings)  # a missing parser or tokenizer is said before any mask is drawn
     sources = sources_digest(raw.sources, _all(raw))
     _claim(settings, dataset, sources)
     masks = write_masks(
@@ -118,19 +122,26 @@ def language(settings: SplitSettings) -> dict[str, int]:
     return {split: counts(listed)["expressions"] for split, listed in entries.items()}
 
 
-def write_language(
-    settings: LanguageSettings, entries: Mapping[str, list[dict[str, Any]]]
-) -> dict[str, Any]:
-    """Write the language features of every split that has none of this key; returns the key."""
-    from .language import LanguageEncoder, features_key, write_features
+def load_encoder(settings: LanguageSettings) -> "LanguageEncoder":
+    """The tokenizer and parser of these settings; a missing one is an error that says so."""
+    from .language import LanguageEncoder
 
-    encoder = LanguageEncoder(
+    return LanguageEncoder(
         settings.tokenizer,
         settings.parser,
         settings.words,
         settings.alignment,
         Path(settings.data),
     )
+
+
+def write_language(
+    settings: LanguageSettings, entries: Mapping[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Write the language features of every split that has none of this key; returns the key."""
+    from .language import features_key, write_features
+
+    encoder = load_encoder(settings)
     sentences = {split: expressions(listed) for split, listed in entries.items()}
     keys = {split: features_key(encoder, listed) for split, listed in sentences.items()}
     paths = {split: features_path(settings.root, settings.dataset, split) for split in entries}

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from data_preprocess.common import UserError, unknown_name, write_text
-from data_preprocess.settings import build, to_mapping
+from data_preprocess.settings import build, flatten, to_mapping
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -140,6 +140,22 @@ def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = merge(merged[key], value) if nested else value
     return merged
+
+
+WITHOUT_EFFECT = (  # on a training's result
+    "name", "data.root", "data.prepared", "data.shapes", "data.test_splits", "train.workers",
+    "train.threads", "train.log_every", "train.processes",
+)  # fmt: skip
+
+
+def settings_with_effect(config: Config) -> dict[str, Any]:
+    """The settings that a training's result depends on, as dotted keys."""
+    settings = flatten(to_mapping(config))
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in WITHOUT_EFFECT and not key.startswith("evaluate.")
+    }
 
 
 def save_config(config: Config, path: Path) -> None:

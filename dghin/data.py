@@ -3,7 +3,6 @@
 Letters: N expressions of a split, E expressions and B images of a batch, L words, S image size.
 """
 
-import functools
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from data_preprocess.resources import folder_vocabulary, resolve, vocabulary_dig
 from .config import Config
 
 log = logging.getLogger(__name__)
+KEPT_IMAGES = 64
 LANGUAGE = ("word_ids", "attention_mask", "pos", "heads")
 PREPARE = "Make it with: python -m data_preprocess prepare {} data=FOLDER."
 
@@ -63,11 +63,12 @@ class PreparedDataset(Dataset):
         entries = read_json(folder / f"{split}.json", PREPARE.format(dataset))
         sentences = [s["sent"] for entry in entries for s in entry["sentences"]]
         path = folder / f"{split}.language.npz"
-        self.features = read_features(path, expected_key, sentences)
+        made = {"parser_version": self.manifest["language"].get("parser_version")}
+        self.features = read_features(path, {**made, **(expected_key or {})}, sentences)
         self.expressions = self._expressions(entries)
         self.image_folder = self.prepared / self.manifest["images_folder"]
         self.mask_folder = self.prepared / "masks" / dataset
-        self._image = functools.lru_cache(maxsize=64)(self._resized_image)
+        self._images: dict[str, Tensor] = {}  # the newest few, for expressions that share one
 
     def _expressions(self, entries: list[dict[str, Any]]) -> list[Expression]:
         lengths = iter(self.features.length.tolist())
@@ -102,8 +103,14 @@ class PreparedDataset(Dataset):
                 f"{path}: not readable as a mask ({error}). {PREPARE.format(self.dataset)}"
             ) from error
 
-    def _resized_image(self, name: str) -> Tensor:
-        return resize_image(read_image(self.image_folder / name), self.image_size)
+    def resized_image(self, name: str) -> Tensor:
+        """An image file at the network's size: (3, S, S) uint8; the newest few are kept."""
+        if name not in self._images:
+            if len(self._images) >= KEPT_IMAGES:
+                self._images.pop(next(iter(self._images)))
+            image = read_image(self.image_folder / name)
+            self._images[name] = resize_image(image, self.image_size)
+        return self._images[name]
 
     def inputs(self, index: int, language: int | None = None) -> dict[str, Any]:
         """What the network takes: image (3, S, S) uint8, language features (L,), index.
@@ -113,7 +120,7 @@ class PreparedDataset(Dataset):
         name = self.expressions[index].image
         words = index if language is None else language
         features = {field: getattr(self.features, field)[words] for field in LANGUAGE}
-        return {"image": self._image(name), "image_name": name, **features, "index": index}
+        return {"image": self.resized_image(name), "image_name": name, **features, "index": index}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """A training sample: `inputs` and mask (S, S) uint8 in {0, 1}, nearest neighbour."""

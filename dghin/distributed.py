@@ -52,4 +52,11 @@ def gather(value: object, place: Place) -> list[object]:
 def threads(asked: int) -> int:
     """CPU threads of this process: as asked, or its share of the machine's cores."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return asked or max(1, len(os.sched_getaffinity(0)) // processes)
+    return asked or max(1, cores() // processes)
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

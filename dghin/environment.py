@@ -20,6 +20,7 @@ from data_preprocess.common import UserError, write_json
 from . import __version__
 from .config import Config
 from .data import read_manifest
+from .distributed import cores
 
 ROOT = Path(__file__).parent.parent
 FILE = "environment.json"
@@ -86,13 +87,6 @@ def hardware() -> dict[str, Any]:
         "GPUs": gpus,
         "system": platform.platform(),
     }
-
-
-def cores() -> int | None:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def processor() -> str:

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from data_preprocess.common import UserError, atomic_path, unknown_name
+from data_preprocess.settings import difference, to_mapping
 
 from .cli import read_words, run_cli
 from .config import Config, load_config
@@ -73,6 +74,7 @@ def evaluate_split(
         num_workers=config.evaluate.workers,
         collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # its own: scoring must not move the global one
     )
     model.eval()
     shown = tqdm(loader, desc=dataset.split, unit="image", disable=not progress, mininterval=2)
@@ -176,6 +178,11 @@ def evaluate_run(
     → {"": {split: rows}, control: {split: rows}}.
     """
     model = model or DGHIN.from_pretrained(folder / "train" / "best")
+    if changed := difference(to_mapping(config.model), to_mapping(model.config)):
+        raise UserError(
+            f"{folder / 'train' / 'best'}: a model of other settings (key: asked, there): "
+            f"{changed}. Leave the model's settings out, or train them in another run."
+        )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
     torch.set_num_threads(threads(config.train.threads))
@@ -193,12 +200,19 @@ def evaluate_run(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's docstring."""
+    from .environment import record_environment
     from .tables import metrics_table, read_results, write_results
 
     own = {"run": "demo", "split": "", "control": "", "reports": "reports"}
     values, words = read_words("dghin.evaluate", __doc__, own, arguments)
     folder = Path(values["reports"]) / values["run"]
+    if not (folder / "config.yaml").is_file():
+        raise UserError(
+            f"{folder / 'config.yaml'}: no such run. Train it first: "
+            f"python -m dghin.train config=NAME run={values['run']}"
+        )
     config = load_config(str(folder / "config.yaml"), words)
+    record_environment(folder, config, "evaluate")
     splits = [values["split"]] if values["split"] else []
     controls = [values["control"]] if values["control"] else []
     results = evaluate_run(folder, config, splits, controls)

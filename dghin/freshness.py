@@ -7,41 +7,49 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.settings import to_mapping
-
-from .config import CONFIGS, Config
+from .config import Config, settings_with_effect
+from .data import read_manifest
 
 PACKAGES = ("dghin", "data_preprocess")
 
 
 def notebook_digest(
-    notebook: Path, parameters: Mapping[str, Any], modules: Iterable[str], previous: str
+    notebook: Path,
+    parameters: Mapping[str, Any],
+    modules: Iterable[str],
+    previous: str,
+    settings: Mapping[str, Any] = {},
 ) -> str:
     """The digest of everything that a notebook's result depends on.
 
     Its cells; the parameters it gets; every module of ours that it imports, directly or through
-    others, and the `modules` that it starts by name; the config files; the digest of the notebook
-    before it.
+    others, and the `modules` that it starts by name; templates and tables that lie beside them; the
+    run's settings; the digest of the notebook before it.
     """
     cells = code_cells(notebook)
     names = imported_modules("\n".join(cells)) | set(modules)
-    files = [*sorted(module_files(names)), *sorted(CONFIGS.glob("*.yaml"))]
-    digest = hashlib.sha256(json.dumps([cells, dict(parameters), previous]).encode())
+    files = [*sorted(module_files(names)), *beside_the_code()]
+    own = [cells, dict(parameters), dict(settings), previous]
+    digest = hashlib.sha256(json.dumps(own).encode())
     for path in files:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def training_digest(config: Config) -> str:
+def training_digest(config: Config, processes: int) -> str:
     """The digest of what a training is made from: its settings, its data, the trainer's code."""
-    settings = {k: v for k, v in to_mapping(config).items() if k != "evaluate"}
-    data = config.data
-    manifest = data.prepared_root / "anns" / data.dataset / "manifest.json"
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    code = module_files(["dghin.train"], inner=False)
-    for path in [*sorted(code), manifest]:
+    manifest = read_manifest(config.data.prepared_root, config.data.dataset)
+    made = [settings_with_effect(config), processes, manifest["splits"]]
+    digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode())
+    for path in sorted(module_files(["dghin.train"], inner=False)):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def beside_the_code() -> list[Path]:
+    """Files of the packages that are no code and no config: templates, published figures."""
+    here = Path(__file__).parent
+    return [*sorted((here / "templates").glob("*")), *sorted(here.parent.glob("data_prep*/*.csv"))]
 
 
 def code_cells(notebook: Path) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from .config import Config, save_config
+from .distributed import cores
 
 log = logging.getLogger(__name__)
 TRAINER = "dghin.train"
@@ -40,9 +41,9 @@ def launch_training(config: Config, folder: Path, processes: int | None = None) 
     interrupt ends the whole process group.
     """
     folder = Path(folder)
-    config_file = folder / "config.yaml"
+    config_file = folder / "requested.yaml"  # the trainer writes config.yaml once it accepts them
     save_config(config, config_file)
-    available = torch.cuda.device_count() or len(os.sched_getaffinity(0))
+    available = torch.cuda.device_count() or cores()
     processes = processes or min(config.train.processes, available)
     command = training_command(config_file, folder.name, folder.parent, processes)
     log_file = folder / "train" / "train.log"

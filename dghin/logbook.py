@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data_preprocess.common import write_text
+
 log = logging.getLogger(__name__)
 
 
@@ -30,8 +32,8 @@ class Logbook:
         """After a stop, lines past the checkpoint would be there twice."""
         if self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines()
-            kept = [x for x in lines if json.loads(x).get("iteration", 0) <= self.first]
-            self.path.write_text("".join(f"{x}\n" for x in kept if self.first), encoding="utf-8")
+            kept = [line for line in lines if self.first and _iteration(line) <= self.first]
+            write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def write(self, kind: str, **values: Any) -> None:
         """One line of log.jsonl."""
@@ -72,6 +74,14 @@ class Logbook:
             trainer.iteration, score["oiou"], score["miou"], protocol, score["count"], mark,
         )  # fmt: skip
         self.mark = time.monotonic()
+
+
+def _iteration(line: str) -> float:
+    """A line's iteration; one that a killed process left half-written is past all."""
+    try:
+        return json.loads(line).get("iteration", 0)
+    except json.JSONDecodeError:
+        return float("inf")
 
 
 def clock(seconds: float) -> str:

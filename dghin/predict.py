@@ -45,8 +45,13 @@ class Predictor:
     encoder: Any  # data_preprocess.language.LanguageEncoder
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> Self:
-        """The predictor of a folder that training wrote (reports/<run>/train/best)."""
+    def from_pretrained(
+        cls, folder: str | Path, device: str = "cpu", data: str | Path | None = None
+    ) -> Self:
+        """The predictor of a folder that training wrote (reports/<run>/train/best).
+
+        data: the raw data set's folder, where a tokenizer may lie (`bert-base-uncased/`).
+        """
         from data_preprocess.language import LanguageEncoder  # needs spaCy
 
         model = DGHIN.from_pretrained(folder).to(device)
@@ -57,7 +62,7 @@ class Predictor:
                 f"{path}: says nothing of the tokenizer and parser ('language'). "
                 "Give a folder that training wrote, or build Predictor(model, encoder)."
             )
-        return cls(model, LanguageEncoder(words=model.config.words, **language))
+        return cls(model, LanguageEncoder(words=model.config.words, data=data, **language))
 
     @torch.inference_mode()
     def predict(self, image: str | Path | Image.Image | np.ndarray, text: str) -> Prediction:
@@ -116,11 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     inputs = [word for word in words if "=" not in word and not word.startswith("-")]
     rest = [word for word in words if word not in inputs]
-    own = {"model": "reports/demo/train/best", "output": "mask.png", "overlay": ""}
+    own = {"model": "reports/demo/train/best", "output": "mask.png", "overlay": "", "data": "data"}
     values, extra = read_words("dghin.predict", __doc__, own, rest)
     if len(inputs) != 2 or extra:
         raise UserError('Give a photo and an expression: photo.jpg "the left cat". See --help.')
-    result = Predictor.from_pretrained(values["model"]).predict(inputs[0], inputs[1])
+    predictor = Predictor.from_pretrained(values["model"], data=values["data"])
+    result = predictor.predict(inputs[0], inputs[1])
     with atomic_path(Path(values["output"])) as temporary:
         Image.fromarray(result.mask.astype(np.uint8) * 255).save(temporary)
     if values["overlay"]:

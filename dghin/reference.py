@@ -21,6 +21,11 @@ DROPPED = re.compile(
     r"|backbone\.layers\.\d+\.blocks\.\d+\.attn\.relative_position_index"
 )
 
+LANGUAGE = {
+    "tokenizer": "bert-base-uncased",
+    "parser": "en_core_web_lg",
+    "alignment": "paper",
+}
 _BLOCK = {"conv": "0", "bn": "1", "relu": "2"}  # the original's ConvBNPReLU
 _ATTENTION = {
     "visual_att": "query",
@@ -90,6 +95,8 @@ def rename(name: str) -> str:
             return f"{ours}.{_rename_block(rest)}"
     if match := re.fullmatch(r"(graph_)?wordvisual(\d)\.(\w+)\.(.+)", name):
         graph, level, part, rest = match.groups()
+        if part not in _ATTENTION:
+            raise _no_part(name)
         kind = "graph_attention" if graph else "entity_attention"
         return f"levels.{int(level) - 1}.{kind}.{_ATTENTION[part]}.{rest}"
     if match := re.fullmatch(r"(text|vis)_graph_(\d)\.(.+)", name):
@@ -129,8 +136,12 @@ def _substitute(name: str, table: dict[str, str], whole: str) -> str:
             return ours
         if rest := _after(name, prefix):
             return f"{ours}.{rest}"
-    raise UserError(
-        f"the entry '{whole}' is no part of the original DGHIN. "
+    raise _no_part(whole)
+
+
+def _no_part(name: str) -> UserError:
+    return UserError(
+        f"the entry '{name}' is no part of the original DGHIN. "
         "Give the state dict of the original's model, not of its optimizer or of another network."
     )
 
@@ -151,7 +162,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(f"{path}: not readable as PyTorch weights ({error}).") from error
+        raise UserError(
+            f"{path}: not readable as PyTorch weights ({error}). "
+            "Give the file that the original's train.py wrote."
+        ) from error
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -160,6 +174,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see the module's docstring."""
+    from .hub import load_weights
     from .model import DGHIN
 
     parser = argparse.ArgumentParser(prog="python -m dghin.reference", description=__doc__)
@@ -169,8 +184,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         model = DGHIN()
-        model.load_state_dict(convert_state_dict(read_checkpoint(options.checkpoint)), strict=True)
-        model.save_pretrained(options.folder)
+        state = convert_state_dict(read_checkpoint(options.checkpoint))
+        load_weights(model, state, Path(options.checkpoint))
+        model.save_pretrained(options.folder, LANGUAGE)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -11,6 +11,7 @@ is out of date is repeated; after a failure it goes on from the notebook that fa
 """
 
 import argparse
+import ast
 import json
 import logging
 import sys
@@ -104,7 +105,9 @@ def reproduce(words: Sequence[str], force: bool = False) -> Path:
             log.info("%s: notebook %d of %d", step.name, number, len(steps))
             bar.set_description(step.name)
             if step.name == TRAINS:
-                set_stale_training_aside(folder, config, force)
+                set_stale_training_aside(
+                    folder, config, force, parameters.get("processes") or config.train.processes
+                )
             done.pop(step.name, None)
             write_json(state_file, done)
             done[step.name] = step.finished(execute(step, folder))
@@ -120,7 +123,12 @@ def read_parameters(words: Sequence[str]) -> tuple[dict[str, Any], Config]:
     Unknown keys and wrong values are refused here, before anything is run (papermill itself only
     warns of unknown names).
     """
-    known = {name for path in notebooks() for name in parameters_of(path)}
+    defaults = {
+        name: ast.literal_eval(entry["default"])
+        for path in notebooks()
+        for name, entry in parameters_of(path).items()
+    }
+    known = defaults.keys()
     settings = flatten(to_mapping(Config()))
     values: dict[str, Any] = {"run": "demo"}
     overrides = []
@@ -129,7 +137,7 @@ def read_parameters(words: Sequence[str]) -> tuple[dict[str, Any], Config]:
         if not separator:
             raise UserError(f"'{word}' is not of the form key=value. See --help for the keys.")
         if key in known and key != "overrides":
-            values[key] = parse_value(key, text)
+            values[key] = typed_value(key, text, defaults[key])
         elif key in settings:
             overrides.append(word)
         else:
@@ -137,6 +145,18 @@ def read_parameters(words: Sequence[str]) -> tuple[dict[str, Any], Config]:
     values.setdefault("config", values["run"])
     words = ([f"data.root={values['data']}"] if values.get("data") else []) + overrides
     return values | {"overrides": overrides}, load_config(values["config"], words)
+
+
+def typed_value(key: str, text: str, default: Any) -> Any:
+    """The value of a parameter, of its default's type; another one is refused."""
+    if isinstance(default, str):
+        return text
+    value = parse_value(key, text)
+    if isinstance(default, list) and isinstance(value, str):
+        return [value]
+    if type(value) is not type(default):
+        raise UserError(f"{key}={text}: expected {type(default).__name__}, as {default!r}.")
+    return value
 
 
 def notebooks() -> list[Path]:
@@ -159,7 +179,9 @@ def plan(parameters: dict[str, Any], config: Config) -> list[Step]:
     steps, previous = [], ""
     for path in notebooks():
         own = {name: parameters[name] for name in parameters_of(path) if name in parameters}
-        previous = notebook_digest(path, own, STARTED.get(path.stem, ()), previous)
+        previous = notebook_digest(
+            path, own, STARTED.get(path.stem, ()), previous, to_mapping(config)
+        )
         made = manifest if path.stem == PREPARES else None
         steps.append(Step(path.stem, path, own, previous, made))
     return steps
@@ -184,18 +206,19 @@ def up_to_date(step: Step, done: dict[str, Any], folder: Path) -> bool:
     return step.manifest is None or entry.get("manifest") == sha256_file(step.manifest)
 
 
-def set_stale_training_aside(folder: Path, config: Config, force: bool) -> None:
+def set_stale_training_aside(folder: Path, config: Config, force: bool, processes: int = 0) -> None:
     """Make room for a new training unless the one there was made from the same: then it goes on.
 
     The same: settings, data and code of the trainer. Else train/ becomes train-before-1/, -2/, ...
     and is never deleted: it may have cost days. A training without record was started by hand and
     is kept, too; the trainer itself refuses to go on with other settings.
     """
-    train, wanted = folder / "train", training_digest(config)
+    train, wanted = folder / "train", training_digest(config, processes)
     record = train / "made_from.json"
     found = read_state(record).get("digest") if record.is_file() else wanted
     if train.is_dir() and (force or found != wanted):
-        number = 1 + len(list(folder.glob("train-before-*")))
+        taken = [int(path.name.rpartition("-")[2]) for path in folder.glob("train-before-*")]
+        number = 1 + max(taken, default=0)
         before = train.rename(folder / f"train-before-{number}")
         log.info("%s: of other settings, data or code; kept as %s", train, before.name)
     write_json(record, {"digest": wanted})

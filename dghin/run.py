@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import Config, load_config, save_config
+from .config import CONFIGS, Config, load_config
 
 REPORTS = Path("reports")
 SETTINGS = "config.yaml"
@@ -45,17 +45,19 @@ def open_run(
     overrides: Iterable[str] = (),
     reports: str | Path = REPORTS,
 ) -> Run:
-    """The run called `run`, with its settings written to reports/<run>/config.yaml.
+    """The run called `run`; nothing is written (the trainer records what it trains with).
 
-    config: a config's name or file (default: the run's name). data: the raw data set's folder,
-    instead of the config's. overrides: `key=value` words on top.
+    config: a config's name or file (default: the one of the run's name; where there is none, the
+    settings that the run was trained with). data: the raw data set's folder, instead of the
+    config's. overrides: `key=value` words on top.
     """
     enter_project()
+    saved = Path(reports) / run / SETTINGS
+    if not config and not (CONFIGS / f"{run}.yaml").is_file() and saved.is_file():
+        config = str(saved)
     words = ([f"data.root={data}"] if data else []) + list(overrides)
     settings = load_config(config or run, words)
-    folder = Path(reports) / run
-    save_config(settings, folder / SETTINGS)
-    return Run(run, settings, folder)
+    return Run(run, settings, Path(reports) / run)
 
 
 def reopen_run(

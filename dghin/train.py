@@ -16,17 +16,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from data_preprocess.common import UserError
-from data_preprocess.settings import difference, to_mapping
+from data_preprocess.common import UserError, sha256_json
+from data_preprocess.settings import difference
 
 from .checkpoint import load_newest, random_state, save_checkpoint, set_random_state
 from .cli import read_words, run_cli
-from .config import Config, TrainConfig, load_config, save_config
-from .data import PreparedDataset, TrainingBatches, collate, model_inputs, open_split
+from .config import Config, TrainConfig, load_config, save_config, settings_with_effect
+from .data import (
+    PreparedDataset,
+    TrainingBatches,
+    collate,
+    model_inputs,
+    open_split,
+    read_manifest,
+)
 from .distributed import Place, gather, join, leave, threads
+from .environment import record_environment
 from .evaluate import evaluate_split
 from .frozen import encode_once
 from .logbook import Logbook
@@ -50,6 +59,7 @@ class Trainer:
         self.rates = run_learning_rates(config.train, len(self.train_set), place.world)
         self.validate_every = run_steps(config.train, config.train.validate_every, place.world)
         self.iteration, self.best = 0, {"score": -1.0, "iteration": -1}
+        self.made_from = made_from(config, place.world)
         torch.manual_seed(config.train.seed)
         self.model = DGHIN(config.model)
         state = load_newest(folder)
@@ -72,17 +82,15 @@ class Trainer:
             self._restore(state)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        changed = difference(state["config"], to_mapping(self.config))
-        if shown := {k: v for k, v in changed.items() if not k.startswith("evaluate.")}:
+        if changed := difference(state["made_from"], self.made_from):
             raise UserError(
                 f"{self.folder}: holds checkpoints of another configuration (key: there, here): "
-                f"{shown}. Train in a new run folder, or remove this one."
+                f"{changed}. Train in a new run folder, or remove this one."
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.iteration, self.best = state["iteration"], state["best"]
-        if len(state["random"]) == self.place.world:
-            set_random_state(state["random"][self.place.rank])
+        set_random_state(state["random"][self.place.rank])
         log.info("going on from iteration %d", self.iteration)
 
     def save(self) -> None:
@@ -95,7 +103,7 @@ class Trainer:
                 "optimizer": self.optimizer.state_dict(),
                 "best": self.best,
                 "random": states,
-                "config": to_mapping(self.config),
+                "made_from": self.made_from,
             }
             save_checkpoint(self.folder, state)
 
@@ -133,6 +141,7 @@ class Trainer:
     def validate(self) -> dict[str, Any]:
         """Score val, shared out over the ranks; keep the weights if they are the best so far."""
         limit = self.config.train.validate_expressions
+        share_buffers(self.model, self.place)
         rows = evaluate_split(self.model, self.val_set, self.config, place=self.place, limit=limit)
         score = metrics_from_rows(rows, self.config.evaluate.best_by)
         if score["oiou"] > self.best["score"]:
@@ -148,10 +157,17 @@ class Trainer:
             language["alignment"] = data.alignment
             self.model.save_pretrained(self.folder / BEST, language)
 
+    def training_mode(self) -> None:
+        """Dropout and batch statistics on, but for parts that are frozen."""
+        self.network.train()
+        for part in (self.model.visual_encoder, self.model.text_encoder):
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
+
     def run(self) -> None:
         """Train to the end."""
         report = Logbook(self.folder / "log.jsonl", self)
-        self.network.train()
+        self.training_mode()
         for batch in self.loader():
             losses = self.step(batch)
             report.train(losses, len(batch["mask"]))
@@ -159,7 +175,7 @@ class Trainer:
             if self.iteration % self.validate_every == 0 or last:
                 if self.val_set is not None:
                     report.val(self.validate())
-                    self.network.train()
+                    self.training_mode()
                 self.save()
         if self.val_set is None:
             self.save_best()
@@ -204,6 +220,20 @@ def parameter_groups(model: DGHIN, settings: TrainConfig) -> list[dict[str, Any]
     return groups
 
 
+def made_from(config: Config, world: int) -> dict[str, Any]:
+    """What a training's result depends on: settings, number of processes, the data's digests."""
+    manifest = read_manifest(config.data.prepared_root, config.data.dataset)
+    settings = settings_with_effect(config)
+    return {**settings, "processes": world, "data": sha256_json(manifest["splits"])}
+
+
+def share_buffers(model: nn.Module, place: Place) -> None:
+    """Give every rank the main one's batch-norm statistics: those are what is saved and scored."""
+    if place.world > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
 def distribute(model: DGHIN, place: Place) -> nn.Module:
     """DistributedDataParallel; on GPUs the batch norms count over all of them (SyncBN)."""
     if place.device.type == "cuda":
@@ -228,6 +258,7 @@ def batch_loader(
         collate_fn=functools.partial(collate, share_images=share_images),
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
+        generator=torch.Generator(),  # its own: a loader must not draw from the global one
     )
 
 
@@ -238,9 +269,11 @@ def train(config: Config, folder: Path) -> None:
         logging.getLogger().setLevel(logging.WARNING)
     torch.set_num_threads(threads(config.train.threads))
     try:
+        trainer = Trainer(config, folder / "train", place)
         if place.is_main:
             save_config(config, folder / "config.yaml")
-        Trainer(config, folder / "train", place).run()
+            record_environment(folder, config, "train")
+        trainer.run()
     finally:
         leave()
 

@@ -242,7 +242,7 @@ def test_a_training_that_still_holds_is_kept_another_set_aside(tmp_path, tiny_co
 
     assert not train(tiny_config)
     assert train(tiny_config)
-    scored_otherwise = replace(tiny_config, evaluate=replace(tiny_config.evaluate, batch=3))
+    scored_otherwise = replace(tiny_config, evaluate=replace(tiny_config.evaluate, expressions=3))
     assert train(scored_otherwise)
     longer = replace(tiny_config, train=replace(tiny_config.train, iterations=5))
     assert not train(longer)
