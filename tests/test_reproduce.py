@@ -252,3 +252,27 @@ def test_a_training_that_still_holds_is_kept_another_set_aside(tmp_path, tiny_co
     assert "kept as train-before-1" in caplog.text
     (tmp_path / "train" / "made_from.json").unlink()
     assert train(tiny_config), "a training started by hand is kept"
+
+
+def test_a_config_files_content_counts(executed, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("base: demo\nname: mine\n")
+    reproduce.reproduce([f"config={mine}"])
+    executed.clear()
+    mine.write_text("base: demo\nname: mine\ntrain: {iterations: 5}\n")
+    reproduce.reproduce([f"config={mine}"])
+    assert len(executed) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "default", "value"),
+    [("2024", "demo", "2024"), ("on", "x", "on"), ("7", 3, 7), ("shuffled", [], ["shuffled"]),
+     ("[a, b]", [], ["a", "b"])],
+)  # fmt: skip
+def test_parameters_take_their_defaults_type(text, default, value):
+    assert reproduce.typed_value("key", text, default) == value
+
+
+def test_a_parameter_of_another_type_is_refused():
+    with pytest.raises(UserError, match="examples=four: expected int"):
+        reproduce.typed_value("examples", "four", 4)

@@ -14,6 +14,7 @@ from dghin.config import load_config, save_config
 from dghin.distributed import Place
 from dghin.evaluate import evaluate_run
 from dghin.launch import launch_training, stream, training_command
+from dghin.metrics import metrics_from_rows
 from dghin.model import DGHIN
 from dghin.train import Trainer, parameter_groups, train
 
@@ -50,21 +51,69 @@ def test_a_run_leaves_weights_checkpoints_and_a_log(tiny_config, tmp_path):
     assert DGHIN.from_pretrained(tmp_path / "train/best").config == tiny_config.model
 
 
-def test_stopped_and_resumed_is_as_never_stopped(tiny_config, tmp_path):
-    """With dropout on, to the last bit."""
-    config = with_train(tiny_config, iterations=4)
+class Killed(Exception):
+    """Raised in a test in place of a kill."""
+
+
+def killed_after_saving(trainer, iteration, monkeypatch):
+    """Run a trainer that ends right after it has written the checkpoint of this iteration."""
+    save = trainer.save
+
+    def save_and_die():
+        save()
+        if trainer.iteration == iteration:
+            raise Killed
+
+    monkeypatch.setattr(trainer, "save", save_and_die)
+    with pytest.raises(Killed):
+        trainer.run()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_killed_and_resumed_is_as_never_stopped(tiny_config, tmp_path, monkeypatch, workers):
+    """With dropout, validation and loader processes, to the last bit."""
+    config = with_train(tiny_config, iterations=6, workers=workers)
     whole = Trainer(config, tmp_path / "whole", ALONE)
     whole.run()
-    first = Trainer(config, tmp_path / "parts", ALONE)
-    first.network.train()
-    for batch, _ in zip(first.loader(), range(2), strict=False):
-        first.step(batch)
-    first.save()
+    killed_after_saving(Trainer(config, tmp_path / "parts", ALONE), 2, monkeypatch)
     second = Trainer(config, tmp_path / "parts", ALONE)
     assert second.iteration == 2
     second.run()
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[name]), name
+    kept = [load_file(tmp_path / n / "best/model.safetensors") for n in ("whole", "parts")]
+    assert all(torch.equal(value, kept[1][name]) for name, value in kept[0].items())
+    assert second.best == whole.best
+
+
+def test_settings_without_effect_do_not_hinder_resuming(tiny_config, tmp_path):
+    train(tiny_config, tmp_path)
+    trainer = Trainer(with_train(tiny_config, workers=1, log_every=7), tmp_path / "train", ALONE)
+    assert trainer.iteration == 4
+
+
+def test_another_number_of_processes_does_not_resume(tiny_config, tmp_path):
+    trainer = Trainer(tiny_config, tmp_path / "train", ALONE)
+    trainer.made_from = trainer.made_from | {"processes": 2}
+    trainer.save()
+    with pytest.raises(UserError, match=r"'processes': \(2, 1\)"):
+        Trainer(tiny_config, tmp_path / "train", ALONE)
+
+
+def test_a_refused_command_leaves_the_records_alone(tiny_config, tmp_path):
+    train(tiny_config, tmp_path)
+    before = (tmp_path / "config.yaml").read_text()
+    with pytest.raises(UserError, match="another configuration"):
+        train(with_train(tiny_config, learning_rate=1.0), tmp_path)
+    assert (tmp_path / "config.yaml").read_text() == before
+
+
+def test_a_half_written_line_of_the_log_does_no_harm(tiny_config, tmp_path):
+    train(tiny_config, tmp_path)
+    log = tmp_path / "train/log.jsonl"
+    log.write_text(log.read_text() + '{"kind": "tra')
+    train(tiny_config, tmp_path)
+    assert lines(tmp_path)[-1]["kind"] == "start"
 
 
 def test_referit_has_no_val_and_keeps_the_last_weights(tiny_config, shapes, tmp_path):
@@ -138,6 +187,8 @@ def test_two_processes_train_one_model(tiny_config, tmp_path, capfd):
     assert log[0]["world"] == 2
     listed = json.loads((tiny_config.data.prepared_root / "anns/refcoco/val.json").read_text())
     assert log[-1]["count"] == sum(len(entry["sentences"]) for entry in listed)
+    rows = evaluate_run(tmp_path / "two", config, ["val"])[""]["val"]
+    assert metrics_from_rows(rows, "strict")["oiou"] == log[-1]["oiou"]  # the weights that are kept
     assert "iteration 2/2" in capfd.readouterr().out
     assert "iteration 2/2" in (tmp_path / "two/train/train.log").read_text()
     assert load_file(tmp_path / "two/train/best/model.safetensors")
