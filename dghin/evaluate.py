@@ -3,6 +3,7 @@
     python -m dghin.evaluate run=demo                       every test split of the run, and val
     python -m dghin.evaluate run=demo split=testA           one split
     python -m dghin.evaluate run=demo control=shuffled      with other images' expressions
+    python -m dghin.evaluate run=theirs config=refcoco model=FOLDER   weights from elsewhere
 
 Every expression is scored at the photo's own size, under both protocols, and becomes one row
 of reports/<run>/rows/<split>.parquet; metrics.json and the tables are computed from those rows.
@@ -23,7 +24,7 @@ from data_preprocess.common import UserError, atomic_path, unknown_name
 from data_preprocess.settings import difference, to_mapping
 
 from .cli import read_words, run_cli
-from .config import Config, load_config
+from .config import Config, load_config, save_config
 from .data import PreparedDataset, collate, model_inputs, open_split
 from .distributed import Place, gather, threads
 from .metrics import PROTOCOLS, intersection_union, predict_mask
@@ -203,19 +204,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from .environment import record_environment
     from .tables import metrics_table, read_results, write_results
 
-    own = {"run": "demo", "split": "", "control": "", "reports": "reports"}
+    own = {"run": "demo", "split": "", "control": "", "model": "", "config": ""}
+    own["reports"] = "reports"
     values, words = read_words("dghin.evaluate", __doc__, own, arguments)
     folder = Path(values["reports"]) / values["run"]
-    if not (folder / "config.yaml").is_file():
+    if not values["config"] and not (folder / "config.yaml").is_file():
         raise UserError(
             f"{folder / 'config.yaml'}: no such run. Train it first: "
             f"python -m dghin.train config=NAME run={values['run']}"
         )
-    config = load_config(str(folder / "config.yaml"), words)
+    config = load_config(values["config"] or str(folder / "config.yaml"), words)
+    model = DGHIN.from_pretrained(values["model"]) if values["model"] else None
+    if values["config"]:
+        save_config(config, folder / "config.yaml")
     record_environment(folder, config, "evaluate")
     splits = [values["split"]] if values["split"] else []
     controls = [values["control"]] if values["control"] else []
-    results = evaluate_run(folder, config, splits, controls)
+    results = evaluate_run(folder, config, splits, controls, model)
     write_results(read_results(folder), folder)  # with what was scored before
     print(metrics_table(results).round(2).to_string(index=False))
 

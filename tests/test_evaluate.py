@@ -8,9 +8,17 @@ import pytest
 import torch
 
 from data_preprocess.common import UserError
+from dghin.config import save_config
 from dghin.data import open_split
 from dghin.distributed import Place
-from dghin.evaluate import evaluate_run, evaluate_split, image_groups, rows_path, shuffled
+from dghin.evaluate import (
+    evaluate_run,
+    evaluate_split,
+    image_groups,
+    main,
+    rows_path,
+    shuffled,
+)
 from dghin.metrics import SegmentationMetrics, metrics_from_rows
 
 
@@ -103,3 +111,19 @@ def test_a_run_writes_its_rows(tiny_model, tiny_config, tmp_path):
         pd.read_parquet(rows_path(tmp_path, "testA")), results[""]["testA"]
     )
     assert rows_path(tmp_path, "testA", "shuffled").is_file()
+
+
+def test_weights_from_elsewhere_by_the_command_line(tiny_model, tiny_config, tmp_path, capsys):
+    tiny_model.save_pretrained(tmp_path / "model")
+    save_config(tiny_config, tmp_path / "mine.yaml")
+    words = [f"reports={tmp_path / 'reports'}", "run=theirs", "split=testA"]
+    main([*words, f"config={tmp_path / 'mine.yaml'}", f"model={tmp_path / 'model'}"])
+    assert "testA" in capsys.readouterr().out
+    folder = tmp_path / "reports/theirs"
+    assert {"config.yaml", "metrics.json", "environment.json", "rows", "tables"} <= {
+        path.name for path in folder.iterdir()
+    }
+    with pytest.raises(UserError, match="no such run. Train it first"):
+        main([f"reports={tmp_path}", "run=nothing"])
+    with pytest.raises(UserError, match="a model of other settings.*width"):
+        main([*words, f"model={tmp_path / 'model'}", "model.width=32"])
