@@ -58,11 +58,12 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def load_newest(folder: Path) -> dict[str, Any] | None:
     """The newest readable checkpoint; a damaged one is named and skipped. None if there is none."""
-    for path in checkpoints(folder):
+    found = checkpoints(folder)
+    for path in found:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            log.warning("%s: damaged (%s); the one before it is used", path, error)
+            log.warning("%s: damaged (%s); skipped", path, error)
             continue
         if state.get("format") != FORMAT:
             raise UserError(
@@ -70,4 +71,9 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
                 "Go on with the version that wrote it, or start in a new run folder."
             )
         return state
+    if found:
+        raise UserError(
+            f"{found[0]}: damaged, and so is every other checkpoint of {folder}. Bring back a copy, "
+            "or remove them to start anew."
+        )
     return None

@@ -53,6 +53,13 @@ def test_a_failing_save_leaves_the_old_one_and_no_rest(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-0000001.pt"]
 
 
+def test_with_all_damaged_nothing_starts_anew_by_itself(tmp_path):
+    path = save_checkpoint(tmp_path, {"iteration": 1, "x": torch.zeros(100)})
+    path.write_bytes(b"torn")
+    with pytest.raises(UserError, match="checkpoint-0000001.pt: damaged, and so is every other"):
+        load_newest(tmp_path)
+
+
 def test_nothing_there(tmp_path):
     assert load_newest(tmp_path) is None
 
