@@ -73,7 +73,7 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
         return state
     if found:
         raise UserError(
-            f"{found[0]}: damaged, and so is every other checkpoint of {folder}. Bring back a copy, "
-            "or remove them to start anew."
+            f"{found[0]}: damaged, and so is every other checkpoint of {folder}. "
+            "Bring back a copy, or remove them to start anew."
         )
     return None
