@@ -12,7 +12,7 @@ import torch
 from data_preprocess.common import UserError, atomic_path
 
 log = logging.getLogger(__name__)
-FORMAT = 1
+FORMAT = 2
 
 
 def random_state() -> dict[str, Any]:
@@ -41,13 +41,30 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], keep: int = 2) -> Path:
-    """Write `checkpoint-<iteration>.pt` atomically, then remove all but the newest `keep`."""
+    """Write `checkpoint-<iteration>.pt` atomically, then remove all but the newest `keep`.
+
+    At every moment the newest file of that name is whole. A full disk is an error that leaves the
+    older ones.
+    """
     path = folder / f"checkpoint-{state['iteration']:07d}.pt"
-    with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, **state}, temporary)
+    try:
+        with atomic_path(path) as temporary:
+            torch.save({"format": FORMAT, **state}, temporary)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises RuntimeError
+        raise UserError(
+            f"{path}: not written ({str(error).splitlines()[0]}). The older checkpoints are kept; "
+            "make room on the disk and start the same command again."
+        ) from error
     for old in checkpoints(folder)[keep:]:
         old.unlink()
     return path
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a process killed in the middle of a save has left: half-written files."""
+    for path in folder.glob(".checkpoint-*.pt"):
+        path.unlink()
+        log.info("%s: left half-written by a killed process; removed", path)
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -41,7 +41,8 @@ class DataConfig:
 
     root: str = "data"  # the raw data set's folder, laid out as the original's
     prepared: str = ""  # the prepared data set's folder; empty: <root>/data_v3
-    dataset: str = "refcoco"  # refcoco, refcoco+, refcocog_umd, refcocog_google, referit
+    dataset: str = "refcoco"  # refcoco, refcoco+, refcocog_umd, refcocog_google, referit, joint
+    members: tuple[str, ...] = ()  # the data sets that `joint` puts together
     train_split: str = "train"
     val_split: str = "val"
     test_splits: tuple[str, ...] = ("testA", "testB")
@@ -66,28 +67,41 @@ class WeightsConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The recipe. `iterations` and `warmup` are the original's arguments: for 8 images a step."""
+    """The recipe. `dghin.recipe` derives from it what a run does on the hardware at hand."""
 
     seed: int = 0
-    batch_per_process: int = 6
-    processes: int = 4  # GPUs; more or fewer at run time change the schedule as the original's
+    batch: int = 24  # expressions of a step, over all processes and accumulation; 0: what fits
+    batch_per_process: int = 6  # the most that go through the network at once on one process
+    processes: int = 4  # GPUs; with fewer or more, gradient accumulation keeps `batch`
     expressions_per_image: int = 1  # > 1: that many expressions share one image in a batch
     iterations: int = 320_000
     warmup: int = 40_000
-    schedule: Literal["paper", "poly"] = "paper"
+    validate_every: int = 40_000
+    iterations_of: int = 8  # the three above count steps of so many expressions; 0: real steps
+    schedule: Literal["paper", "poly"] = "paper"  # poly: a step of the decay an iteration, as LAVT
     learning_rate: float = 3e-5
     final_learning_rate: float = 3e-7
     power: float = 2.0
     weight_decay: float = 0.01
     backbone_learning_rate_scale: float = 1.0
     text_learning_rate_scale: float = 1.0
-    validate_every: int = 40_000  # in the original's iterations, as `iterations`
+    clip_gradient: float = 0.0  # the largest norm of the gradient; 0: not clipped
+    skip_limit: int = 10  # steps skipped for a non-finite loss, after which the run stops
     validate_expressions: int = 0  # 0: the whole split
     log_every: int = 50
-    workers: int = 4
-    precision: Literal["float32", "bfloat16"] = "float32"
+    save_every: int = 1000  # real steps between checkpoints; validation saves, too
+    keep_checkpoints: int = 2
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    deterministic: bool = False  # two runs on one machine are equal bit for bit; slower on GPUs
+    compile: bool = False  # torch.compile: faster after minutes of compiling
     channels_last: bool = False  # memory layout of convolutions; often faster, same results
+    checkpoint_activations: bool = False  # less memory, about a third more time, same results
+    workers: int = 4
+    prefetch: int = 4  # batches that each worker reads ahead
     threads: int = 0  # CPU threads of a process; 0: the cores divided by the processes
+    stop_at: int = 0  # > 0: save and stop after this step, as if asked to
+    resume_changed: bool = False  # go on from checkpoints of other settings, data or processes
+    max_restarts: int = 0  # times that torchrun starts all processes again when one dies
 
 
 @dataclass(frozen=True)
@@ -144,7 +158,9 @@ def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 WITHOUT_EFFECT = (  # on a training's result
     "name", "data.root", "data.prepared", "data.shapes", "data.test_splits", "train.workers",
-    "train.threads", "train.log_every", "train.processes",
+    "train.threads", "train.log_every", "train.processes", "train.skip_limit",
+    "train.save_every", "train.keep_checkpoints", "train.prefetch", "train.checkpoint_activations",
+    "train.stop_at", "train.resume_changed", "train.max_restarts",
 )  # fmt: skip
 
 

@@ -88,6 +88,14 @@ class PreparedDataset(Dataset):
     def __len__(self) -> int:
         return len(self.expressions)
 
+    def name(self, index: int) -> str:
+        """An expression's id, its words and its image file, for messages."""
+        expression = self.expressions[index]
+        return (
+            f"{self.dataset} {self.split} {expression.segment_id}/{expression.sentence_index} "
+            f"'{expression.sentence}' ({self.image_folder / expression.image})"
+        )
+
     def image(self, index: int) -> Image.Image:
         """The photo of an expression, RGB, at its own size."""
         return read_image(self.image_folder / self.expressions[index].image)
@@ -188,32 +196,34 @@ def model_inputs(batch: dict[str, Any], device: torch.device | str = "cpu") -> d
 class TrainingBatches:
     """Which expressions every iteration takes: a pure function of seed and iteration.
 
-    Yields, from iteration `start` on, this rank's expressions of one batch after the other; an
-    epoch is a fresh shuffle without its incomplete last batch, as the original's. With
-    expressions_per_image K > 1, up to K expressions of one image stand together.
+    From iteration `start` to `end`, this rank's expressions in pieces of `piece`; `accumulation`
+    pieces make its share of one step. An epoch is a fresh shuffle without its incomplete last
+    step, as the original's. With expressions_per_image K > 1, up to K expressions of one image
+    stand together. A step takes the same expressions whatever the number of ranks.
     """
 
     def __init__(
         self,
         images: list[str],
-        batch: int,
+        piece: int,
         rank: int = 0,
         world: int = 1,
         seed: int = 0,
         expressions_per_image: int = 1,
         start: int = 0,
         end: int = 0,
+        accumulation: int = 1,
     ):
         self.groups: dict[str, list[int]] = {}
         for index, image in enumerate(images):
             self.groups.setdefault(image, []).append(index)
-        self.batch, self.rank, self.world = batch, rank, world
+        self.piece, self.accumulation, self.rank, self.world = piece, accumulation, rank, world
         self.seed, self.per_image = seed, expressions_per_image
         self.start, self.end = start, end
-        self.epoch_size = len(images) // (batch * world)
+        self.epoch_size = len(images) // (piece * accumulation * world)
 
     def __len__(self) -> int:
-        return self.end - self.start
+        return (self.end - self.start) * self.accumulation
 
     def order(self, epoch: int) -> np.ndarray:
         """The epoch's order of all expressions."""
@@ -229,12 +239,14 @@ class TrainingBatches:
 
     def __iter__(self) -> Iterator[list[int]]:
         order, of_epoch = np.empty(0), -1
+        own = self.piece * self.accumulation
         for iteration in range(self.start, self.end):
             epoch, position = divmod(iteration, self.epoch_size)
             if epoch != of_epoch:
                 order, of_epoch = self.order(epoch), epoch
-            first = (position * self.world + self.rank) * self.batch
-            yield order[first : first + self.batch].tolist()
+            first = (position * self.world + self.rank) * own
+            for begin in range(first, first + own, self.piece):
+                yield order[begin : begin + self.piece].tolist()
 
 
 def language_key(config: Config) -> dict[str, Any]:

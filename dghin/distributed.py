@@ -2,9 +2,11 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,15 @@ class Place:
     world: int
     device: torch.device
 
+    @classmethod
+    def here(cls) -> "Place":
+        """By torchrun's environment; without it: alone."""
+        world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+        device = torch.device("cpu")
+        if torch.cuda.is_available():
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        return cls(rank, world, device)
+
     @property
     def is_main(self) -> bool:
         """The process that writes and prints."""
@@ -23,15 +34,12 @@ class Place:
 
 def join() -> Place:
     """Join the process group that torchrun's environment names; without one, stand alone."""
-    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-    if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        torch.cuda.set_device(device)
-    else:
-        device = torch.device("cpu")
-    if world > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Place(rank, world, device)
+    place = Place.here()
+    if place.device.type == "cuda":
+        torch.cuda.set_device(place.device)
+    if place.world > 1:
+        dist.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
+    return place
 
 
 def leave() -> None:
@@ -47,6 +55,33 @@ def gather(value: object, place: Place) -> list[object]:
     values: list[object] = [None] * place.world
     dist.all_gather_object(values, value)
     return values
+
+
+def on_any(flags: list[Tensor | bool], place: Place) -> list[bool]:
+    """Which of these flags is up on some rank: the same answer on every rank."""
+    raised = torch.stack([torch.as_tensor(flag, device=place.device).float() for flag in flags])
+    if place.world > 1:
+        dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+    return [bool(flag) for flag in raised.tolist()]
+
+
+def share_buffers(model: nn.Module, place: Place) -> None:
+    """Give every rank the main one's batch-norm statistics: those are what is saved and scored."""
+    if place.world > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def distribute(model: nn.Module, place: Place) -> nn.Module:
+    """DistributedDataParallel; on GPUs the batch norms count over all of them (SyncBN).
+
+    Batch statistics are not broadcast at every step: nothing reads them before `share_buffers`.
+    """
+    options: dict[str, Any] = {"broadcast_buffers": False, "gradient_as_bucket_view": True}
+    if place.device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        options["device_ids"] = [place.device.index]
+    return nn.parallel.DistributedDataParallel(model, **options)
 
 
 def threads(asked: int) -> int:

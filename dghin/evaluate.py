@@ -4,11 +4,13 @@
     python -m dghin.evaluate run=demo split=testA           one split
     python -m dghin.evaluate run=demo control=shuffled      with other images' expressions
     python -m dghin.evaluate run=theirs config=refcoco model=FOLDER   weights from elsewhere
+    torchrun --standalone --nproc-per-node=4 -m dghin.evaluate run=demo       shared out
 
 Every expression is scored at the photo's own size, under both protocols, and becomes one row
 of reports/<run>/rows/<split>.parquet; metrics.json and the tables are computed from those rows.
 """
 
+import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +19,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from data_preprocess.common import UserError, atomic_path, unknown_name
@@ -26,7 +27,8 @@ from data_preprocess.settings import difference, to_mapping
 from .cli import read_words, run_cli
 from .config import Config, load_config, save_config
 from .data import PreparedDataset, collate, model_inputs, open_split
-from .distributed import Place, gather, threads
+from .distributed import Place, gather, join, leave, threads
+from .loading import load_batches
 from .metrics import PROTOCOLS, intersection_union, predict_mask
 from .model import DGHIN
 
@@ -35,14 +37,14 @@ CONTROLS = ("shuffled",)
 AT_ONCE = 16  # expressions of one image that go through the network together
 
 
-class Samples(Dataset):
+class Samples:
     """What evaluation reads of an expression: network inputs, and the truth at its own size."""
 
     def __init__(self, dataset: PreparedDataset, language: np.ndarray):
         self.dataset, self.language = dataset, language
 
-    def __len__(self) -> int:
-        return len(self.dataset)
+    def name(self, index: int) -> str:
+        return self.dataset.name(index)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         inputs = self.dataset.inputs(index, int(self.language[index]))
@@ -69,17 +71,14 @@ def evaluate_split(
     count = min(limit or config.evaluate.expressions or len(dataset), len(dataset))
     language = shuffled(dataset) if control == "shuffled" else np.arange(len(dataset))
     groups = image_groups(dataset, count)[place.rank :: place.world]
-    loader = DataLoader(
-        Samples(dataset, language),
-        batch_sampler=groups,
-        num_workers=config.evaluate.workers,
-        collate_fn=_collate,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # its own: scoring must not move the global one
-    )
+    samples, workers = Samples(dataset, language), config.evaluate.workers
+    batches = load_batches(samples, groups, _collate, workers)
     model.eval()
-    shown = tqdm(loader, desc=dataset.split, unit="image", disable=not progress, mininterval=2)
-    own = [row for batch in shown for row in score_batch(model, dataset, batch, place.device)]
+    shown = tqdm(
+        batches, dataset.split, len(groups), unit="image", disable=not progress, mininterval=2
+    )
+    with contextlib.closing(batches):
+        own = [row for batch in shown for row in score_batch(model, dataset, batch, place.device)]
     rows = [row for part in gather(own, place) for row in part]
     frame = pd.DataFrame(rows).sort_values("index").drop(columns="index").reset_index(drop=True)
     if len(frame) != count:
@@ -173,28 +172,32 @@ def evaluate_run(
     splits: Sequence[str] = (),
     controls: Sequence[str] = (),
     model: DGHIN | None = None,
+    place: Place | None = None,
 ) -> dict[str, dict[str, pd.DataFrame]]:
     """Score splits (default: val and the test splits) with the run's best weights; write rows.
 
-    → {"": {split: rows}, control: {split: rows}}.
+    → {"": {split: rows}, control: {split: rows}}, on every rank; the main one writes.
     """
+    place = place or Place(0, 1, Place.here().device)
     model = model or DGHIN.from_pretrained(folder / "train" / "best")
     if changed := difference(to_mapping(config.model), to_mapping(model.config)):
         raise UserError(
             f"{folder / 'train' / 'best'}: a model of other settings (key: asked, there): "
             f"{changed}. Leave the model's settings out, or train them in another run."
         )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device)
+    model.to(place.device)
     torch.set_num_threads(threads(config.train.threads))
     names = list(splits) or [s for s in (config.data.val_split, *config.data.test_splits) if s]
     datasets = {name: open_split(config, name) for name in names}
     results: dict[str, dict[str, pd.DataFrame]] = {}
     for control in ("", *controls):
         for name, dataset in datasets.items():
-            rows = evaluate_split(model, dataset, config, control or None, progress=True)
-            with atomic_path(rows_path(folder, name, control)) as temporary:
-                rows.to_parquet(temporary, index=False)
+            rows = evaluate_split(
+                model, dataset, config, control or None, place, progress=place.is_main
+            )
+            if place.is_main:
+                with atomic_path(rows_path(folder, name, control)) as temporary:
+                    rows.to_parquet(temporary, index=False)
             results.setdefault(control, {})[name] = rows
     return results
 
@@ -215,14 +218,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     config = load_config(values["config"] or str(folder / "config.yaml"), words)
     model = DGHIN.from_pretrained(values["model"]) if values["model"] else None
-    if values["config"]:
-        save_config(config, folder / "config.yaml")
-    record_environment(folder, config, "evaluate")
     splits = [values["split"]] if values["split"] else []
     controls = [values["control"]] if values["control"] else []
-    results = evaluate_run(folder, config, splits, controls, model)
-    write_results(read_results(folder), folder)  # with what was scored before
-    print(metrics_table(results).round(2).to_string(index=False))
+    place = join()
+    try:
+        if place.is_main:
+            if values["config"]:
+                save_config(config, folder / "config.yaml")
+            record_environment(folder, config, "evaluate")
+        results = evaluate_run(folder, config, splits, controls, model, place)
+        if place.is_main:
+            write_results(read_results(folder), folder)  # with what was scored before
+            print(metrics_table(results).round(2).to_string(index=False))
+    finally:
+        leave()
 
 
 if __name__ == "__main__":

@@ -1,68 +1,139 @@
-"""Training as a subprocess under torchrun: a notebook's kernel stays clean of process groups."""
+"""Training as a subprocess under torchrun: a notebook's kernel stays clean of process groups.
+
+    python -m dghin.launch config=refcoco run=refcoco                       all GPUs of this machine
+    python -m dghin.launch config=refcoco run=refcoco processes=2           two of them
+    python -m dghin.launch config=refcoco nodes=2 endpoint=HOST:29500       the same on each of two
+    python -m dghin.launch config=refcoco nodes=2 slurm=refcoco.sbatch      a Slurm script of it
+    python -m dghin.launch config=refcoco processes=8 --dry-run             what it would do
+
+`processes` are those of one machine (0: as the config says, but no more than GPUs, or cores).
+Interrupted (Ctrl-C, SIGTERM), the trainers save and end; the same command goes on from there.
+"""
 
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
 
-from .config import Config, save_config
+from data_preprocess.common import UserError
+
+from .cli import read_words, run_cli
+from .config import Config, load_config, save_config
 from .distributed import cores
+from .recipe import derive
+from .slurm import write_script
+from .stopping import LAUNCHER, Interrupted
 
 log = logging.getLogger(__name__)
 TRAINER = "dghin.train"
 TAIL = 30  # lines of the log shown when training fails
 TORCHRUN = "torch/distributed/elastic"  # its report of a failed process starts with this
-# glibc gives big blocks back to the system after every step, and faults them in again at the next:
-# on a CPU that can take three quarters of the time. These keep them in the process.
-CPU_MALLOC = {
-    "MALLOC_MMAP_THRESHOLD_": str(8 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
-    "MALLOC_TOP_PAD_": str(256 << 20),
-}
+SAVING = 120  # seconds that trainers get to finish a step and save when they are asked to end
 
 
-def training_command(config_file: Path, run: str, reports: Path, processes: int) -> list[str]:
-    """The torchrun command of a run on this machine."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+@dataclass(frozen=True)
+class Machines:
+    """Where a run goes: so many processes on each of so many nodes (machines)."""
+
+    processes: int = 1  # of one node
+    nodes: int = 1
+    endpoint: str = ""  # HOST:PORT of one of the nodes, where they find each other
+
+    @property
+    def world(self) -> int:
+        """Processes of all nodes."""
+        return self.processes * self.nodes
+
+    def torchrun(self, run: str, restarts: int = 0) -> list[str]:
+        """The arguments of torchrun, without the program."""
+        meeting = ["--standalone"]
+        if self.nodes > 1:
+            if not self.endpoint:
+                raise UserError(
+                    f"nodes={self.nodes}: they need a place to meet. Give endpoint=HOST:PORT, with "
+                    "HOST one of the nodes."
+                )
+            meeting = [f"--nnodes={self.nodes}", "--rdzv-backend=c10d"]
+            meeting += [f"--rdzv-endpoint={self.endpoint}", f"--rdzv-id={run}"]
+        return [*meeting, f"--nproc-per-node={self.processes}", f"--max-restarts={restarts}"]
+
+
+def training_command(
+    config_file: Path, run: str, reports: Path, machines: Machines, restarts: int = 0
+) -> list[str]:
+    """The torchrun command of a run, to be given on each of its nodes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", *machines.torchrun(run, restarts)]
     words = [f"config={config_file}", f"run={run}", f"reports={reports}"]
-    return [*torchrun, f"--nproc-per-node={processes}", "-m", TRAINER, *words]
+    return [*torchrun, "-m", TRAINER, *words]
 
 
-def launch_training(config: Config, folder: Path, processes: int | None = None) -> None:
+def processes_here(config: Config) -> int:
+    """Processes for this machine: as the config says, but no more than GPUs (or cores, without).
+
+    A number that the batch is not divisible among is lowered to the next one that it is.
+    """
+    most = min(config.train.processes, torch.cuda.device_count() or cores())
+    batch = config.train.batch
+    return next(n for n in range(most, 0, -1) if batch % n == 0)
+
+
+def launch_training(
+    config: Config,
+    folder: Path,
+    processes: int | None = None,
+    on_line: Callable[[], None] | None = None,
+    nodes: int = 1,
+    endpoint: str = "",
+) -> None:
     """Train in `folder` (reports/<run>), streaming the log line by line to this process's output.
 
-    processes: default as the config says, but no more than there are GPUs (or cores, without). The
-    log is kept in train/train.log. A failure raises a RuntimeError with the log's tail; an
-    interrupt ends the whole process group.
+    processes: of this machine; None: see `processes_here`. on_line: called after every line. With
+    several nodes, called on each of them, on a shared file system. The log is kept in
+    train/train.log (train-<host>-<process>.log with several nodes). What cannot run is refused
+    before anything is started. A failure raises a RuntimeError with the log's tail; an interrupt
+    ends all processes, which save first.
     """
     folder = Path(folder)
+    machines = Machines(processes or processes_here(config), nodes, endpoint)
+    derive(config, machines.world)  # refuses here what every process would refuse
     config_file = folder / "requested.yaml"  # the trainer writes config.yaml once it accepts them
+    restarts = config.train.max_restarts
+    command = training_command(config_file, folder.name, folder.parent, machines, restarts)
     save_config(config, config_file)
-    available = torch.cuda.device_count() or cores()
-    processes = processes or min(config.train.processes, available)
-    command = training_command(config_file, folder.name, folder.parent, processes)
-    log_file = folder / "train" / "train.log"
+    suffix = f"-{socket.gethostname()}-{os.getpid()}" if nodes > 1 else ""
+    log_file = folder / "train" / f"train{suffix}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    code, tail = stream(command, log_file)
+    code, tail = stream(command, log_file, on_line)
     if code:
         last = "\n".join(tail)
         raise RuntimeError(f"training failed with exit status {code}; the log ends:\n{last}")
 
 
-def stream(command: list[str], log_file: Path) -> tuple[int, list[str]]:
+def stream(
+    command: list[str], log_file: Path, on_line: Callable[[], None] | None = None
+) -> tuple[int, list[str]]:
     """Run a command in a process group of its own; → exit status, last lines of its output.
 
     torchrun's own report of a failure is shown and kept in the log, but is not in those lines: it
     would push out what the failing process said.
     """
     tail: deque[str] = deque(maxlen=TAIL)
-    malloc = {} if torch.cuda.is_available() else CPU_MALLOC
-    environment = {**malloc, **os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SAVING),
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        LAUNCHER: str(os.getpid()),
+    }
     with open(log_file, "a", encoding="utf-8") as kept:
         child = subprocess.Popen(
             command,
@@ -73,28 +144,68 @@ def stream(command: list[str], log_file: Path) -> tuple[int, list[str]]:
             start_new_session=True,
         )
         reporting = False
-        try:
+
+        def show() -> None:
+            nonlocal reporting
             for line in child.stdout:
                 sys.stdout.write(line)
                 sys.stdout.flush()
                 kept.write(line)
+                kept.flush()
                 reporting = reporting or TORCHRUN in line
                 if not reporting:
                     tail.append(line.rstrip())
+                if on_line:
+                    on_line()
+
+        try:
+            show()
             return child.wait(), list(tail)
         except BaseException:
-            end_group(child)
+            log.info("asking the training to save and end")
+            end(child, show)
             raise
 
 
-def end_group(child: subprocess.Popen, patience: float = 15.0) -> None:
-    """End a child and all that it started: asked first, then forced."""
-    for sent in (signal.SIGTERM, signal.SIGKILL):
+def end(child: subprocess.Popen, show: Callable[[], None]) -> None:
+    """End torchrun, which ends its trainers: asked first, then forced.
+
+    Only torchrun itself is asked: it passes the signal on, waits, and forces what does not end.
+    """
+    for sent, patience in ((signal.SIGTERM, SAVING + 15.0), (signal.SIGKILL, 5.0)):
+        if child.poll() is None:
+            child.send_signal(sent)
         try:
-            os.killpg(child.pid, sent)
             child.wait(patience)
-            return
-        except ProcessLookupError:
+            show()
             return
         except subprocess.TimeoutExpired:
-            log.warning("process group %d goes on after %s", child.pid, sent.name)
+            log.warning("process %d goes on after %s", child.pid, sent.name)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    own: dict[str, Any] = {"config": "refcoco", "run": "", "reports": "reports"}
+    own |= {"processes": 0, "nodes": 1, "endpoint": "", "slurm": ""}
+    values, words = read_words("dghin.launch", __doc__, own, arguments, flags=("dry-run",))
+    config = load_config(values["config"], words)
+    run = values["run"] or config.name
+    processes, nodes = values["processes"], values["nodes"]
+    if values["slurm"]:
+        per_node = processes or config.train.processes
+        write_script(Path(values["slurm"]), values["config"], run, per_node, nodes, config, words)
+    elif values["dry-run"]:
+        world = (processes or processes_here(config)) * nodes
+        print(derive(config, world).table().to_string(index=False))
+    else:
+        signal.signal(signal.SIGTERM, _interrupt)
+        folder = Path(values["reports"]) / run
+        launch_training(config, folder, processes or None, None, nodes, values["endpoint"])
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    raise Interrupted(128 + number)
+
+
+if __name__ == "__main__":
+    run_cli(main)

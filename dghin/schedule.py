@@ -24,10 +24,7 @@ def learning_rates(
 ) -> np.ndarray:
     """The original's learning rates: (iterations of the run,) float64.
 
-    `iterations` and `warmup` are the original's arguments, scaled to the batch as it does. Linear
-    warm-up over W iterations from 1e-10 to the peak; then a polynomial that steps once an epoch:
-    at iteration W it already stands at its first step. Its length is
-    ceil((iterations - W) / epoch size) + 1, with epoch size = train_size // (batch · GPUs).
+    `iterations` and `warmup` are the original's arguments, scaled to the batch as it does.
     """
     total = derived_iterations(iterations, batch_per_gpu, gpus)
     warm = derived_iterations(warmup, batch_per_gpu, gpus)
@@ -35,8 +32,20 @@ def learning_rates(
     if epoch_size < 1:
         raise UserError(
             f"{train_size} training expressions make no batch of {batch_per_gpu} on {gpus} "
-            "processes. Use a smaller train.batch_per_process."
+            "processes. Use a smaller train.batch."
         )
+    return epoch_learning_rates(total, warm, epoch_size, peak, final, power)
+
+
+def epoch_learning_rates(
+    total: int, warm: int, epoch_size: int, peak: float, final: float, power: float
+) -> np.ndarray:
+    """A polynomial that steps once an epoch of `epoch_size` iterations: (total,) float64.
+
+    Linear warm-up over `warm` iterations from 1e-10 to the peak; at iteration `warm` the
+    polynomial already stands at its first step. Its length is ceil((total - warm) / epoch size)
+    + 1.
+    """
     steps = np.arange(total)
     warming = START + (peak - START) * steps / max(warm - 1, 1)
     length = -(-(total - warm) // epoch_size) + 1

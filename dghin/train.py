@@ -2,47 +2,50 @@
 
     python -m dghin.train config=demo run=demo                              one process
     torchrun --standalone --nproc-per-node=4 -m dghin.train config=refcoco run=refcoco
+    torchrun --nnodes=2 --nproc-per-node=4 --rdzv-backend=c10d --rdzv-endpoint=HOST:29500 \\
+             -m dghin.train config=refcoco run=refcoco                      on each of two nodes
+    python -m dghin.train config=refcoco --dry-run                          what it would do here
     python -m dghin.train config=demo run=demo train.iterations=100         any setting on top
 
 `config` is a name of dghin/configs or a YAML file. Everything is written to reports/<run>/train:
 log.jsonl, checkpoints (started again with the same run, it goes on from the newest), and best/,
-the weights that scored best on val.
+the weights that scored best on val. SIGTERM and Ctrl-C save a checkpoint and end the run.
 """
 
+import contextlib
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from data_preprocess.common import UserError, sha256_json
-from data_preprocess.settings import difference
+from data_preprocess.common import UserError
+from data_preprocess.settings import difference, to_mapping
 
-from .checkpoint import load_newest, random_state, save_checkpoint, set_random_state
-from .cli import read_words, run_cli
-from .config import Config, TrainConfig, load_config, save_config, settings_with_effect
-from .data import (
-    PreparedDataset,
-    TrainingBatches,
-    collate,
-    model_inputs,
-    open_split,
-    read_manifest,
+from .checkpoint import (
+    load_newest,
+    random_state,
+    remove_leftovers,
+    save_checkpoint,
+    set_random_state,
 )
-from .distributed import Place, gather, join, leave, threads
+from .cli import read_words, run_cli
+from .config import Config, load_config, save_config
+from .data import TrainingBatches, collate, open_split
+from .distributed import Place, gather, join, leave, share_buffers, threads
 from .environment import record_environment
 from .evaluate import evaluate_split
 from .frozen import encode_once
+from .loading import Batch, load_batches
 from .logbook import Logbook
-from .losses import segmentation_loss
 from .metrics import metrics_from_rows
 from .model import DGHIN
-from .schedule import derived_iterations, learning_rates, polynomial_learning_rates
+from .modes import keep_freed_memory, seed_everything, set_deterministic
+from .recipe import derive, made_from
+from .step import Stepper
+from .stopping import Interrupted, Stop, only_one
 from .weights import load_pretrained
 
 log = logging.getLogger(__name__)
@@ -50,17 +53,19 @@ BEST = "best"
 
 
 class Trainer:
-    """One run: model, optimizer, schedule, batches, and the state that a checkpoint holds."""
+    """One run: model, optimizer, batches, and the state that a checkpoint holds."""
 
     def __init__(self, config: Config, folder: Path, place: Place):
         self.config, self.folder, self.place = config, folder, place
+        self.recipe = derive(config, place.world, place.device)
+        self.rates = self.recipe.rates
         self.train_set = open_split(config, config.data.train_split)
         self.val_set = open_split(config, config.data.val_split) if config.data.val_split else None
-        self.rates = run_learning_rates(config.train, len(self.train_set), place.world)
-        self.validate_every = run_steps(config.train, config.train.validate_every, place.world)
         self.iteration, self.best = 0, {"score": -1.0, "iteration": -1}
-        self.made_from = made_from(config, place.world)
-        torch.manual_seed(config.train.seed)
+        self.validated, self.skipped = 0, 0  # the last iteration scored; steps skipped so far
+        self.made_from, self.changed = made_from(config, self.recipe), {}
+        self.stop = Stop()
+        seed_everything(config.train.seed)
         self.model = DGHIN(config.model)
         state = load_newest(folder)
         if state is None:
@@ -68,29 +73,33 @@ class Trainer:
         self.model.to(place.device)
         if config.train.channels_last:
             self.model.to(memory_format=torch.channels_last)
-        decay = config.train.weight_decay
-        groups = parameter_groups(self.model, config.train)
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=decay, fused=True)
-        self.network: nn.Module = self.model
-        if place.world > 1:
-            self.network = distribute(self.model, place)
         if config.train.text_learning_rate_scale == 0:
             splits = [self.train_set] + ([self.val_set] if self.val_set else [])
             encode_once(self.model.text_encoder, splits, place)
-        torch.manual_seed(config.train.seed + place.rank)  # dropout differs by rank
+        self.stepper = Stepper(self.model, config, self.recipe, place)
+        seed_everything(config.train.seed + place.rank)  # dropout differs by rank
         if state is not None:
             self._restore(state)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        if changed := difference(state["made_from"], self.made_from):
+        self.changed = difference(state["made_from"], self.made_from)
+        if self.changed and not self.config.train.resume_changed:
             raise UserError(
                 f"{self.folder}: holds checkpoints of another configuration (key: there, here): "
-                f"{changed}. Train in a new run folder, or remove this one."
+                f"{self.changed}. Train in a new run folder, remove this one, or go on with "
+                "train.resume_changed=true."
             )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.stepper.load_state_dict(state)
+        except (RuntimeError, ValueError) as error:
+            raise UserError(
+                f"{self.folder}: its checkpoint is of another network ({error}). Train in a new "
+                "run folder."
+            ) from error
         self.iteration, self.best = state["iteration"], state["best"]
-        set_random_state(state["random"][self.place.rank])
+        self.validated, self.skipped = state["validated"], state["skipped"]
+        if self.place.rank < len(state["random"]):
+            set_random_state(state["random"][self.place.rank])
         log.info("going on from iteration %d", self.iteration)
 
     def save(self) -> None:
@@ -99,191 +108,188 @@ class Trainer:
         if self.place.is_main:
             state = {
                 "iteration": self.iteration,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                **self.stepper.state_dict(),
                 "best": self.best,
+                "validated": self.validated,
+                "skipped": self.skipped,
                 "random": states,
                 "made_from": self.made_from,
+                "config": to_mapping(self.config),
             }
-            save_checkpoint(self.folder, state)
+            save_checkpoint(self.folder, state, self.config.train.keep_checkpoints)
 
-    def loader(self) -> DataLoader:
-        """The batches from this iteration to the end."""
-        settings = self.config.train
+    def steps(self) -> Iterator[list[Batch]]:
+        """From this iteration to the end, this rank's batches of every step."""
+        settings, recipe, place = self.config.train, self.recipe, self.place
+        several = settings.expressions_per_image > 1
         batches = TrainingBatches(
             [expression.image for expression in self.train_set.expressions],
-            settings.batch_per_process,
-            self.place.rank,
-            self.place.world,
+            recipe.piece,
+            place.rank,
+            place.world,
             settings.seed,
             settings.expressions_per_image,
             self.iteration,
-            len(self.rates),
+            recipe.iterations,
+            recipe.accumulation,
         )
-        return batch_loader(
-            self.train_set, batches, settings.workers, settings.expressions_per_image > 1
+        loaded = load_batches(
+            self.train_set,
+            batches,
+            functools.partial(collate, share_images=several),
+            settings.workers,
+            settings.prefetch,
+            (settings.seed, place.rank),
+            self.iteration * recipe.accumulation,
         )
+        for _ in range(self.iteration, recipe.iterations):
+            yield [next(loaded) for _ in range(recipe.accumulation)]
 
-    def step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One step of the optimizer; returns the losses."""
-        rate = float(self.rates[self.iteration])
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
-        with autocast(self.config.train.precision, self.place.device):
-            out = self.network(**model_inputs(batch, self.place.device))
-        losses = segmentation_loss(out, batch["mask"].to(self.place.device))
-        losses["total"].backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.iteration += 1
-        return {name: loss.detach() for name, loss in losses.items()}
+    def is_validation_due(self) -> bool:
+        """Whether this iteration's weights are to be scored and have not been yet."""
+        at = self.iteration % self.recipe.validate_every == 0 or self.is_done()
+        return at and self.iteration > 0 and self.validated != self.iteration
 
-    def validate(self) -> dict[str, Any]:
-        """Score val, shared out over the ranks; keep the weights if they are the best so far."""
-        limit = self.config.train.validate_expressions
-        share_buffers(self.model, self.place)
-        rows = evaluate_split(self.model, self.val_set, self.config, place=self.place, limit=limit)
-        score = metrics_from_rows(rows, self.config.evaluate.best_by)
-        if score["oiou"] > self.best["score"]:
-            self.best = {"score": score["oiou"], "iteration": self.iteration}
-            self.save_best()
-        return score
+    def is_done(self) -> bool:
+        """Whether all steps are taken."""
+        return self.iteration == self.recipe.iterations
+
+    def validate(self, report: Logbook) -> None:
+        """Score val, shared out over the ranks; keep the weights if they are the best so far.
+
+        Without a val split, the last weights are the best. The checkpoint is written first: should
+        the process die before best/ is written, that is made good at the next start.
+        """
+        self.validated = self.iteration
+        if self.val_set is None:
+            self.best = {"score": -1.0, "iteration": self.iteration}
+        else:
+            share_buffers(self.model, self.place)
+            limit = self.config.train.validate_expressions
+            with self.stop.at_once():
+                rows = evaluate_split(
+                    self.model, self.val_set, self.config, place=self.place, limit=limit
+                )
+            score = metrics_from_rows(rows, self.config.evaluate.best_by)
+            if score["oiou"] > self.best["score"]:
+                self.best = {"score": score["oiou"], "iteration": self.iteration}
+            report.val(score)
+        self.save()
+        self.save_best()
 
     def save_best(self) -> None:
-        """Write the weights as a folder that `from_pretrained` reads."""
-        if self.place.is_main:
+        """Write the weights as a folder that `from_pretrained` reads, if they are the best."""
+        if self.place.is_main and self.best["iteration"] == self.iteration:
             data = self.config.data
             language = {"tokenizer": data.tokenizer, "parser": data.parser}
             language["alignment"] = data.alignment
             self.model.save_pretrained(self.folder / BEST, language)
 
-    def training_mode(self) -> None:
-        """Dropout and batch statistics on, but for parts that are frozen."""
-        self.network.train()
-        for part in (self.model.visual_encoder, self.model.text_encoder):
-            if not any(parameter.requires_grad for parameter in part.parameters()):
-                part.eval()
-
     def run(self) -> None:
-        """Train to the end."""
-        report = Logbook(self.folder / "log.jsonl", self)
-        self.training_mode()
-        for batch in self.loader():
-            losses = self.step(batch)
-            report.train(losses, len(batch["mask"]))
-            last = self.iteration == len(self.rates)
-            if self.iteration % self.validate_every == 0 or last:
-                if self.val_set is not None:
-                    report.val(self.validate())
-                    self.training_mode()
-                self.save()
-        if self.val_set is None:
+        """Train to the end, or until asked to stop."""
+        settings = self.config.train
+        with self.stop, contextlib.ExitStack() as closing:
+            report = Logbook(self.folder / "log.jsonl", self)
+            closing.callback(report.close)
+            if self.changed:
+                log.warning("going on under other conditions (key: then, now): %s", self.changed)
+                report.write("changed", iteration=self.iteration, changed=self.changed)
             self.save_best()
+            if self.is_validation_due():
+                self.validate(report)
+            self.stepper.training_mode()
+            steps = closing.enter_context(contextlib.closing(self.steps()))
+            for batches in steps:
+                rate = float(self.rates[self.iteration])
+                step = self.stepper.step(batches, rate, self.stop.asked())
+                self.iteration += 1
+                if step.skipped:
+                    self.skip(step.skipped, report)
+                report.train({} if step.skipped else step.losses, self.recipe.batch,
+                             step.gradient_norm)  # fmt: skip
+                stop = step.stop or self.iteration == settings.stop_at
+                due = self.is_validation_due()
+                if stop or due or self.iteration % settings.save_every == 0:
+                    self.save()
+                if stop:
+                    self.end(report)
+                if due:
+                    self.validate(report)
+                    self.stepper.training_mode()
 
+    def skip(self, indices: list[int], report: Logbook) -> None:
+        """Take note of a step that was not taken; too many of them end the run."""
+        samples = [self.train_set.name(index) for index in indices]
+        self.skipped += 1
+        report.skipped(samples, "loss or gradient not finite", self.skipped)
+        if self.skipped >= self.config.train.skip_limit:
+            raise UserError(
+                f"{self.folder}: {self.skipped} steps with a loss or gradient that is not finite "
+                f"(train.skip_limit), the last at iteration {self.iteration} on: "
+                f"{'; '.join(samples)}. Look at these samples, lower train.learning_rate, clip "
+                "with train.clip_gradient, or use train.precision=float32."
+            )
 
-def run_steps(settings: TrainConfig, argument: int, world: int) -> int:
-    """Iterations of this run: the paper's schedule counts in steps of 8 images."""
-    if settings.schedule == "paper":
-        return max(1, derived_iterations(argument, settings.batch_per_process, world))
-    return argument
-
-
-def run_learning_rates(settings: TrainConfig, train_size: int, world: int) -> Any:
-    """The learning rate of every iteration of the run."""
-    peak, final, power = settings.learning_rate, settings.final_learning_rate, settings.power
-    batch = settings.batch_per_process
-    rates = learning_rates(
-        train_size, batch, world, settings.iterations, settings.warmup, peak, final, power
-    )
-    if settings.schedule == "poly":
-        rates = polynomial_learning_rates(settings.iterations, settings.warmup, peak, final, power)
-    return rates
-
-
-def parameter_groups(model: DGHIN, settings: TrainConfig) -> list[dict[str, Any]]:
-    """Backbone, text encoder and the rest, each with the scale of its learning rate.
-
-    A part whose scale is 0 is frozen: no gradients, no group.
-    """
-    backbone = list(model.visual_encoder.parameters())
-    text = list(model.text_encoder.parameters())
-    known = {id(p) for p in backbone + text}
-    rest = [p for p in model.parameters() if id(p) not in known]
-    scales = (settings.backbone_learning_rate_scale, settings.text_learning_rate_scale, 1.0)
-    groups = []
-    for parameters, scale in zip((backbone, text, rest), scales, strict=True):
-        if scale:
-            groups.append({"params": parameters, "scale": scale, "lr": 0.0})
-        else:
-            for parameter in parameters:
-                parameter.requires_grad_(False)
-    return groups
-
-
-def made_from(config: Config, world: int) -> dict[str, Any]:
-    """What a training's result depends on: settings, number of processes, the data's digests."""
-    manifest = read_manifest(config.data.prepared_root, config.data.dataset)
-    settings = settings_with_effect(config)
-    return {**settings, "processes": world, "data": sha256_json(manifest["splits"])}
-
-
-def share_buffers(model: nn.Module, place: Place) -> None:
-    """Give every rank the main one's batch-norm statistics: those are what is saved and scored."""
-    if place.world > 1:
-        for buffer in model.buffers():
-            dist.broadcast(buffer, src=0)
-
-
-def distribute(model: DGHIN, place: Place) -> nn.Module:
-    """DistributedDataParallel; on GPUs the batch norms count over all of them (SyncBN)."""
-    if place.device.type == "cuda":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        return nn.parallel.DistributedDataParallel(model, device_ids=[place.device.index])
-    return nn.parallel.DistributedDataParallel(model)
-
-
-def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """The precision of the forward pass."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
-def batch_loader(
-    dataset: PreparedDataset, batches: Any, workers: int, share_images: bool
-) -> DataLoader:
-    """A DataLoader over ready-made batches of indices."""
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=functools.partial(collate, share_images=share_images),
-        pin_memory=torch.cuda.is_available(),
-        persistent_workers=workers > 0,
-        generator=torch.Generator(),  # its own: a loader must not draw from the global one
-    )
+    def end(self, report: Logbook) -> None:
+        """End a run before its last step; its state is saved."""
+        if self.iteration == self.config.train.stop_at:
+            self.stop.ask("train.stop_at")
+        self.stop.ask("another process's end")
+        report.write("stopped", iteration=self.iteration, reason=self.stop.reason)
+        raise Interrupted(self.stop.status)
 
 
 def train(config: Config, folder: Path) -> None:
     """Train a run in reports/<run>, alone or as one of torchrun's processes."""
+    set_deterministic(config.train.deterministic)
+    keep_freed_memory()
     place = join()
     if not place.is_main:
         logging.getLogger().setLevel(logging.WARNING)
     torch.set_num_threads(threads(config.train.threads))
+    lock = only_one(folder / "train") if place.is_main else contextlib.nullcontext()
     try:
-        trainer = Trainer(config, folder / "train", place)
-        if place.is_main:
-            save_config(config, folder / "config.yaml")
-            record_environment(folder, config, "train")
-        trainer.run()
+        with lock:
+            if place.is_main:
+                remove_leftovers(folder / "train")
+            trainer = Trainer(config, folder / "train", place)
+            log.info("%s", trainer.recipe.table().to_string(index=False))
+            if place.is_main:
+                save_config(config, folder / "config.yaml")
+                record_environment(folder, config, "train")
+            run(trainer)
     finally:
         leave()
+
+
+def run(trainer: Trainer) -> None:
+    """Run a trainer; where it is interrupted, say what is saved and how to go on."""
+    try:
+        trainer.run()
+    except Interrupted:
+        log.info(
+            "stopped by %s: saved after iteration %d of %d. The same command goes on from there.",
+            trainer.stop.reason, trainer.iteration, trainer.recipe.iterations,
+        )  # fmt: skip
+        raise
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     own = {"config": "refcoco", "run": "", "reports": "reports"}
-    values, words = read_words("dghin.train", __doc__, own, arguments)
+    values, words = read_words("dghin.train", __doc__, own, arguments, flags=("dry-run",))
     config = load_config(values["config"], words)
-    train(config, Path(values["reports"]) / (values["run"] or config.name))
+    if values["dry-run"]:
+        dry_run(config)
+    else:
+        train(config, Path(values["reports"]) / (values["run"] or config.name))
+
+
+def dry_run(config: Config) -> None:
+    """Print what a run would do on the processes that are here, and do none of it."""
+    place = Place.here()
+    if place.is_main:
+        print(derive(config, place.world, place.device).table().to_string(index=False))
 
 
 if __name__ == "__main__":

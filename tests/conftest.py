@@ -53,6 +53,7 @@ def tiny_config(shapes):
         "train.text_learning_rate_scale=1.0",
         "train.warmup=0",
         "train.iterations=4",
+        "train.batch=6",
         "train.batch_per_process=6",
         "train.expressions_per_image=3",
         "train.validate_every=2",

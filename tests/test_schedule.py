@@ -32,7 +32,7 @@ def test_defaults_are_the_papers():
 
 
 def test_too_few_expressions_for_a_batch():
-    with pytest.raises(UserError, match="10 training expressions.*batch_per_process"):
+    with pytest.raises(UserError, match="10 training expressions.*train.batch"):
         learning_rates(10)
 
 
