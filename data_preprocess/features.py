@@ -56,6 +56,11 @@ class Features:
         return adjacency(self.heads[index])
 
 
+def concatenate(parts: Sequence[Features]) -> Features:
+    """The features of several lots of expressions as one, in their order."""
+    return Features(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in _ARRAYS})
+
+
 def adjacency(heads: np.ndarray) -> np.ndarray:
     """heads (..., L) as dense adjacency (..., L, L) float32: entry [i, heads[i]] is 1."""
     positions = np.arange(heads.shape[-1])

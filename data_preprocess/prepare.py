@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .annotations import annotations, counts, expressions
 from .common import UserError, read_json, write_json
-from .datasets import Dataset, find_dataset
+from .datasets import Dataset, find_dataset, find_raw_dataset
 from .features import keys_agree, read_key
 from .manifest import (
     annotation_path,
@@ -60,6 +60,7 @@ class LanguageSettings:
 class PrepareSettings(LanguageSettings):
     per_sentence_masks: bool = False  # the original's form: an entry and a mask a sentence
     overwrite: bool = False  # replace prepared data that this kit did not make
+    members: tuple[str, ...] = ()  # of `joint`; empty: refcoco, refcoco+, refcocog_umd
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,16 @@ class SplitSettings(LanguageSettings):
 
 def prepare(settings: PrepareSettings) -> dict[str, Any]:
     """Prepare a data set; returns its manifest. Everything already there and valid is kept."""
-    dataset = find_dataset(settings.dataset)
+    dataset = find_dataset(settings.dataset, settings.members)
+    if dataset.members:
+        from .joint import prepare_joint  # which prepares its members by this very function
+
+        return prepare_joint(settings)
     raw = read_raw(Path(settings.data), dataset)
     _check_files(raw)
     load_encoder(settings)  # a missing parser or tokenizer is said before any mask is drawn
     sources = sources_digest(raw.sources, _all(raw))
-    _claim(settings, dataset, sources)
+    claim(settings, dataset, sources)
     masks = write_masks(
         _all(raw),
         raw.images,
@@ -112,7 +117,7 @@ def prepare(settings: PrepareSettings) -> dict[str, Any]:
 
 def language(settings: SplitSettings) -> dict[str, int]:
     """Language features of a raw data set; returns the number of expressions by split."""
-    dataset = find_dataset(settings.dataset)
+    dataset = find_raw_dataset(settings.dataset)
     if settings.split:
         splits = {settings.split: read_split(Path(settings.data), dataset, settings.split)}
     else:
@@ -181,7 +186,7 @@ def _check_files(raw: Raw) -> None:
                 )
 
 
-def _claim(settings: PrepareSettings, dataset: Dataset, sources: str) -> None:
+def claim(settings: PrepareSettings, dataset: Dataset, sources: str) -> None:
     """Note in the prepared root what its masks are drawn from; clear what no longer holds.
 
     The note (.prepare.json) is written before the first mask, so that masks found by a later run
@@ -230,5 +235,6 @@ def command(name: str, settings: LanguageSettings) -> str:
             value != default[key]
         ):
             text = str(value).lower() if isinstance(value, bool) else str(value)
+            text = f"[{','.join(value)}]" if isinstance(value, list) else text
             words.append(f"{key}={short_name(text) if key == 'tokenizer' else text}")
     return " ".join(words)

@@ -55,10 +55,14 @@ def read_pickle(path: Path) -> Any:
         raise UserError(f"{path}: not readable as a pickle ({error}). {_REMEDY}") from error
 
 
+def refer_sources(data: Path, dataset: Dataset) -> tuple[Path, Path]:
+    """The two raw files of a REFER data set: objects, and expressions with their splits."""
+    return data / dataset.folder / "instances.json", data / dataset.refs
+
+
 def read_refer(data: Path, dataset: Dataset) -> Raw:
     """All records of a REFER data set, by split, in the order of the refs file."""
-    instances_path = data / dataset.folder / "instances.json"
-    refs_path = data / dataset.refs
+    instances_path, refs_path = refer_sources(data, dataset)
     instances = read_json(instances_path, _REMEDY)
     for key in ("images", "annotations"):
         if not isinstance(instances, dict) or key not in instances:

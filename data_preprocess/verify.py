@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .common import sha256_file
-from .datasets import Dataset, find_dataset
+from .datasets import DATASETS, TRAIN, Dataset, find_dataset
+from .joint import TOGETHER, held_out
 from .raw import read_raw
-from .records import Record
+from .records import Raw, Record
 from .referit import is_unreadable
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 COUNTS = ("images", "objects", "expressions")
 BEFORE, AFTER = "as released", "without unreadable images"
+JOINED = "without held-out images"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class VerifySettings:
     dataset: str = "refcoco"
     data: str = "data"  # the raw root
     strict: bool = False  # exit with 1 if a figure differs
+    members: tuple[str, ...] = ()  # of `joint`; empty: refcoco, refcoco+, refcocog_umd
 
 
 def verify(settings: VerifySettings) -> "pandas.DataFrame":
@@ -36,14 +39,29 @@ def verify(settings: VerifySettings) -> "pandas.DataFrame":
 
     Columns: dataset, split, stage, count ("images", "objects", "expressions"), found, published
     (missing where none is published), verdict ("same", "differs", "not published"). ReferIt is
-    counted twice: as released, and without the three images that no one can read. The SHA-256
-    of the raw files are in the table's attrs["sources"].
+    counted twice: as released, and without the three images that no one can read. Of `joint`, the
+    members are counted as released; then what is left of their train splits, and `joint` itself.
+    The SHA-256 of the raw files are in the table's attrs["sources"].
     """
     import pandas
 
-    dataset = find_dataset(settings.dataset)
+    dataset = find_dataset(settings.dataset, settings.members)
+    names = dataset.members or (dataset.name,)
+    raws = {n: read_raw(Path(settings.data), DATASETS[n], drop=False) for n in names}
+    rows = [row for name, raw in raws.items() for row in _rows(DATASETS[name], raw)]
+    rows += _joint_rows(dataset, raws) if dataset.members else []
+    table = pandas.DataFrame(rows)
+    table["published"] = table["published"].astype("Int64")
+    sources = dict.fromkeys(path for raw in raws.values() for path in raw.sources)
+    table.attrs["sources"] = {
+        path.relative_to(settings.data).as_posix(): sha256_file(path) for path in sources
+    }
+    return table
+
+
+def _rows(dataset: Dataset, raw: Raw) -> list[Mapping[str, Any]]:
+    """Every split as released; of ReferIt also without the unreadable images."""
     published = published_counts(dataset)
-    raw = read_raw(Path(settings.data), dataset, drop=False)
     stages = {BEFORE: raw.splits}
     if dataset.reader == "referit":
         stages[AFTER] = {
@@ -54,14 +72,27 @@ def verify(settings: VerifySettings) -> "pandas.DataFrame":
     for stage, splits in stages.items():
         for split, records in splits.items():
             known = published.get(f"{split}_after_drop" if stage == AFTER else split, {})
-            for name, found in count_records(records).items():
-                rows.append(_row(dataset, split, stage, name, found, known.get(name)))
-    table = pandas.DataFrame(rows)
-    table["published"] = table["published"].astype("Int64")
-    table.attrs["sources"] = {
-        path.relative_to(settings.data).as_posix(): sha256_file(path) for path in raw.sources
+            rows += _split_rows(dataset.name, split, stage, records, known)
+    return rows
+
+
+def _joint_rows(dataset: Dataset, raws: Mapping[str, Raw]) -> list[Mapping[str, Any]]:
+    """What is left of the members' train splits, and the splits that they make together."""
+    images = {
+        name: {split: [record.image for record in records] for split, records in raw.splits.items()}
+        for name, raw in raws.items()
     }
-    return table
+    held = held_out(images)
+    rows, joint = [], {split: [] for split in TOGETHER}
+    for name, raw in raws.items():
+        left = [record for record in raw.splits.get(TRAIN, []) if record.image not in held]
+        rows += _split_rows(name, TRAIN, JOINED, left, {})
+        for split in joint:
+            joint[split] += left if split == TRAIN else raw.splits.get(split, [])
+    for split, records in joint.items():
+        stage = JOINED if split == TRAIN else BEFORE
+        rows += _split_rows(dataset.name, split, stage, records, {}) if records else []
+    return rows
 
 
 def count_records(records: list[Record]) -> dict[str, int]:
@@ -75,8 +106,19 @@ def count_records(records: list[Record]) -> dict[str, int]:
 
 
 def published_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """split -> count name -> published figure, for the splits of a data set."""
+    """split -> count name -> published figure, for the splits of a data set.
+
+    Of `joint`, those of its members' own val and test splits (refcoco_testA).
+    """
     import pandas
+
+    if dataset.members:
+        return {
+            f"{name}_{split}": found
+            for name in dataset.members
+            for split, found in published_counts(DATASETS[name]).items()
+            if f"{name}_{split}" in dataset.splits
+        }
 
     with (resources.files(__package__) / "statistics.csv").open(encoding="utf-8") as file:
         table = pandas.read_csv(file)
@@ -104,14 +146,19 @@ def summary(table: "pandas.DataFrame") -> str:
     return text + "."
 
 
-def _row(
-    dataset: Dataset, split: str, stage: str, name: str, found: int, published: int | None
-) -> Mapping[str, Any]:
-    verdict = "not published" if published is None else "same" if published == found else "differs"
-    return {
-        "dataset": dataset.name, "split": split, "stage": stage, "count": name, "found": found,
-        "published": published, "verdict": verdict,
-    }  # fmt: skip
+def _split_rows(
+    dataset: str, split: str, stage: str, records: list[Record], published: Mapping[str, int]
+) -> list[Mapping[str, Any]]:
+    """One row a count."""
+    rows = []
+    for name, found in count_records(records).items():
+        known = published.get(name)
+        verdict = "not published" if known is None else "same" if known == found else "differs"
+        rows.append({
+            "dataset": dataset, "split": split, "stage": stage, "count": name, "found": found,
+            "published": known, "verdict": verdict,
+        })  # fmt: skip
+    return rows
 
 
 def _cell(value: Any) -> str:

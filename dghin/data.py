@@ -67,7 +67,7 @@ class PreparedDataset(Dataset):
         self.features = read_features(path, {**made, **(expected_key or {})}, sentences)
         self.expressions = self._expressions(entries)
         self.image_folder = self.prepared / self.manifest["images_folder"]
-        self.mask_folder = self.prepared / "masks" / dataset
+        self.mask_folder = self.prepared / self.manifest.get("masks_folder", f"masks/{dataset}")
         self._images: dict[str, Tensor] = {}  # the newest few, for expressions that share one
 
     def _expressions(self, entries: list[dict[str, Any]]) -> list[Expression]:
@@ -263,4 +263,11 @@ def language_key(config: Config) -> dict[str, Any]:
 def open_split(config: Config, split: str) -> PreparedDataset:
     """A split of the run's prepared data set, checked against the run's settings."""
     data, size = config.data, config.model.image_size
-    return PreparedDataset(data.prepared_root, data.dataset, split, size, language_key(config))
+    opened = PreparedDataset(data.prepared_root, data.dataset, split, size, language_key(config))
+    members = list(opened.manifest.get("members", ()))
+    if data.members and members != list(data.members):
+        raise UserError(
+            f"{data.prepared_root / 'anns' / data.dataset / 'manifest.json'}: made of {members}, "
+            f"but data.members={list(data.members)}. Prepare it anew with these, or ask for those."
+        )
+    return opened

@@ -1,12 +1,16 @@
 """The run's data, from nothing: the embedded data set drawn if asked for, then prepared."""
 
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from .config import Config
 from .data import read_manifest
+
+if TYPE_CHECKING:
+    from data_preprocess.prepare import PrepareSettings
 
 MANIFEST = "manifest.json"
 COUNTS = ("images", "objects", "expressions")
@@ -17,14 +21,35 @@ def prepare_data(config: Config) -> dict[str, Any]:
 
     Data that was prepared elsewhere and brought here without its raw files is taken as it lies.
     """
+    from data_preprocess.adopt import adopt
     from data_preprocess.datasets import find_dataset
-    from data_preprocess.prepare import PrepareSettings, prepare
+    from data_preprocess.prepare import prepare
     from data_preprocess.shapes import ShapesSettings, write_shapes
 
     data = config.data
     if data.shapes:
         write_shapes(Path(data.root), ShapesSettings(images=data.shapes))
-    settings = PrepareSettings(
+    dataset = find_dataset(data.dataset, data.members)
+    alone = [with_dataset(config, name) for name in dataset.members]
+    if not alone and is_of_the_original(config):
+        return adopt(prepare_settings(config))
+    for member in alone:
+        if is_of_the_original(member) and not manifest_path(member).is_file():
+            adopt(prepare_settings(member))
+    folders = [Path(data.root) / find_dataset(one.data.dataset).folder for one in alone or [config]]
+    if manifest_path(config).is_file() and not any(folder.is_dir() for folder in folders):
+        found = read_manifest(data.prepared_root, data.dataset)
+        if tuple(found.get("members", ())) == dataset.members:
+            return found
+    return prepare(prepare_settings(config))
+
+
+def prepare_settings(config: Config) -> "PrepareSettings":
+    """What `prepare` and `adopt` are told for the run's data set."""
+    from data_preprocess.prepare import PrepareSettings
+
+    data = config.data
+    return PrepareSettings(
         dataset=data.dataset,
         data=data.root,
         output=data.prepared,
@@ -32,16 +57,19 @@ def prepare_data(config: Config) -> dict[str, Any]:
         parser=data.parser,
         words=config.model.words,
         alignment=data.alignment,
+        members=data.members,
     )
-    if is_of_the_original(config):
-        from data_preprocess.adopt import adopt
 
-        return adopt(settings)
-    manifest = data.prepared_root / "anns" / data.dataset / MANIFEST
-    raw = Path(data.root) / find_dataset(data.dataset).folder
-    if manifest.is_file() and not raw.is_dir():
-        return read_manifest(data.prepared_root, data.dataset)
-    return prepare(settings)
+
+def with_dataset(config: Config, name: str) -> Config:
+    """The config of a run on another data set, such as a member of `joint` alone."""
+    data = dataclasses.replace(config.data, dataset=name, members=())
+    return dataclasses.replace(config, data=data)
+
+
+def manifest_path(config: Config) -> Path:
+    """Where the manifest of the run's prepared data is."""
+    return config.data.prepared_root / "anns" / config.data.dataset / MANIFEST
 
 
 def is_of_the_original(config: Config) -> bool:
@@ -50,19 +78,23 @@ def is_of_the_original(config: Config) -> bool:
     Such data have annotations, but neither a manifest of ours nor the note that `prepare` leaves.
     """
     data = config.data
-    folder = data.prepared_root / "anns" / data.dataset
-    if (folder / MANIFEST).is_file():
+    folder = manifest_path(config).parent
+    if manifest_path(config).is_file():
         return bool(read_manifest(data.prepared_root, data.dataset).get("adopted"))
     return any(folder.glob("*.json")) and not (folder / ".prepare.json").is_file()
 
 
 def split_card(config: Config) -> pd.DataFrame:
-    """Counts of every split beside the published ones: Split, Count, Here, Published, Verdict."""
+    """Counts of every split beside the published ones: Split, Count, Here, Published, Verdict.
+
+    Of `joint`, also what every member's train split lost: its images are held out elsewhere.
+    """
     from data_preprocess.datasets import find_dataset
     from data_preprocess.verify import published_counts
 
     manifest = read_manifest(config.data.prepared_root, config.data.dataset)
-    published = {} if config.data.shapes else published_counts(find_dataset(config.data.dataset))
+    dataset = find_dataset(config.data.dataset, config.data.members)
+    published = {} if config.data.shapes else published_counts(dataset)
     lines = []
     for split, entry in manifest["splits"].items():
         for count in COUNTS:
@@ -70,4 +102,6 @@ def split_card(config: Config) -> pd.DataFrame:
             known = (after or published.get(split, {})).get(count)
             verdict = "" if known is None else "same" if known == entry[count] else "differs"
             lines.append([split, count, entry[count], known, verdict])
+    for name, entry in manifest.get("removed", {}).items():
+        lines += [[f"removed from {name}", count, entry[count], None, ""] for count in COUNTS]
     return pd.DataFrame(lines, columns=["Split", "Count", "Here", "Published", "Verdict"])
