@@ -3,6 +3,7 @@
 import logging
 import random
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +74,19 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
 
 
+def check_sums(path: Path) -> None:
+    """Compare the content with the checksums that torch writes, and does not look at itself."""
+    with zipfile.ZipFile(path) as archive:
+        if (entry := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of its entry {entry} is wrong")
+
+
 def load_newest(folder: Path) -> dict[str, Any] | None:
     """The newest readable checkpoint; a damaged one is named and skipped. None if there is none."""
     found = checkpoints(folder)
     for path in found:
         try:
+            check_sums(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             log.warning("%s: damaged (%s); skipped", path, error)

@@ -93,7 +93,7 @@ class TrainConfig:
     keep_checkpoints: int = 2
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     deterministic: bool = False  # two runs on one machine are equal bit for bit; slower on GPUs
-    compile: bool = False  # torch.compile: faster after minutes of compiling
+    compile: bool = False  # torch.compile: faster after minutes; draws other random numbers
     channels_last: bool = False  # memory layout of convolutions; often faster, same results
     checkpoint_activations: bool = False  # less memory, about a third more time, same results
     workers: int = 4

@@ -25,7 +25,7 @@ class Logbook:
         if trainer.place.is_main:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._drop_later_lines()
-            self.write("start", iterations=len(trainer.rates), world=trainer.place.world,
+            self.write("start", iteration=self.first, iterations=len(trainer.rates), world=trainer.place.world,
                        parameters=sum(p.numel() for p in trainer.model.parameters()))  # fmt: skip
 
     def _drop_later_lines(self) -> None:
@@ -41,16 +41,24 @@ class Logbook:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"kind": kind, **values}) + "\n")
 
-    def train(self, losses: dict[str, Tensor], expressions: int) -> None:
+    def close(self) -> None:
+        """Nothing to do."""
+
+    def skipped(self, samples: list[str], reason: str, count: int) -> None:
+        """A step that was not taken."""
+        self.write("skipped", iteration=self.trainer.iteration, reason=reason, samples=samples, count=count)
+
+    def train(self, losses: dict[str, Tensor], expressions: int, gradient_norm: float = 0) -> None:
         """Take note of a step; every `log_every` steps write the means since the last line."""
         trainer = self.trainer
-        self.window.append(losses)
-        self.expressions += expressions * trainer.place.world
+        if losses:
+            self.window.append(losses)
+        self.expressions += expressions
         done, total = trainer.iteration, len(trainer.rates)
         if done % trainer.config.train.log_every and done != total:
             return
         now = time.monotonic()
-        means = {k: float(torch.stack([x[k] for x in self.window]).mean()) for k in losses}
+        means = {k: float(torch.stack([x[k] for x in self.window]).mean()) for k in self.window[0]}
         speed = self.expressions / (now - self.mark)
         left = (total - done) * (now - self.started) / (done - self.first)
         rate = float(trainer.rates[done - 1])

@@ -81,6 +81,11 @@ def derive(config: Config, processes: int, device: torch.device | None = None) -
     device: where the network runs (default: a CPU; its batch norms count over one process only).
     """
     settings, device = config.train, device or torch.device("cpu")
+    if settings.compile and settings.checkpoint_activations:
+        raise UserError(
+            "train.compile=true, train.checkpoint_activations=true: not together; a compiled "
+            "network chooses by itself what to compute again. Take one of them."
+        )
     train_size = split_size(config, config.data.train_split)
     if config.data.val_split:
         split_size(config, config.data.val_split)

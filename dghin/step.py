@@ -1,6 +1,7 @@
 """One step of the optimizer: the same on all ranks, or none takes it."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -50,11 +51,13 @@ class Stepper:
             if not any(parameter.requires_grad for parameter in part.parameters()):
                 part.eval()
 
-    def step(self, batches: list[Batch], rate: float, stop: bool = False) -> Step:
+    def step(
+        self, batches: list[Batch], rate: float, asked: Callable[[], bool] = lambda: False
+    ) -> Step:
         """One step at a learning rate over this rank's batches, whose gradients are added up.
 
         A loss or a gradient that is not finite on some rank: no rank takes the step, and the
-        batch norms forget it. stop: this rank was asked to end; every rank learns it.
+        batch norms forget it. asked: whether this rank was asked to end; every rank learns it.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
@@ -69,7 +72,7 @@ class Stepper:
         lost = ~mean["total"].isfinite()
         # a scaled gradient may overflow: the scaler skips that step by itself, and scales less
         torn = ~norm.isfinite() & (not self.scaler.is_enabled())
-        skip, stop = on_any([lost | torn, stop], self.place)
+        skip, stop = on_any([lost | torn, asked()], self.place)
         if skip:
             copy_all(self.kept_statistics, self.statistics)
         else:

@@ -201,7 +201,7 @@ class Trainer:
             steps = closing.enter_context(contextlib.closing(self.steps()))
             for batches in steps:
                 rate = float(self.rates[self.iteration])
-                step = self.stepper.step(batches, rate, self.stop.asked())
+                step = self.stepper.step(batches, rate, self.stop.asked)
                 self.iteration += 1
                 if step.skipped:
                     self.skip(step.skipped, report)

@@ -89,6 +89,12 @@ def test_the_table_shows_what_was_derived(tmp_path):
     assert {"warm-up", "epochs", "precision", "processes"} <= set(table.index)
 
 
+def test_compiling_and_checkpointing_are_not_mixed(tmp_path):
+    words = ["train.compile=true", "train.checkpoint_activations=true"]
+    with pytest.raises(UserError, match="train.compile=true, train.checkpoint.*Take one"):
+        derive(config_on(tmp_path, "refcoco", *words), 1)
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
