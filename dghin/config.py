@@ -89,6 +89,7 @@ class TrainConfig:
     skip_limit: int = 10  # steps skipped for a non-finite loss, after which the run stops
     validate_expressions: int = 0  # 0: the whole split
     log_every: int = 50
+    tensorboard: bool = True  # also write TensorBoard's curves, where it is installed
     save_every: int = 1000  # real steps between checkpoints; validation saves, too
     keep_checkpoints: int = 2
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -158,7 +159,7 @@ def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 WITHOUT_EFFECT = (  # on a training's result
     "name", "data.root", "data.prepared", "data.shapes", "data.test_splits", "train.workers",
-    "train.threads", "train.log_every", "train.processes", "train.skip_limit",
+    "train.threads", "train.log_every", "train.tensorboard", "train.processes", "train.skip_limit",
     "train.save_every", "train.keep_checkpoints", "train.prefetch", "train.checkpoint_activations",
     "train.stop_at", "train.resume_changed", "train.max_restarts",
 )  # fmt: skip

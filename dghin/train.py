@@ -64,7 +64,7 @@ class Trainer:
         self.iteration, self.best = 0, {"score": -1.0, "iteration": -1}
         self.validated, self.skipped = 0, 0  # the last iteration scored; steps skipped so far
         self.made_from, self.changed = made_from(config, self.recipe), {}
-        self.stop = Stop()
+        self.stop, self.report = Stop(), Logbook(self)
         seed_everything(config.train.seed)
         self.model = DGHIN(config.model)
         state = load_newest(folder)
@@ -98,25 +98,31 @@ class Trainer:
             ) from error
         self.iteration, self.best = state["iteration"], state["best"]
         self.validated, self.skipped = state["validated"], state["skipped"]
+        self.report.load_state_dict(state["report"])
         if self.place.rank < len(state["random"]):
             set_random_state(state["random"][self.place.rank])
         log.info("going on from iteration %d", self.iteration)
 
     def save(self) -> None:
         """Write a checkpoint (every rank must call it)."""
-        states = gather(random_state(), self.place)
-        if self.place.is_main:
-            state = {
-                "iteration": self.iteration,
-                **self.stepper.state_dict(),
-                "best": self.best,
-                "validated": self.validated,
-                "skipped": self.skipped,
-                "random": states,
-                "made_from": self.made_from,
-                "config": to_mapping(self.config),
-            }
-            save_checkpoint(self.folder, state, self.config.train.keep_checkpoints)
+        with self.report.aside("saving"):
+            states = gather(random_state(), self.place)
+            if self.place.is_main:
+                save_checkpoint(self.folder, self.state(states), self.config.train.keep_checkpoints)
+
+    def state(self, random: list[object]) -> dict[str, Any]:
+        """What a checkpoint holds; random: the generators of every rank."""
+        return {
+            "iteration": self.iteration,
+            **self.stepper.state_dict(),
+            "best": self.best,
+            "validated": self.validated,
+            "skipped": self.skipped,
+            "report": self.report.state_dict(),
+            "random": random,
+            "made_from": self.made_from,
+            "config": to_mapping(self.config),
+        }
 
     def steps(self) -> Iterator[list[Batch]]:
         """From this iteration to the end, this rank's batches of every step."""
@@ -154,7 +160,7 @@ class Trainer:
         """Whether all steps are taken."""
         return self.iteration == self.recipe.iterations
 
-    def validate(self, report: Logbook) -> None:
+    def validate(self) -> None:
         """Score val, shared out over the ranks; keep the weights if they are the best so far.
 
         Without a val split, the last weights are the best. The checkpoint is written first: should
@@ -166,14 +172,14 @@ class Trainer:
         else:
             share_buffers(self.model, self.place)
             limit = self.config.train.validate_expressions
-            with self.stop.at_once():
+            with self.report.aside("validation"), self.stop.at_once():
                 rows = evaluate_split(
                     self.model, self.val_set, self.config, place=self.place, limit=limit
                 )
             score = metrics_from_rows(rows, self.config.evaluate.best_by)
             if score["oiou"] > self.best["score"]:
                 self.best = {"score": score["oiou"], "iteration": self.iteration}
-            report.val(score)
+            self.report.val(score)
         self.save()
         self.save_best()
 
@@ -187,41 +193,37 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the end, or until asked to stop."""
-        settings = self.config.train
-        with self.stop, contextlib.ExitStack() as closing:
-            report = Logbook(self.folder / "log.jsonl", self)
-            closing.callback(report.close)
-            if self.changed:
+        settings, report = self.config.train, self.report
+        with self.stop, report, contextlib.closing(self.steps()) as steps:
+            if self.changed and self.place.is_main:
                 log.warning("going on under other conditions (key: then, now): %s", self.changed)
                 report.write("changed", iteration=self.iteration, changed=self.changed)
             self.save_best()
             if self.is_validation_due():
-                self.validate(report)
+                self.validate()
             self.stepper.training_mode()
-            steps = closing.enter_context(contextlib.closing(self.steps()))
             for batches in steps:
                 rate = float(self.rates[self.iteration])
                 step = self.stepper.step(batches, rate, self.stop.asked)
                 self.iteration += 1
                 if step.skipped:
-                    self.skip(step.skipped, report)
-                report.train({} if step.skipped else step.losses, self.recipe.batch,
-                             step.gradient_norm)  # fmt: skip
+                    self.skip(step.skipped)
+                report.train({} if step.skipped else step.losses, step.gradient_norm)
                 stop = step.stop or self.iteration == settings.stop_at
                 due = self.is_validation_due()
                 if stop or due or self.iteration % settings.save_every == 0:
                     self.save()
                 if stop:
-                    self.end(report)
+                    self.end()
                 if due:
-                    self.validate(report)
+                    self.validate()
                     self.stepper.training_mode()
 
-    def skip(self, indices: list[int], report: Logbook) -> None:
+    def skip(self, indices: list[int]) -> None:
         """Take note of a step that was not taken; too many of them end the run."""
         samples = [self.train_set.name(index) for index in indices]
         self.skipped += 1
-        report.skipped(samples, "loss or gradient not finite", self.skipped)
+        self.report.skipped(samples, "loss or gradient not finite")
         if self.skipped >= self.config.train.skip_limit:
             raise UserError(
                 f"{self.folder}: {self.skipped} steps with a loss or gradient that is not finite "
@@ -230,12 +232,12 @@ class Trainer:
                 "with train.clip_gradient, or use train.precision=float32."
             )
 
-    def end(self, report: Logbook) -> None:
+    def end(self) -> None:
         """End a run before its last step; its state is saved."""
         if self.iteration == self.config.train.stop_at:
             self.stop.ask("train.stop_at")
         self.stop.ask("another process's end")
-        report.write("stopped", iteration=self.iteration, reason=self.stop.reason)
+        self.report.write("stopped", iteration=self.iteration, reason=self.stop.reason)
         raise Interrupted(self.stop.status)
 
 

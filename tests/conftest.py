@@ -58,6 +58,7 @@ def tiny_config(shapes):
         "train.expressions_per_image=3",
         "train.validate_every=2",
         "train.log_every=1",
+        "train.tensorboard=false",
         "train.workers=0",
         "evaluate.workers=0",
         "train.threads=1",
