@@ -4,6 +4,7 @@ Letters: N expressions of a split, E expressions and B images of a batch, L word
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ class PreparedDataset(Dataset):
         expression = self.expressions[index]
         return (
             f"{self.dataset} {self.split} {expression.segment_id}/{expression.sentence_index} "
-            f"'{expression.sentence}' ({self.image_folder / expression.image})"
+            f"'{expression.sentence}' ({os.path.normpath(self.image_folder / expression.image)})"
         )
 
     def image(self, index: int) -> Image.Image:

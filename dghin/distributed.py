@@ -1,5 +1,7 @@
 """Processes: one, or many under torchrun."""
 
+import inspect
+import logging
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +9,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+# Else torchrun keeps one store over its restarts, in which processes find the addresses of dead
+# ones (pytorch/pytorch#135712)
+OWN_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,11 @@ def join() -> Place:
     if place.device.type == "cuda":
         torch.cuda.set_device(place.device)
     if place.world > 1:
+        if place.is_main and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)):
+            if os.environ.get(OWN_STORE) != "1":
+                log.warning(
+                    "a restart may find a dead process: start torchrun with %s=1", OWN_STORE
+                )
         dist.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
     return place
 
@@ -65,6 +77,15 @@ def on_any(flags: list[Tensor | bool], place: Place) -> list[bool]:
     return [bool(flag) for flag in raised.tolist()]
 
 
+def mean_over_all(values: dict[str, Tensor], place: Place) -> dict[str, Tensor]:
+    """The mean over all ranks of each of these scalars, on every rank."""
+    if place.world == 1:
+        return values
+    means = torch.stack(list(values.values()))
+    dist.all_reduce(means)
+    return dict(zip(values, means / place.world, strict=True))
+
+
 def share_buffers(model: nn.Module, place: Place) -> None:
     """Give every rank the main one's batch-norm statistics: those are what is saved and scored."""
     if place.world > 1:
@@ -77,11 +98,15 @@ def distribute(model: nn.Module, place: Place) -> nn.Module:
 
     Batch statistics are not broadcast at every step: nothing reads them before `share_buffers`.
     """
-    options: dict[str, Any] = {"broadcast_buffers": False, "gradient_as_bucket_view": True}
+    wrapper = nn.parallel.DistributedDataParallel
+    names = ("forward_sync_buffers", "broadcast_buffers")  # of torch 2.13 on, and before
+    known = inspect.signature(wrapper).parameters
+    options: dict[str, Any] = {next(name for name in names if name in known): False}
+    options["gradient_as_bucket_view"] = True
     if place.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         options["device_ids"] = [place.device.index]
-    return nn.parallel.DistributedDataParallel(model, **options)
+    return wrapper(model, **options)
 
 
 def threads(asked: int) -> int:

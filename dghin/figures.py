@@ -7,9 +7,10 @@ carry the same in grey.
     save_figure(learning_curves(read_log(path)), folder, "learning_curves")  # .png and .pdf
 """
 
+import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ SKY, VERMILLION, YELLOW, GREY = "#56B4E9", "#D55E00", "#F0E442", "#999999"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY)
 HATCHES = ("", "///", "...", "xx", "\\\\\\", "++")
 LINES = ("-", "--", ":", "-.")
+MARKERS = "os^Dv*P"
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -75,16 +77,22 @@ def save_figure(figure: Figure, folder: Path, name: str) -> SavedFigure:
 
 
 def read_log(path: Path) -> pd.DataFrame:
-    """A training run's log.jsonl: one line a record, columns as found."""
+    """A training run's log.jsonl (dghin/logbook.py): one line a record, columns as found.
+
+    A last line that is not complete (it is being written, or was at a kill) is left out.
+    """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such log. Train first: python -m dghin.train run=RUN.")
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    *lines, _ = Path(path).read_text(encoding="utf-8").split("\n")
     return pd.DataFrame([json.loads(line) for line in lines if line.strip()])
 
 
 @styled
 def learning_curves(log: pd.DataFrame) -> Figure:
-    """Loss, score on val and learning rate by iteration; the kept weights are marked."""
+    """Loss, score on val and learning rate by iteration.
+
+    Marked: the weights that are kept, steps that were skipped, where a stopped run went on.
+    """
     figure = new_figure(9, 3)
     loss, score, rate = figure.subplots(1, 3)
     train, val = log[log["kind"] == "train"], log[log["kind"] == "val"]
@@ -93,6 +101,7 @@ def learning_curves(log: pd.DataFrame) -> Figure:
         loss.plot(train["iteration"], train["seg"], color=ORANGE, ls="--", label="mask alone")
     loss.set_ylabel("training loss")
     loss.set_ylim(bottom=0)
+    _mark_events(loss, log)
     loss.legend()
     _validation_curves(score, val)
     rate.plot(train["iteration"], train["lr"], color=GREY)
@@ -103,9 +112,22 @@ def learning_curves(log: pd.DataFrame) -> Figure:
     return figure
 
 
+def _mark_events(axes: Axes, log: pd.DataFrame) -> None:
+    """Crosses at the bottom for steps that were skipped, lines where a run went on."""
+    events = log["iteration"] if "iteration" in log else pd.Series(np.nan, log.index)
+    skipped = events[log["kind"] == "skipped"]
+    if len(skipped):
+        axes.plot(skipped, np.zeros(len(skipped)), ls="", marker="x", color=VERMILLION, zorder=3,
+                  clip_on=False, label=f"{len(skipped)} skipped steps")  # fmt: skip
+    resumed = events[(log["kind"] == "start") & (events > 0)].unique()
+    for number, iteration in enumerate(resumed):
+        label = "stopped, went on" if number == 0 else None
+        axes.axvline(iteration, color=GREY, lw=0.8, ls="-.", label=label)
+
+
 def _validation_curves(axes: Axes, val: pd.DataFrame) -> None:
     if val.empty:
-        axes.text(0.5, 0.5, "no validation split", ha="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, "no scores on validation", ha="center", transform=axes.transAxes)
         return
     names = {"oiou": "overall IoU", "miou": "mean IoU", "pr50": "Pr@0.5"}
     for (name, label), colour, marker in zip(names.items(), SERIES, "os^", strict=False):
@@ -132,8 +154,9 @@ def bars(table: pd.DataFrame, group: str, value: str, series: str = "Split") -> 
     for number, name in enumerate(names):
         part = table[table[series] == name].set_index(group).reindex(groups)
         place = np.arange(len(groups)) + (number - (len(names) - 1) / 2) * width
-        axes.bar(place, part[value].fillna(0), 0.92 * width, label=name, color=SERIES[number],
-                 hatch=HATCHES[number], edgecolor="white")  # fmt: skip
+        colour, hatch = SERIES[number % len(SERIES)], HATCHES[number * 7 // 6 % len(HATCHES)]
+        axes.bar(place, part[value].fillna(0), 0.92 * width, label=name, color=colour,
+                 hatch=hatch, edgecolor="white")  # fmt: skip
         for x, height, count in zip(place, part[value], part[EXPRESSIONS], strict=True):
             _count_label(axes, x, height, count)
     axes.set_xticks(range(len(groups)), groups)
@@ -154,6 +177,11 @@ def _count_label(axes: Axes, x: float, height: float, count: float) -> None:
                   textcoords="offset points", fontsize=7)  # fmt: skip
 
 
+def styles() -> Iterator[tuple[str, str]]:
+    """Colour and marker of one series after another: as many pairs as there are combinations."""
+    return zip(itertools.cycle(SERIES), itertools.cycle(MARKERS), strict=False)
+
+
 @styled
 def precision_curves(results: Mapping[str, Mapping[str, pd.DataFrame]], protocol: str) -> Figure:
     """The share of expressions that reach every IoU, a curve a split; controls dashed."""
@@ -161,7 +189,7 @@ def precision_curves(results: Mapping[str, Mapping[str, pd.DataFrame]], protocol
     axes = figure.subplots()
     thresholds = np.linspace(0, 1, 101)
     for number, (control, splits) in enumerate(results.items()):
-        for colour, marker, (split, rows) in zip(SERIES, "os^D", splits.items(), strict=False):
+        for (colour, marker), (split, rows) in zip(styles(), splits.items(), strict=False):
             iou = expression_iou(rows[f"{protocol}_intersection"], rows[f"{protocol}_union"])
             shares = 100 * (iou[None] >= thresholds[:, None]).mean(axis=1)
             label = f"{split}, {control}" if control else split
@@ -183,8 +211,8 @@ def length_histogram(lengths: Mapping[str, Sequence[int]]) -> Figure:
     axes = figure.subplots()
     longest = max((max(values) for values in lengths.values() if len(values)), default=1)
     words = np.arange(1, longest + 1)
-    styles = zip(SERIES, LINES, "os^D", lengths.items(), strict=False)
-    for colour, line, marker, (split, values) in styles:
+    parts = zip(styles(), itertools.cycle(LINES), lengths.items(), strict=False)
+    for (colour, marker), line, (split, values) in parts:
         counts = np.bincount(values, minlength=longest + 1)[1:]
         label = f"{split} ({len(values):,} expressions)"
         share = 100 * counts / max(1, len(values))
@@ -194,7 +222,10 @@ def length_histogram(lengths: Mapping[str, Sequence[int]]) -> Figure:
     axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
-    axes.legend()
+    if len(lengths) > 4:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+    else:
+        axes.legend()
     return figure
 
 

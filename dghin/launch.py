@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from data_preprocess.common import UserError
 
 from .cli import read_words, run_cli
 from .config import Config, load_config, save_config
-from .distributed import cores
+from .distributed import OWN_STORE, cores
 from .recipe import derive
 from .slurm import write_script
 from .stopping import LAUNCHER, Interrupted
@@ -130,6 +131,7 @@ def stream(
     tail: deque[str] = deque(maxlen=TAIL)
     environment = {
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SAVING),
+        OWN_STORE: "1",
         **os.environ,
         "PYTHONUNBUFFERED": "1",
         LAUNCHER: str(os.getpid()),
@@ -143,7 +145,7 @@ def stream(
             env=environment,
             start_new_session=True,
         )
-        reporting = False
+        reporting = ending = False
 
         def show() -> None:
             nonlocal reporting
@@ -155,7 +157,7 @@ def stream(
                 reporting = reporting or TORCHRUN in line
                 if not reporting:
                     tail.append(line.rstrip())
-                if on_line:
+                if on_line and not ending:
                     on_line()
 
         try:
@@ -163,6 +165,7 @@ def stream(
             return child.wait(), list(tail)
         except BaseException:
             log.info("asking the training to save and end")
+            ending = True
             end(child, show)
             raise
 
@@ -171,13 +174,16 @@ def end(child: subprocess.Popen, show: Callable[[], None]) -> None:
     """End torchrun, which ends its trainers: asked first, then forced.
 
     Only torchrun itself is asked: it passes the signal on, waits, and forces what does not end.
+    Meanwhile `show` shows what they say.
     """
+    reader = threading.Thread(target=show, daemon=True)
+    reader.start()
     for sent, patience in ((signal.SIGTERM, SAVING + 15.0), (signal.SIGKILL, 5.0)):
         if child.poll() is None:
             child.send_signal(sent)
         try:
             child.wait(patience)
-            show()
+            reader.join(5.0)
             return
         except subprocess.TimeoutExpired:
             log.warning("process %d goes on after %s", child.pid, sent.name)

@@ -19,6 +19,7 @@ from data_preprocess.common import UserError, unknown_name
 
 from .config import Config, TrainConfig, settings_with_effect
 from .data import read_manifest
+from .distributed import Place
 from .environment import data_digests
 from .modes import supported_precision
 from .schedule import derived_iterations, epoch_learning_rates, polynomial_learning_rates
@@ -78,9 +79,10 @@ class Recipe:
 def derive(config: Config, processes: int, device: torch.device | None = None) -> Recipe:
     """The recipe of a run on so many processes. The prepared data's manifest must be there.
 
-    device: where the network runs (default: a CPU; its batch norms count over one process only).
+    device: where the network runs (default: a GPU if there is one; on CPUs batch norms count over
+    one process only).
     """
-    settings, device = config.train, device or torch.device("cpu")
+    settings, device = config.train, device or Place.here().device
     if settings.compile and settings.checkpoint_activations:
         raise UserError(
             "train.compile=true, train.checkpoint_activations=true: not together; a compiled "

@@ -123,8 +123,13 @@ def training_facts(path: Path) -> dict[str, str]:
     if len(train):
         facts["iterations"] = f"{int(train['iteration'].iloc[-1]):,}"
         facts["expressions a second"] = f"{train['expressions_per_second'].median():.1f}"
-        legs = (frame["kind"] == "start").cumsum()  # a training may have been resumed
-        facts["time"] = clock(train.groupby(legs)["elapsed"].max().sum())
+        facts["time"] = clock(train["elapsed"].iloc[-1]) + ", validation included"
+    stops = int((start["iteration"] > 0).sum()) if len(start) and "iteration" in start else 0
+    if stops:
+        facts["stopped and went on"] = f"{stops} time{'s' * (stops > 1)}"
+    skipped = int((frame["kind"] == "skipped").sum())
+    if skipped:
+        facts["steps skipped"] = f"{skipped}, for a loss or gradient that is not finite"
     if len(val):
         best = val.loc[val["oiou"].idxmax()]
         facts["weights kept"] = (

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .config import Config, TrainConfig
 from .data import model_inputs
-from .distributed import Place, distribute, gather, on_any
+from .distributed import Place, distribute, gather, mean_over_all, on_any
 from .loading import Batch
 from .losses import segmentation_loss
 from .model import DGHIN
@@ -20,7 +20,7 @@ from .recipe import Recipe
 class Step(NamedTuple):
     """What one step came to."""
 
-    losses: dict[str, Tensor]  # of this rank, means over its batches
+    losses: dict[str, Tensor]  # means over the batches of all ranks
     gradient_norm: float  # before clipping
     skipped: list[int]  # the training samples for which no rank took the step
     stop: bool  # some rank was asked to end
@@ -68,7 +68,8 @@ class Stepper:
         norm = torch.nn.utils.get_total_norm(gradients)
         if clip := self.settings.clip_gradient:
             torch.nn.utils.clip_grads_with_norm_(self.trained, clip, norm)
-        mean = {name: torch.stack([x[name] for x in losses]).mean() for name in losses[0]}
+        own = {name: torch.stack([x[name] for x in losses]).mean() for name in losses[0]}
+        mean = mean_over_all(own, self.place)
         lost = ~mean["total"].isfinite()
         # a scaled gradient may overflow: the scaler skips that step by itself, and scales less
         torn = ~norm.isfinite() & (not self.scaler.is_enabled())

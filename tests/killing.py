@@ -14,10 +14,10 @@ from dghin.train import train
 
 # a server that has imported everything forks a child in a moment, before torch has any thread
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["killing"])
+SERVER.set_forkserver_preload(["killing", "spoiling"])
 
 
-def _serve():
+def serve():
     """Start the server where it finds this module."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), before or ""])
@@ -30,7 +30,7 @@ def _serve():
 
 def start(config, folder, die_at=None):
     """A process that trains; die_at: it kills itself at its n-th step of writing files."""
-    _serve()
+    serve()
     child = SERVER.Process(target=_train, args=(config, folder, die_at))
     child.start()
     return child

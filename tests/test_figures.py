@@ -149,7 +149,40 @@ def test_learning_curves(tmp_path, with_val):
     (tmp_path / "out").mkdir()
     saved(figure, tmp_path / "out")
     texts = [text.get_text().strip() for text in figure.axes[1].texts]
-    assert texts == (["kept: 50.0"] if with_val else ["no validation split"])
+    assert texts == (["kept: 50.0"] if with_val else ["no scores on validation"])
+
+
+def test_a_half_written_line_is_left_out(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records()) + '{"kind": "tra')
+    assert len(read_log(path)) == len(records())
+
+
+def test_skipped_steps_and_stops_are_marked(tmp_path):
+    events = [
+        {"kind": "start", "iteration": 0},
+        {"kind": "start", "iteration": 7},
+        {"kind": "start", "iteration": 12},
+        {"kind": "skipped", "iteration": 3, "samples": ["a"], "count": 1},
+        {"kind": "skipped", "iteration": 4, "samples": ["b"], "count": 2},
+    ]
+    figure = learning_curves(pd.DataFrame([*records(), *events]))
+    saved(figure, tmp_path)
+    lines = {line.get_label(): list(line.get_xdata()) for line in figure.axes[0].lines}
+    assert lines["2 skipped steps"] == [3, 4] and lines["stopped, went on"] == [7, 7]
+    assert [12, 12] in lines.values()
+
+
+def test_ten_splits_have_ten_curves(tmp_path):
+    """As the joint data set's."""
+    lengths = {f"split{i}": [1, 2, 2, 3 + i] for i in range(10)}
+    assert len(length_histogram(lengths).axes[0].lines) == 10
+    rows = {"": {f"split{i}": make_rows(f"split{i}", 9, i, KINDS) for i in range(10)}}
+    figure = precision_curves(rows, "strict")
+    saved(figure, tmp_path)
+    looks = {(line.get_color(), line.get_marker()) for line in figure.axes[0].lines}
+    assert len(looks) == 10
+    bars(kind_table(rows), "Kind", "oIoU")
 
 
 def test_a_missing_log_is_named(tmp_path):

@@ -1,5 +1,6 @@
 """torchrun from Python: processes, nodes, restarts, interrupts, scripts."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -37,11 +38,12 @@ def newest(folder):
 
 
 def assert_same_weights(one, other):
-    for name, value in newest(one)["model"].items():
-        assert torch.equal(value, newest(other)["model"][name]), name
+    ours, theirs = newest(one), newest(other)
+    for name, value in ours["model"].items():
+        assert torch.equal(value, theirs["model"][name]), name
     best, other_best = (load_file(x / "train/best/model.safetensors") for x in (one, other))
     assert all(torch.equal(value, other_best[name]) for name, value in best.items())
-    assert newest(one)["best"] == newest(other)["best"]
+    assert ours["best"] == theirs["best"]
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +82,7 @@ def test_two_processes_train_one_model(tiny_config, config_of, undisturbed, capf
     assert "iteration 6/6" in text and "12 = 3 x 2 accumulated x 2 processes" in text
 
 
-def test_two_halves_of_two_processes_are_one_whole(
-    tiny_config, config_of, undisturbed, tmp_path
-):
+def test_two_halves_of_two_processes_are_one_whole(tiny_config, config_of, undisturbed, tmp_path):
     folder = tmp_path / "halves"
     launch_training(config_of(tiny_config, stop_at=2), folder, processes=2)
     assert newest(folder)["iteration"] == 2
@@ -90,9 +90,7 @@ def test_two_halves_of_two_processes_are_one_whole(
     assert_same_weights(undisturbed, folder)
 
 
-def test_an_interrupt_saves_on_all_processes(
-    tiny_config, config_of, undisturbed, tmp_path, capfd
-):
+def test_an_interrupt_saves_on_all_processes(tiny_config, config_of, undisturbed, tmp_path, capfd):
     folder = tmp_path / "parts"
 
     def interrupt():
@@ -106,21 +104,29 @@ def test_an_interrupt_saves_on_all_processes(
     assert 2 <= at < 6
     shown = capfd.readouterr().out
     assert f"stopped by SIGTERM: saved after iteration {at} of 6" in shown
-    assert not _alive(shown)
+    assert not orphans()
     launch_training(config, folder, processes=2)
     assert_same_weights(undisturbed, folder)
 
 
-def _alive(_):
-    """Trainers that still run under this test's process."""
-    found = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True).stdout
-    return [x for x in found.splitlines() if "dghin.train" in x and x.split()[0] == "1"]
+def orphans():
+    """Trainers whose torchrun is gone."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            command = (folder / "cmdline").read_text()
+            found[folder.name] = (parent_of(folder), command)
+    trainers = {pid: parent for pid, (parent, text) in found.items() if "dghin.train" in text}
+    return [pid for pid, parent in trainers.items() if parent == 1]
+
+
+def parent_of(folder):
+    """The parent of a process, by its folder in /proc."""
+    return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.mark.parametrize("victim", ["main", "other"])
-def test_a_killed_process_restarts_the_group(
-    tiny_config, config_of, undisturbed, tmp_path, victim
-):
+def test_a_killed_process_restarts_the_group(tiny_config, config_of, undisturbed, tmp_path, victim):
     """torchrun --max-restarts: the run ends as if undisturbed."""
     folder = tmp_path / "killed"
     killed = []
@@ -142,9 +148,9 @@ def test_a_killed_process_restarts_the_group(
 def sibling(pid):
     """Another trainer of the same torchrun."""
     parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        name, _, rest = stat.read_text().rpartition(")")
-        parents[int(stat.parent.name)] = int(rest.split()[1])
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parents[int(folder.name)] = parent_of(folder)
     return next(p for p, parent in parents.items() if parent == parents[pid] and p != pid)
 
 

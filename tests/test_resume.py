@@ -195,9 +195,7 @@ def test_killed_at_every_step_of_writing(short, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "overwritten", "empty"])
-def test_a_damaged_newest_checkpoint_is_named_and_skipped(
-    config, whole, tmp_path, caplog, damage
-):
+def test_a_damaged_newest_checkpoint_is_named_and_skipped(config, whole, tmp_path, caplog, damage):
     folder = tmp_path / "parts"
     with pytest.raises(Interrupted):
         train(with_train(config, stop_at=5), folder)

@@ -1,39 +1,65 @@
-"""The trainer: it learns, resumes exactly, shares out work, refuses what does not fit."""
+"""The trainer: it learns, shares out and adds up work, passes over what is not finite."""
 
 import dataclasses
+import functools
 import json
+import logging
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
+from killing import ended, start
 from safetensors.torch import load_file
+from spoiling import spoiled, train_together
 
+import dghin.step
 from data_preprocess.common import UserError
-from dghin.config import load_config, save_config
+from dghin.config import save_config
+from dghin.data import TrainingBatches, open_split
 from dghin.distributed import Place
 from dghin.evaluate import evaluate_run
-from dghin.launch import launch_training, stream, training_command
-from dghin.metrics import metrics_from_rows
+from dghin.losses import segmentation_loss
 from dghin.model import DGHIN
-from dghin.train import Trainer, parameter_groups, train
+from dghin.step import make_optimizer
+from dghin.stopping import only_one
+from dghin.train import Trainer, train
 
 ALONE = Place(0, 1, torch.device("cpu"))
 
 
-def lines(folder):
-    return [json.loads(x) for x in (folder / "train/log.jsonl").read_text().splitlines()]
+def lines(folder, kind=""):
+    found = [json.loads(x) for x in (folder / "train/log.jsonl").read_text().splitlines()]
+    return [line for line in found if line["kind"].startswith(kind)]
 
 
 def with_train(config, **values):
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **values))
 
 
+def checkpoint(folder, iteration):
+    return torch.load(folder / f"train/checkpoint-{iteration:07d}.pt", weights_only=True)
+
+
+def assert_same(one, other):
+    """Two nested states of tensors and numbers."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
 def test_the_loss_of_one_batch_falls(tiny_config, tmp_path):
-    config = with_train(tiny_config, iterations=40, learning_rate=1e-2)
+    config = with_train(tiny_config, iterations=40)
     trainer = Trainer(config, tmp_path / "train", ALONE)
-    batch = next(iter(trainer.loader()))
-    losses = [float(trainer.step(batch)["total"]) for _ in range(40)]
+    trainer.stepper.training_mode()
+    batches = next(trainer.steps())
+    losses = [float(trainer.stepper.step(batches, 1e-2).losses["total"]) for _ in range(40)]
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -45,45 +71,15 @@ def test_a_run_leaves_weights_checkpoints_and_a_log(tiny_config, tmp_path):
         "checkpoint-0000002",
         "checkpoint-0000004",
     ]
-    best = max((x for x in lines(tmp_path) if x["kind"] == "val"), key=lambda x: x["oiou"])
-    newest = torch.load(tmp_path / "train/checkpoint-0000004.pt", weights_only=True)
-    assert newest["best"]["score"] == best["oiou"]
+    best = max(lines(tmp_path, "val"), key=lambda x: x["oiou"])
+    assert checkpoint(tmp_path, 4)["best"]["score"] == best["oiou"]
     assert DGHIN.from_pretrained(tmp_path / "train/best").config == tiny_config.model
 
 
-class Killed(Exception):
-    """Raised in a test in place of a kill."""
-
-
-def killed_after_saving(trainer, iteration, monkeypatch):
-    """Run a trainer that ends right after it has written the checkpoint of this iteration."""
-    save = trainer.save
-
-    def save_and_die():
-        save()
-        if trainer.iteration == iteration:
-            raise Killed
-
-    monkeypatch.setattr(trainer, "save", save_and_die)
-    with pytest.raises(Killed):
-        trainer.run()
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_killed_and_resumed_is_as_never_stopped(tiny_config, tmp_path, monkeypatch, workers):
-    """With dropout, validation and loader processes, to the last bit."""
-    config = with_train(tiny_config, iterations=6, workers=workers)
-    whole = Trainer(config, tmp_path / "whole", ALONE)
-    whole.run()
-    killed_after_saving(Trainer(config, tmp_path / "parts", ALONE), 2, monkeypatch)
-    second = Trainer(config, tmp_path / "parts", ALONE)
-    assert second.iteration == 2
-    second.run()
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, second.model.state_dict()[name]), name
-    kept = [load_file(tmp_path / n / "best/model.safetensors") for n in ("whole", "parts")]
-    assert all(torch.equal(value, kept[1][name]) for name, value in kept[0].items())
-    assert second.best == whole.best
+def test_the_recipe_is_shown_before_the_first_step(tiny_config, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    train(tiny_config, tmp_path)
+    assert 0 < caplog.text.index("expressions a step") < caplog.text.index("iteration 1/4")
 
 
 def test_settings_without_effect_do_not_hinder_resuming(tiny_config, tmp_path):
@@ -92,28 +88,132 @@ def test_settings_without_effect_do_not_hinder_resuming(tiny_config, tmp_path):
     assert trainer.iteration == 4
 
 
-def test_another_number_of_processes_does_not_resume(tiny_config, tmp_path):
-    trainer = Trainer(tiny_config, tmp_path / "train", ALONE)
-    trainer.made_from = trainer.made_from | {"processes": 2}
-    trainer.save()
-    with pytest.raises(UserError, match=r"'processes': \(2, 1\)"):
-        Trainer(tiny_config, tmp_path / "train", ALONE)
-
-
 def test_a_refused_command_leaves_the_records_alone(tiny_config, tmp_path):
     train(tiny_config, tmp_path)
     before = (tmp_path / "config.yaml").read_text()
-    with pytest.raises(UserError, match="another configuration"):
+    with pytest.raises(UserError, match=r"another configuration.*train.learning_rate"):
         train(with_train(tiny_config, learning_rate=1.0), tmp_path)
     assert (tmp_path / "config.yaml").read_text() == before
 
 
-def test_a_half_written_line_of_the_log_does_no_harm(tiny_config, tmp_path):
-    train(tiny_config, tmp_path)
+def test_a_second_trainer_in_the_same_folder_is_refused(tiny_config, tmp_path, monkeypatch):
+    """It would write over the checkpoints of the first."""
+    monkeypatch.setattr("dghin.train.only_one", functools.partial(only_one, patience=0.1))
     log = tmp_path / "train/log.jsonl"
-    log.write_text(log.read_text() + '{"kind": "tra')
-    train(tiny_config, tmp_path)
-    assert lines(tmp_path)[-1]["kind"] == "start"
+    with ended(start(with_train(tiny_config, iterations=10_000), tmp_path)):
+        while not log.exists():
+            time.sleep(0.1)
+        with pytest.raises(UserError, match=r"another training writes here \(.*process"):
+            train(tiny_config, tmp_path)
+
+
+def test_gradients_of_pieces_add_up_to_their_mean(tiny_config, tmp_path, monkeypatch):
+    model = dataclasses.replace(tiny_config.model, text_dropout=0.0)
+    config = dataclasses.replace(tiny_config, model=model)
+    config = with_train(config, batch=12, batch_per_process=3, clip_gradient=0.0)
+    trainer = Trainer(config, tmp_path / "train", ALONE)
+    trainer.model.double()
+    trainer.stepper.training_mode()
+    pieces = next(trainer.steps())
+    assert [len(piece["index"]) for piece in pieces] == [3, 3, 3, 3]
+    parameters = trainer.stepper.trained
+    expected = [torch.zeros_like(p) for p in parameters]
+    for piece in pieces:
+        out = trainer.model(**dghin.step.model_inputs(piece))
+        found = torch.autograd.grad(segmentation_loss(out, piece["mask"])["total"], parameters)
+        expected = [total + part / 4 for total, part in zip(expected, found, strict=True)]
+    monkeypatch.setattr(trainer.stepper.optimizer, "step", lambda: None)
+    monkeypatch.setattr(trainer.stepper.optimizer, "zero_grad", lambda **_: None)
+    step = trainer.stepper.step(pieces, 1e-3)
+    for parameter, value in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(parameter.grad, value)
+    norm = torch.stack([value.norm() for value in expected]).norm()
+    assert step.gradient_norm == pytest.approx(float(norm))
+
+
+def test_gradients_are_clipped_to_the_norm(tiny_config, tmp_path, monkeypatch):
+    trainer = Trainer(with_train(tiny_config, clip_gradient=0.01), tmp_path / "train", ALONE)
+    norms = []
+
+    def note():
+        gradients = [p.grad for p in trainer.stepper.trained]
+        norms.append(float(torch.nn.utils.get_total_norm(gradients)))
+
+    monkeypatch.setattr(trainer.stepper.optimizer, "step", note)
+    step = trainer.stepper.step(next(trainer.steps()), 1e-3)
+    assert step.gradient_norm > 0.1 and norms == [pytest.approx(0.01, rel=1e-3)]
+
+
+def test_a_step_is_the_same_on_any_number_of_processes(tiny_config, tmp_path):
+    """Without dropout, which differs by process."""
+    model = dataclasses.replace(tiny_config.model, text_dropout=0.0)
+    config = dataclasses.replace(tiny_config, model=model)
+    config = with_train(config, batch=12, batch_per_process=3, iterations=1, validate_every=1)
+    first = []
+    for world in (1, 2):
+        assert train_together(config, tmp_path / f"{world}", world) == [0] * world
+        first.append(lines(tmp_path / f"{world}", "train")[0])
+    for name in ("loss", "seg", "gradient_norm"):
+        assert first[0][name] == pytest.approx(first[1][name], rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_is_passed_over_by_all(tiny_config, tmp_path):
+    """Two processes: weights, optimizer and batch norms are as before that step."""
+    config = with_train(tiny_config, batch=12, batch_per_process=3, validate_every=4, save_every=1)
+    config = with_train(config, keep_checkpoints=9, text_learning_rate_scale=0.0)
+    assert train_together(config, tmp_path / "run", 2, rank=1, call=3) == [0, 0]
+    before, after, later = (checkpoint(tmp_path / "run", i) for i in (1, 2, 3))
+    assert_same(before["model"], after["model"])
+    assert_same(before["optimizer"]["state"], after["optimizer"]["state"])
+    statistics = [name for name in before["model"] if name.endswith("num_batches_tracked")]
+    assert statistics and before["skipped"] == 0 and after["skipped"] == later["skipped"] == 1
+    assert any(not torch.equal(v, later["model"][k]) for k, v in after["model"].items())
+    (skipped,) = lines(tmp_path / "run", "skipped")
+    assert skipped["iteration"] == 2 and skipped["count"] == 1
+    assert len(skipped["samples"]) == 3  # the piece of the other process
+    train_set = open_split(config, "train")
+    images = [expression.image for expression in train_set.expressions]
+    pieces = list(TrainingBatches(images, 3, 1, 2, config.train.seed, 3, 0, 2, 2))
+    assert skipped["samples"] == [train_set.name(index) for index in pieces[3]]
+    assert [line["iteration"] for line in lines(tmp_path / "run", "train")] == [1, 2, 3, 4]
+    assert "loss" not in lines(tmp_path / "run", "train")[1]
+
+
+def test_a_gradient_that_is_not_finite_is_passed_over_too(tiny_config, tmp_path):
+    trainer = Trainer(tiny_config, tmp_path / "train", ALONE)
+    trainer.stepper.trained[-1].register_hook(lambda gradient: gradient / 0)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    (batch,) = batches = next(trainer.steps())
+    step = trainer.stepper.step(batches, 1e-3)
+    assert step.skipped == batch["index"].tolist() and step.losses["total"].isfinite()
+    assert_same(before, dict(trainer.model.state_dict()))
+
+
+def test_too_many_such_losses_end_the_run_with_the_samples(tiny_config, tmp_path, monkeypatch):
+    bad = spoiled(segmentation_loss, {0, 2})
+    monkeypatch.setattr("dghin.step.segmentation_loss", bad)
+    config = with_train(tiny_config, skip_limit=2, clip_gradient=1.0)
+    with pytest.raises(UserError, match=r"2 steps with a loss.*iteration 3 on: refcoco train") as e:
+        train(config, tmp_path)
+    first, second = lines(tmp_path, "skipped")
+    assert len(second["samples"]) == 6 and all(name in str(e.value) for name in second["samples"])
+    assert first["count"] == 1 and second["count"] == 2
+
+
+def test_float16_scales_less_after_an_overflow_and_goes_on_after_a_stop(tiny_config, tmp_path):
+    config = with_train(tiny_config, precision="float16", save_every=1, keep_checkpoints=9)
+    trainer = Trainer(config, tmp_path / "train", ALONE)
+    before = {name: p.clone() for name, p in trainer.model.named_parameters()}
+    trainer.stepper.scaler = torch.amp.GradScaler("cpu", init_scale=1e38)
+    step = trainer.stepper.step(next(trainer.steps()), 1e-3)
+    assert not step.skipped and trainer.stepper.scaler.get_scale() == pytest.approx(5e37)
+    assert_same(before, dict(trainer.model.named_parameters()))
+    trainer.save()
+    again = Trainer(config, tmp_path / "train", ALONE)
+    assert again.stepper.scaler.state_dict() == trainer.stepper.scaler.state_dict()
+    again.run()
+    scores = lines(tmp_path, "train")
+    assert len(scores) == 4 and all(x["loss"] > 0 for x in scores)
 
 
 def test_referit_has_no_val_and_keeps_the_last_weights(tiny_config, shapes, tmp_path):
@@ -132,24 +232,18 @@ def test_referit_has_no_val_and_keeps_the_last_weights(tiny_config, shapes, tmp_
     prepare(PrepareSettings(dataset="referit", data=str(shapes), **settings))
     config = dataclasses.replace(tiny_config, data=data)
     train(config, tmp_path / "run")
-    assert not [line for line in lines(tmp_path / "run") if line["kind"] == "val"]
-    newest = torch.load(tmp_path / "run/train/checkpoint-0000004.pt", weights_only=True)
+    assert not lines(tmp_path / "run", "val")
     kept = load_file(tmp_path / "run/train/best/model.safetensors")
-    assert all(torch.equal(value, kept[name]) for name, value in newest["model"].items())
+    newest = checkpoint(tmp_path / "run", 4)["model"]
+    assert all(torch.equal(value, kept[name]) for name, value in newest.items())
     results = evaluate_run(tmp_path / "run", config)
     assert set(results[""]) == {"test"} and results[""]["test"]["kind"].ne("").all()
-
-
-def test_another_configuration_does_not_resume(tiny_config, tmp_path):
-    train(tiny_config, tmp_path)
-    with pytest.raises(UserError, match=r"train.learning_rate.*another|another.*learning_rate"):
-        Trainer(with_train(tiny_config, learning_rate=1.0), tmp_path / "train", ALONE)
 
 
 def test_a_frozen_part_gets_no_gradient(tiny_config):
     config = with_train(tiny_config, text_learning_rate_scale=0.0)
     model = DGHIN(config.model)
-    groups = parameter_groups(model, config.train)
+    groups = make_optimizer(model, config.train).param_groups
     trained = {id(p) for group in groups for p in group["params"]}
     assert not any(id(p) in trained or p.requires_grad for p in model.text_encoder.parameters())
     assert len(trained) + len(list(model.text_encoder.parameters())) == len(
@@ -160,7 +254,7 @@ def test_a_frozen_part_gets_no_gradient(tiny_config):
 def test_frozen_sentences_are_looked_up_and_the_same(tiny_config, tmp_path):
     config = with_train(tiny_config, text_learning_rate_scale=0.0)
     trainer = Trainer(config, tmp_path / "train", ALONE)
-    batch = next(iter(trainer.loader()))
+    (batch,) = next(trainer.steps())
     encoder = trainer.model.text_encoder
     words = {"input_ids": batch["word_ids"], "attention_mask": batch["attention_mask"]}
     found, computed = encoder(**words), encoder.forward.forward(**words)
@@ -168,53 +262,6 @@ def test_frozen_sentences_are_looked_up_and_the_same(tiny_config, tmp_path):
     other = words["input_ids"].clone()
     other[0, 1] = 99  # a sentence that is not in the data
     assert encoder(other, words["attention_mask"]).last_hidden_state.shape == (6, 17, 32)
-
-
-def test_bfloat16_is_near_float32(tiny_config, tmp_path):
-    losses = {}
-    for precision in ("float32", "bfloat16"):
-        config = with_train(tiny_config, precision=precision)
-        trainer = Trainer(config, tmp_path / precision, ALONE)
-        losses[precision] = float(trainer.step(next(iter(trainer.loader())))["total"])
-    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.03)
-
-
-def test_two_processes_train_one_model(tiny_config, tmp_path, capfd):
-    """Through torchrun: every expression of val counted once, the same weights on both ranks."""
-    config = with_train(tiny_config, batch_per_process=3, iterations=2)
-    launch_training(config, tmp_path / "two", processes=2)
-    log = lines(tmp_path / "two")
-    assert log[0]["world"] == 2
-    listed = json.loads((tiny_config.data.prepared_root / "anns/refcoco/val.json").read_text())
-    assert log[-1]["count"] == sum(len(entry["sentences"]) for entry in listed)
-    rows = evaluate_run(tmp_path / "two", config, ["val"])[""]["val"]
-    assert metrics_from_rows(rows, "strict")["oiou"] == log[-1]["oiou"]  # the weights that are kept
-    assert "iteration 2/2" in capfd.readouterr().out
-    assert "iteration 2/2" in (tmp_path / "two/train/train.log").read_text()
-    assert load_file(tmp_path / "two/train/best/model.safetensors")
-
-
-def test_a_failing_child_fails_the_launch_with_its_last_words(tiny_config, tmp_path):
-    config = dataclasses.replace(
-        tiny_config, data=dataclasses.replace(tiny_config.data, train_split="trian")
-    )
-    with pytest.raises(RuntimeError, match="exit status.*(?s:.*)split of refcoco: 'trian'"):
-        launch_training(config, tmp_path / "run", processes=1)
-
-
-def test_stream_keeps_the_tail_and_the_log(tmp_path):
-    code, tail = stream(
-        [sys.executable, "-c", "print('\\n'.join(map(str, range(99)))); raise SystemExit(3)"],
-        tmp_path / "log",
-    )
-    assert code == 3 and tail[-1] == "98" and len(tail) == 30
-    assert (tmp_path / "log").read_text().startswith("0\n1\n")
-
-
-def test_command_is_torchruns(tmp_path):
-    command = training_command(tmp_path / "config.yaml", "mine", tmp_path, 4)
-    assert command[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4"]
-    assert command[5:7] == ["-m", "dghin.train"]
 
 
 def test_command_line_names_the_nearest_key(tiny_config, tmp_path):
@@ -225,12 +272,3 @@ def test_command_line_names_the_nearest_key(tiny_config, tmp_path):
     )
     assert done.returncode == 2 and "Did you mean 'train.iterations'" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_paper_schedule_follows_the_processes(tiny_config):
-    from dghin.train import run_learning_rates, run_steps
-
-    settings = load_config("refcoco").train
-    assert len(run_learning_rates(settings, 120_624, 4)) == 106_666
-    assert run_steps(settings, settings.validate_every, 4) == 13_333
-    assert len(run_learning_rates(settings, 120_624, 8)) == 53_333

@@ -19,6 +19,7 @@ cd "$SLURM_SUBMIT_DIR"
 source .venv/bin/activate
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=120  # seconds that trainers get to save
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1  # a restart must not meet processes that are dead
 
 srun --kill-on-bad-exit=1 torchrun \
     --nnodes={{ nodes }} --nproc-per-node={{ processes }} --max-restarts={{ restarts }} \
