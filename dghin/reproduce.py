@@ -33,6 +33,7 @@ from data_preprocess.settings import flatten, parse_value, to_mapping
 from .cli import run_cli
 from .config import Config, load_config
 from .freshness import notebook_digest, training_digest
+from .launch import processes_here
 from .logbook import clock
 from .run import REPORTS, enter_project
 
@@ -105,9 +106,8 @@ def reproduce(words: Sequence[str], force: bool = False) -> Path:
             log.info("%s: notebook %d of %d", step.name, number, len(steps))
             bar.set_description(step.name)
             if step.name == TRAINS:
-                set_stale_training_aside(
-                    folder, config, force, parameters.get("processes") or config.train.processes
-                )
+                processes = parameters.get("processes") or processes_here(config)
+                set_stale_training_aside(folder, config, force, processes)
             done.pop(step.name, None)
             write_json(state_file, done)
             done[step.name] = step.finished(execute(step, folder))
@@ -209,14 +209,16 @@ def up_to_date(step: Step, done: dict[str, Any], folder: Path) -> bool:
 def set_stale_training_aside(folder: Path, config: Config, force: bool, processes: int = 0) -> None:
     """Make room for a new training unless the one there was made from the same: then it goes on.
 
-    The same: settings, data and code of the trainer. Else train/ becomes train-before-1/, -2/, ...
-    and is never deleted: it may have cost days. A training without record was started by hand and
-    is kept, too; the trainer itself refuses to go on with other settings.
+    The same: settings, data, number of processes and code of the trainer. With
+    train.resume_changed it goes on whatever it was made from. Else train/ becomes train-before-1/,
+    -2/, ... and is never deleted: it may have cost days. A training without record was started by
+    hand and is kept, too; the trainer itself refuses to go on with other settings.
     """
     train, wanted = folder / "train", training_digest(config, processes)
     record = train / "made_from.json"
     found = read_state(record).get("digest") if record.is_file() else wanted
-    if train.is_dir() and (force or found != wanted):
+    goes_on = found == wanted or config.train.resume_changed
+    if train.is_dir() and (force or not goes_on):
         taken = [int(path.name.rpartition("-")[2]) for path in folder.glob("train-before-*")]
         number = 1 + max(taken, default=0)
         before = train.rename(folder / f"train-before-{number}")

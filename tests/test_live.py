@@ -84,7 +84,7 @@ def test_in_a_notebook_the_picture_is_replaced(tmp_path):
     with LiveCurves(path, 0.0) as curves:
         for i in range(1, 4):
             with open(path, "a") as file:
-                file.write('{{"kind": "train", "iteration": %d, "loss": 1, "lr": 1}}\\\\n' % i)
+                print('{{"kind": "train", "iteration": %d, "loss": 1, "lr": 1}}' % i, file=file)
             curves()
         raise RuntimeError("as a training that fails")
     """

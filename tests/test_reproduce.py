@@ -250,6 +250,8 @@ def test_a_training_that_still_holds_is_kept_another_set_aside(tmp_path, tiny_co
     aside = [p.name for p in sorted(tmp_path.glob("train-before-*"))]
     assert aside == ["train-before-1", "train-before-2"]
     assert "kept as train-before-1" in caplog.text
+    told = replace(tiny_config, train=replace(tiny_config.train, iterations=9, resume_changed=True))
+    assert train(told), "the trainer goes on under other settings"
     (tmp_path / "train" / "made_from.json").unlink()
     assert train(tiny_config), "a training started by hand is kept"
 
