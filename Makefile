@@ -1,6 +1,7 @@
 # make reproduce   the whole chain on the embedded data set, from nothing to a report
 # make test        the tests
 # make lab         JupyterLab on the notebooks
+# make bench       speed and memory of the trainer on this machine, as ratios
 # Each makes .venv and installs into it when needed. Python 3.11 or newer; nothing else.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: reproduce test lint lab setup clean
+.PHONY: reproduce test lint lab bench setup clean
 
 reproduce: $(READY)
 	$(BIN)/python -m dghin.reproduce run=$(RUN) $(if $(DATA),data=$(DATA)) $(ARGS) $(if $(FORCE),--force)
@@ -25,6 +26,10 @@ lint: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=. notebooks
+
+bench: $(READY)
+	$(BIN)/python benchmarks/modes.py
+	$(BIN)/python benchmarks/processes.py
 
 setup: $(READY)
 

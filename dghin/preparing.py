@@ -104,4 +104,5 @@ def split_card(config: Config) -> pd.DataFrame:
             lines.append([split, count, entry[count], known, verdict])
     for name, entry in manifest.get("removed", {}).items():
         lines += [[f"removed from {name}", count, entry[count], None, ""] for count in COUNTS]
-    return pd.DataFrame(lines, columns=["Split", "Count", "Here", "Published", "Verdict"])
+    card = pd.DataFrame(lines, columns=["Split", "Count", "Here", "Published", "Verdict"])
+    return card.astype({"Published": "Int64"})  # whole numbers, though some are not known

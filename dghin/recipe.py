@@ -23,6 +23,7 @@ from .distributed import Place
 from .environment import data_digests
 from .modes import supported_precision
 from .schedule import derived_iterations, epoch_learning_rates, polynomial_learning_rates
+from .tables import to_markdown
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Recipe:
         """Setting, Configured, Here: what was derived, beside what it was derived from."""
         s = self.settings
         unit = f" of {s.iterations_of} expressions" if s.iterations_of else ""
-        pieces = f"{self.piece} x {self.accumulation} accumulated x {self.processes} processes"
+        processes = f"{self.processes} process{'es' * (self.processes > 1)}"
+        pieces = f"{self.piece} x {self.accumulation} accumulated x {processes}"
         kind = "an epoch" if s.schedule == "paper" else "an iteration"
         rates = f"{s.learning_rate:g} to {s.final_learning_rate:g}"
         rows = [
@@ -74,6 +76,10 @@ class Recipe:
             ("precision", s.precision, self.precision),
         ]  # fmt: skip
         return pd.DataFrame(rows, columns=["Setting", "Configured", "Here"])
+
+    def text(self) -> str:
+        """The table for a screen or a log."""
+        return to_markdown(self.table())
 
 
 def derive(config: Config, processes: int, device: torch.device | None = None) -> Recipe:

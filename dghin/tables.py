@@ -139,7 +139,7 @@ def cells(frame: pd.DataFrame, missing: str = "–") -> list[list[str]]:
 
 
 def _cell(value: Any, missing: str) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if pd.isna(value):
         return missing
     if isinstance(value, float):
         return f"{value:.2f}"

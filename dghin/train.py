@@ -255,7 +255,7 @@ def train(config: Config, folder: Path) -> None:
             if place.is_main:
                 remove_leftovers(folder / "train")
             trainer = Trainer(config, folder / "train", place)
-            log.info("%s", trainer.recipe.table().to_string(index=False))
+            log.info("%s", trainer.recipe.text())
             if place.is_main:
                 save_config(config, folder / "config.yaml")
                 record_environment(folder, config, "train")
@@ -291,7 +291,7 @@ def dry_run(config: Config) -> None:
     """Print what a run would do on the processes that are here, and do none of it."""
     place = Place.here()
     if place.is_main:
-        print(derive(config, place.world, place.device).table().to_string(index=False))
+        print(derive(config, place.world, place.device).text())
 
 
 if __name__ == "__main__":

@@ -122,5 +122,5 @@ def test_dry_run_prints_the_table_and_does_nothing(tmp_path, capsys, monkeypatch
     monkeypatch.chdir(tmp_path)
     main(["config=refcoco", "run=mine", f"data.prepared={tmp_path}", "--dry-run"])
     shown = capsys.readouterr().out
-    assert "6 x 4 accumulated x 1 processes" in shown and "106,666" in shown
+    assert "6 x 4 accumulated x 1 process " in shown and "106,666" in shown
     assert not (tmp_path / "reports").exists()

@@ -1,0 +1,147 @@
+"""Training speed and memory of every mode, beside float32, in one run.
+
+    python benchmarks/modes.py                              the demo's network on this machine
+    python benchmarks/modes.py config=refcoco batch=6       the paper's (a GPU with 40 GB or more)
+    python benchmarks/modes.py modes=[float32,bfloat16] rounds=4 steps=30
+
+Each mode is measured in a process of its own, `rounds` times, the modes taking turns, so that a
+machine that slows down or speeds up does so for all. Random weights, random images: no data set.
+The memory is the GPU's peak, without one the process's. Ratios are to the first mode.
+"""
+
+import json
+import logging
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from data_preprocess.common import UserError, unknown_name
+from dghin.cli import read_words, run_cli
+from dghin.config import Config, load_config
+from dghin.distributed import Place, threads
+from dghin.loading import Batch
+from dghin.model import DGHIN, POS_CLASSES
+from dghin.modes import keep_freed_memory, supported_precision
+from dghin.recipe import Recipe
+from dghin.step import Stepper
+from dghin.tables import to_markdown
+
+MODES = {
+    "float32": [],
+    "bfloat16": ["train.precision=bfloat16"],
+    "bfloat16, compiled": ["train.precision=bfloat16", "train.compile=true"],
+    "float32, compiled": ["train.compile=true"],
+    "float32, checkpointed": ["train.checkpoint_activations=true"],
+    "bfloat16, checkpointed": ["train.precision=bfloat16", "train.checkpoint_activations=true"],
+    "float32, channels last": ["train.channels_last=true"],
+    "float32, deterministic": ["train.deterministic=true"],
+}
+GIB = 2**30
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    own = {"config": "demo", "batch": 6, "steps": 10, "rounds": 2, "modes": [], "measure": ""}
+    values, words = read_words("benchmarks.modes", __doc__, own, arguments)
+    for name in values["modes"] or ():
+        if name not in MODES:
+            raise unknown_name("mode", name, MODES)
+    if values["measure"]:
+        config = load_config(values["config"], [*words, *MODES[values["measure"]]])
+        print(json.dumps(measure(config, values["batch"], values["steps"])))
+        return
+    named = [f"{name}={values[name]}" for name in ("config", "batch", "steps")]
+    results = take_turns(values["modes"] or list(MODES), values["rounds"], [*named, *words])
+    place = Place.here()
+    card = torch.cuda.get_device_name(place.device) if place.device.type == "cuda" else "CPU"
+    print(f"config {values['config']}, batch {values['batch']}, {card}, torch {torch.__version__}")
+    print(to_markdown(table(results)))
+
+
+def take_turns(modes: list[str], rounds: int, words: list[str]) -> dict[str, list[dict]]:
+    """Measure every mode so many times, in turns, each time in a fresh process."""
+    results: dict[str, list[dict]] = {mode: [] for mode in modes}
+    turns = [mode for _ in range(rounds) for mode in modes]
+    for mode in tqdm(turns, unit="measurement", disable=None):
+        command = [sys.executable, str(Path(__file__)), f"measure={mode}", *words]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise UserError(f"{mode}: failed.\n{done.stderr[-2000:]}")
+        results[mode].append(json.loads(done.stdout.splitlines()[-1]))
+    return results
+
+
+def table(results: dict[str, list[dict]]) -> pd.DataFrame:
+    """Images a second and peak memory, with their ratios to the first mode."""
+    lines, first = [], None
+    for mode, found in results.items():
+        speed = float(np.median([x["images_per_second"] for x in found]))
+        memory = float(np.median([x["peak_memory"] for x in found]))
+        first = first or (speed, memory)
+        ratios = f"{speed / first[0]:.2f}", f"{memory / first[1]:.2f}"
+        lines.append((mode, f"{speed:.1f}", ratios[0], f"{memory / GIB:.2f}", ratios[1]))
+    names = ["Mode", "Images/s", "to the first", "Peak GiB", "to the first"]
+    return pd.DataFrame(lines, columns=names)
+
+
+def measure(config: Config, batch: int, steps: int, warm: int = 3) -> dict[str, float]:
+    """Images per second and the peak memory (bytes) of so many steps of the optimizer."""
+    logging.getLogger().setLevel(logging.ERROR)
+    keep_freed_memory()
+    place = Place.here()
+    torch.set_num_threads(threads(config.train.threads))
+    torch.manual_seed(0)
+    model = DGHIN(config.model).to(place.device)
+    if config.train.channels_last:
+        model.to(memory_format=torch.channels_last)
+    precision = supported_precision(config.train.precision, place.device)
+    rates = np.full(warm + steps, 1e-5)
+    recipe = Recipe(config.train, batch, 1, batch, batch, 1, batch, rates, 0, 1, precision)
+    stepper = Stepper(model, config, recipe, place)
+    stepper.training_mode()
+    batches = [random_batch(config, batch)]
+    for _ in range(warm):
+        stepper.step(batches, 1e-5)
+    started = finished(place)
+    for _ in range(steps):
+        stepper.step(batches, 1e-5)
+    seconds = finished(place) - started
+    if place.device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated()
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"images_per_second": batch * steps / seconds, "peak_memory": peak}
+
+
+def finished(place: Place) -> float:
+    """The time when everything that was started has ended."""
+    if place.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def random_batch(config: Config, batch: int) -> Batch:
+    """A training batch of noise: every expression with an image of its own."""
+    size, words = config.model.image_size, config.model.words
+    return {
+        "image": torch.randint(256, (batch, 3, size, size), dtype=torch.uint8),
+        "image_index": None,
+        "word_ids": torch.randint(1000, config.model.vocabulary, (batch, words)),
+        "attention_mask": torch.ones(batch, words, dtype=torch.long),
+        "pos": torch.randint(1, POS_CLASSES, (batch, words)),
+        "adjacency": torch.eye(words).expand(batch, words, words).contiguous(),
+        "mask": torch.randint(2, (batch, size, size), dtype=torch.uint8),
+        "index": torch.arange(batch),
+    }
+
+
+if __name__ == "__main__":
+    run_cli(main)
