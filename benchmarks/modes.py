@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     place = Place.here()
     card = torch.cuda.get_device_name(place.device) if place.device.type == "cuda" else "CPU"
     print(f"config {values['config']}, batch {values['batch']}, {card}, torch {torch.__version__}")
-    print(to_markdown(table(results)))
+    print(to_markdown(table(results)), end="")
 
 
 def take_turns(modes: list[str], rounds: int, words: list[str]) -> dict[str, list[dict]]:

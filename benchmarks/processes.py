@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for number, found in speeds.items():
                 folder = Path(scratch) / f"{number}-{turn}"
                 found.append(steps_per_second(config, folder, number))
-    print(to_markdown(table(speeds, config.train.batch)))
+    print(to_markdown(table(speeds, config.train.batch)), end="")
 
 
 def short_run(steps: int) -> list[str]:

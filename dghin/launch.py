@@ -202,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_script(Path(values["slurm"]), values["config"], run, per_node, nodes, config, words)
     elif values["dry-run"]:
         world = (processes or processes_here(config)) * nodes
-        print(derive(config, world).text(), end="")
+        print(derive(config, world).text())
     else:
         signal.signal(signal.SIGTERM, _interrupt)
         folder = Path(values["reports"]) / run

@@ -79,7 +79,7 @@ class Recipe:
 
     def text(self) -> str:
         """The table for a screen or a log."""
-        return to_markdown(self.table())
+        return to_markdown(self.table()).rstrip()
 
 
 def derive(config: Config, processes: int, device: torch.device | None = None) -> Recipe:
