@@ -191,7 +191,7 @@ def test_killed_while_it_writes(short, tmp_path):
 
 @pytest.mark.slow
 def test_killed_at_every_step_of_writing(short, tmp_path):
-    assert kill_while_writing(*short, tmp_path / "killed", range(500)) > 50
+    assert kill_while_writing(*short, tmp_path / "killed", range(500)) >= 40
 
 
 @pytest.mark.parametrize("damage", ["truncated", "overwritten", "empty"])
