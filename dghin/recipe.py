@@ -23,7 +23,6 @@ from .distributed import Place
 from .environment import data_digests
 from .modes import supported_precision
 from .schedule import derived_iterations, epoch_learning_rates, polynomial_learning_rates
-from .tables import to_markdown
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,8 @@ class Recipe:
 
     def text(self) -> str:
         """The table for a screen or a log."""
+        from .tables import to_markdown
+
         return to_markdown(self.table()).rstrip()
 
 
