@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -149,7 +149,7 @@ def stream(
 
         def show() -> None:
             nonlocal reporting
-            for line in child.stdout:
+            for line in without_farewell(child.stdout):
                 sys.stdout.write(line)
                 sys.stdout.flush()
                 kept.write(line)
@@ -168,6 +168,21 @@ def stream(
             ending = True
             end(child, show)
             raise
+
+
+def without_farewell(lines: Iterable[str]) -> Iterator[str]:
+    """A log without torchrun's traceback of the signal that ended it."""
+    held: list[str] = []
+    for line in lines:
+        if not held and not line.startswith("Traceback"):
+            yield line
+            continue
+        held.append(line)
+        if not line.startswith((" ", "Traceback")):  # the exception itself
+            if "SignalException" not in line:
+                yield from held
+            held = []
+    yield from held
 
 
 def end(child: subprocess.Popen, show: Callable[[], None]) -> None:

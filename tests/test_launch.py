@@ -19,7 +19,15 @@ from data_preprocess.common import UserError
 from dghin.checkpoint import checkpoints
 from dghin.config import load_config, save_config
 from dghin.evaluate import evaluate_run, rows_path
-from dghin.launch import Machines, launch_training, main, processes_here, stream, training_command
+from dghin.launch import (
+    Machines,
+    launch_training,
+    main,
+    processes_here,
+    stream,
+    training_command,
+    without_farewell,
+)
 from dghin.metrics import metrics_from_rows
 
 ROOT = Path(__file__).parent.parent
@@ -104,7 +112,7 @@ def test_an_interrupt_saves_on_all_processes(tiny_config, config_of, undisturbed
     assert 2 <= at < 6
     shown = capfd.readouterr().out
     assert f"stopped by SIGTERM: saved after iteration {at} of 6" in shown
-    assert not orphans()
+    assert not orphans() and "Traceback" not in shown
     launch_training(config, folder, processes=2)
     assert_same_weights(undisturbed, folder)
 
@@ -227,6 +235,15 @@ def test_stream_keeps_the_tail_and_the_log(tmp_path):
     )
     assert code == 3 and tail[-1] == "98" and len(tail) == 30
     assert (tmp_path / "log").read_text().startswith("0\n1\n")
+
+
+def test_only_torchruns_own_traceback_is_left_out():
+    trace = ["Traceback (most recent call last):\n", '  File "x", line 1\n', "    y\n"]
+    signal_end = "torch.distributed.elastic.SignalException: Process 1 got signal: 15\n"
+    lines = ["a\n", *trace, signal_end, "b\n", *trace, "ValueError: c\n", "d\n", *trace]
+    assert list(without_farewell(lines)) == [
+        "a\n", "b\n", *trace, "ValueError: c\n", "d\n", *trace,
+    ]  # fmt: skip
 
 
 def test_command_is_torchruns(tmp_path):
