@@ -42,6 +42,15 @@ TORCHRUN = "torch/distributed/elastic"  # its report of a failed process starts 
 SAVING = 120  # seconds that trainers get to finish a step and save when they are asked to end
 
 
+class TrainingFailed(RuntimeError):
+    """torchrun's exit status, and the log's last lines."""
+
+    def __init__(self, status: int, tail: list[str]):
+        last = "\n".join(tail)
+        super().__init__(f"training failed with exit status {status}; the log ends:\n{last}")
+        self.status = status
+
+
 @dataclass(frozen=True)
 class Machines:
     """Where a run goes: so many processes on each of so many nodes (machines)."""
@@ -101,8 +110,8 @@ def launch_training(
     processes: of this machine; None: see `processes_here`. on_line: called after every line. With
     several nodes, called on each of them, on a shared file system. The log is kept in
     train/train.log (train-<host>-<process>.log with several nodes). What cannot run is refused
-    before anything is started. A failure raises a RuntimeError with the log's tail; an interrupt
-    ends all processes, which save first.
+    before anything is started. A failure raises TrainingFailed; an interrupt ends
+    all processes, which save first.
     """
     folder = Path(folder)
     machines = Machines(processes or processes_here(config), nodes, endpoint)
@@ -116,8 +125,7 @@ def launch_training(
     log_file.parent.mkdir(parents=True, exist_ok=True)
     code, tail = stream(command, log_file, on_line)
     if code:
-        last = "\n".join(tail)
-        raise RuntimeError(f"training failed with exit status {code}; the log ends:\n{last}")
+        raise TrainingFailed(code, tail)
 
 
 def stream(
@@ -221,7 +229,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         signal.signal(signal.SIGTERM, _interrupt)
         folder = Path(values["reports"]) / run
-        launch_training(config, folder, processes or None, None, nodes, values["endpoint"])
+        try:
+            launch_training(config, folder, processes or None, None, nodes, values["endpoint"])
+        except TrainingFailed as failure:  # its log has been shown
+            sys.exit(failure.status)
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:

@@ -228,6 +228,19 @@ def test_a_failing_child_fails_the_launch_with_its_last_words(tiny_config, tmp_p
         launch_training(config, tmp_path / "run", processes=1)
 
 
+def test_the_command_ends_with_torchruns_exit_status(tiny_config, tmp_path):
+    config = dataclasses.replace(
+        tiny_config, weights=dataclasses.replace(tiny_config.weights, backbone="missing.pth")
+    )
+    save_config(config, tmp_path / "config.yaml")
+    words = [f"config={tmp_path / 'config.yaml'}", "run=x", f"reports={tmp_path}", "processes=1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "dghin.launch", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "error: weights.backbone=missing.pth" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
 def test_stream_keeps_the_tail_and_the_log(tmp_path):
     code, tail = stream(
         [sys.executable, "-c", "print('\\n'.join(map(str, range(99)))); raise SystemExit(3)"],
