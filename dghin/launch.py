@@ -115,7 +115,8 @@ def launch_training(
     """
     folder = Path(folder)
     machines = Machines(processes or processes_here(config), nodes, endpoint)
-    derive(config, machines.world)  # refuses here what every process would refuse
+    # refuse here what every process would; as for a CPU: asking a GPU would take memory on it
+    derive(config, machines.world, torch.device("cpu"))
     config_file = folder / "requested.yaml"  # the trainer writes config.yaml once it accepts them
     restarts = config.train.max_restarts
     command = training_command(config_file, folder.name, folder.parent, machines, restarts)
