@@ -47,7 +47,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any], keep: int = 2) -> Path:
     At every moment the newest file of that name is whole. A full disk is an error that leaves the
     older ones.
     """
-    path = folder / f"checkpoint-{state['iteration']:07d}.pt"
+    path = checkpoint_path(folder, state["iteration"])
     try:
         with atomic_path(path) as temporary:
             torch.save({"format": FORMAT, **state}, temporary)
@@ -56,9 +56,15 @@ def save_checkpoint(folder: Path, state: dict[str, Any], keep: int = 2) -> Path:
             f"{path}: not written ({str(error).splitlines()[0]}). The older checkpoints are kept; "
             "make room on the disk and start the same command again."
         ) from error
-    for old in checkpoints(folder)[keep:]:
+    others = [other for other in checkpoints(folder) if other != path]
+    for old in others[max(0, keep - 1) :]:
         old.unlink()
     return path
+
+
+def checkpoint_path(folder: Path, iteration: int) -> Path:
+    """Where the checkpoint after so many iterations is kept."""
+    return folder / f"checkpoint-{iteration:07d}.pt"
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -82,24 +88,47 @@ def check_sums(path: Path) -> None:
 
 
 def load_newest(folder: Path) -> dict[str, Any] | None:
-    """The newest readable checkpoint; a damaged one is named and skipped. None if there is none."""
+    """The newest readable checkpoint. None if there is none.
+
+    A damaged one is named and skipped, and renamed: it no longer counts as one of the newest.
+    """
     found = checkpoints(folder)
     for path in found:
         try:
-            check_sums(path)
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            return read_checkpoint(path)
+        except UserError:
+            raise
         except Exception as error:
-            log.warning("%s: damaged (%s); skipped", path, error)
-            continue
-        if state.get("format") != FORMAT:
-            raise UserError(
-                f"{path}: checkpoint format {state.get('format')!r}, expected {FORMAT}. "
-                "Go on with the version that wrote it, or start in a new run folder."
-            )
-        return state
-    if found:
+            aside = path.with_suffix(".damaged")
+            log.warning("%s: damaged (%s); skipped, and kept as %s", path, error, aside.name)
+            path.rename(aside)
+    if damaged := sorted(folder.glob("checkpoint-*.damaged")):
         raise UserError(
-            f"{found[0]}: damaged, and so is every other checkpoint of {folder}. "
+            f"{damaged[-1]}: damaged, and so is every other checkpoint of {folder}. "
             "Bring back a copy, or remove them to start anew."
         )
     return None
+
+
+def load_of(folder: Path, iteration: int) -> dict[str, Any]:
+    """The checkpoint after so many iterations, which must be there."""
+    path = checkpoint_path(folder, iteration)
+    try:
+        return read_checkpoint(path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: the main process goes on from it, another one does not see it ({error}). "
+            "All nodes must share the run's folder."
+        ) from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint file's content; damage is an error of some kind, another format a UserError."""
+    check_sums(path)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if state.get("format") != FORMAT:
+        raise UserError(
+            f"{path}: checkpoint format {state.get('format')!r}, expected {FORMAT}. "
+            "Go on with the version that wrote it, or start in a new run folder."
+        )
+    return state

@@ -161,18 +161,15 @@ WITHOUT_EFFECT = (  # on a training's result
     "name", "data.root", "data.prepared", "data.shapes", "data.test_splits", "train.workers",
     "train.threads", "train.log_every", "train.tensorboard", "train.processes", "train.skip_limit",
     "train.save_every", "train.keep_checkpoints", "train.prefetch", "train.checkpoint_activations",
-    "train.stop_at", "train.resume_changed", "train.max_restarts",
+    "train.stop_at", "train.resume_changed", "train.max_restarts", "evaluate.workers",
+    "evaluate.expressions",
 )  # fmt: skip
 
 
 def settings_with_effect(config: Config) -> dict[str, Any]:
     """The settings that a training's result depends on, as dotted keys."""
     settings = flatten(to_mapping(config))
-    return {
-        key: value
-        for key, value in settings.items()
-        if key not in WITHOUT_EFFECT and not key.startswith("evaluate.")
-    }
+    return {key: value for key, value in settings.items() if key not in WITHOUT_EFFECT}
 
 
 def save_config(config: Config, path: Path) -> None:

@@ -104,9 +104,16 @@ def distribute(model: nn.Module, place: Place) -> nn.Module:
     options: dict[str, Any] = {next(name for name in names if name in known): False}
     options["gradient_as_bucket_view"] = True
     if place.device.type == "cuda":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model = convert_sync_batchnorm(model)
         options["device_ids"] = [place.device.index]
     return wrapper(model, **options)
+
+
+def convert_sync_batchnorm(model: nn.Module) -> nn.Module:
+    """SyncBN for every batch norm; timm's conversion, as torch's drops timm's activations."""
+    from .timm_import import timm
+
+    return timm.layers.convert_sync_batchnorm(model)
 
 
 def threads(asked: int) -> int:

@@ -10,6 +10,7 @@
 Interrupted (Ctrl-C, SIGTERM), the trainers save and end; the same command goes on from there.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 TRAINER = "dghin.train"
 TAIL = 30  # lines of the log shown when training fails
 TORCHRUN = "torch/distributed/elastic"  # its report of a failed process starts with this
+FIRST_WORDS = "| Setting"  # a trainer's table of its recipe starts with this
 SAVING = 120  # seconds that trainers get to finish a step and save when they are asked to end
 
 
@@ -115,6 +117,11 @@ def launch_training(
     """
     folder = Path(folder)
     machines = Machines(processes or processes_here(config), nodes, endpoint)
+    cards = torch.cuda.device_count()
+    if cards and machines.processes > cards:
+        raise UserError(
+            f"processes={machines.processes}: this machine has {cards} GPUs. Take fewer."
+        )
     # refuse here what every process would; as for a CPU: asking a GPU would take memory on it
     derive(config, machines.world, torch.device("cpu"))
     config_file = folder / "requested.yaml"  # the trainer writes config.yaml once it accepts them
@@ -151,6 +158,7 @@ def stream(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
             env=environment,
             start_new_session=True,
         )
@@ -163,11 +171,13 @@ def stream(
                 sys.stdout.flush()
                 kept.write(line)
                 kept.flush()
-                reporting = reporting or TORCHRUN in line
+                if line.startswith(FIRST_WORDS):  # of a life; the ones before do not count
+                    tail.clear()
+                reporting = TORCHRUN in line or (reporting and not line.startswith(FIRST_WORDS))
                 if not reporting:
                     tail.append(line.rstrip())
                 if on_line and not ending:
-                    on_line()
+                    call(on_line)
 
         try:
             show()
@@ -177,6 +187,14 @@ def stream(
             ending = True
             end(child, show)
             raise
+
+
+def call(on_line: Callable[[], None]) -> None:
+    """Call what a user gave; its failure must not end a training."""
+    try:
+        on_line()
+    except Exception:
+        log.exception("%s failed; the training goes on", on_line)
 
 
 def without_farewell(lines: Iterable[str]) -> Iterator[str]:
@@ -203,14 +221,27 @@ def end(child: subprocess.Popen, show: Callable[[], None]) -> None:
     reader = threading.Thread(target=show, daemon=True)
     reader.start()
     for sent, patience in ((signal.SIGTERM, SAVING + 15.0), (signal.SIGKILL, 5.0)):
+        trainers = children(child.pid) if sent == signal.SIGKILL else []
         if child.poll() is None:
             child.send_signal(sent)
+        for trainer in trainers:  # they have sessions of their own
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(trainer, sent)
         try:
             child.wait(patience)
             reader.join(5.0)
             return
         except subprocess.TimeoutExpired:
             log.warning("process %d goes on after %s", child.pid, sent.name)
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process of this machine has started (Linux; elsewhere none)."""
+    with contextlib.suppress(OSError):
+        return [
+            int(x) for x in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        ]
+    return []
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -36,6 +36,7 @@ from .freshness import notebook_digest, training_digest
 from .launch import processes_here
 from .logbook import clock
 from .run import REPORTS, enter_project
+from .stopping import only_one
 
 log = logging.getLogger(__name__)
 NOTEBOOKS = Path("notebooks")
@@ -219,6 +220,8 @@ def set_stale_training_aside(folder: Path, config: Config, force: bool, processe
     found = read_state(record).get("digest") if record.is_file() else wanted
     goes_on = found == wanted or config.train.resume_changed
     if train.is_dir() and (force or not goes_on):
+        with only_one(train, patience=0):  # a training that still runs would write on beside it
+            pass
         taken = [int(path.name.rpartition("-")[2]) for path in folder.glob("train-before-*")]
         number = 1 + max(taken, default=0)
         before = train.rename(folder / f"train-before-{number}")

@@ -14,7 +14,6 @@ from .recipe import share
 
 log = logging.getLogger(__name__)
 TEMPLATE = Path(__file__).parent / "templates" / "slurm.sh"
-PORT = 29500
 
 
 def write_script(
@@ -45,7 +44,6 @@ def write_script(
         processes=processes,
         cores=processes * (config.train.workers + 1),
         restarts=config.train.max_restarts or 3,
-        port=PORT,
         words=shlex.join(words),
     )
     write_text(path, text + "\n")

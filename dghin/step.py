@@ -72,7 +72,7 @@ class Stepper:
         mean = mean_over_all(own, self.place)
         lost = ~mean["total"].isfinite()
         # a scaled gradient may overflow: the scaler skips that step by itself, and scales less
-        torn = ~norm.isfinite() & (not self.scaler.is_enabled())
+        torn = ~norm.isfinite() & (self.scaler.get_scale() <= 1.0)
         skip, stop = on_any([lost | torn, asked()], self.place)
         if skip:
             copy_all(self.kept_statistics, self.statistics)

@@ -26,6 +26,7 @@ from data_preprocess.settings import difference, to_mapping
 
 from .checkpoint import (
     load_newest,
+    load_of,
     random_state,
     remove_leftovers,
     save_checkpoint,
@@ -67,9 +68,11 @@ class Trainer:
         self.stop, self.report = Stop(), Logbook(self)
         seed_everything(config.train.seed)
         self.model = DGHIN(config.model)
-        state = load_newest(folder)
+        state = self._find_checkpoint()
         if state is None:
             load_pretrained(self.model, config)
+        else:
+            self._accept(state)
         self.model.to(place.device)
         if config.train.channels_last:
             self.model.to(memory_format=torch.channels_last)
@@ -81,7 +84,14 @@ class Trainer:
         if state is not None:
             self._restore(state)
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def _find_checkpoint(self) -> dict[str, Any] | None:
+        """The newest whole checkpoint: the main rank chooses it, all read the same."""
+        state = load_newest(self.folder) if self.place.is_main else None
+        chosen = gather(None if state is None else state["iteration"], self.place)[0]
+        return state if self.place.is_main or chosen is None else load_of(self.folder, chosen)
+
+    def _accept(self, state: dict[str, Any]) -> None:
+        """Take over a checkpoint's weights; one that does not belong to this run is refused."""
         self.changed = difference(state["made_from"], self.made_from)
         if self.changed and not self.config.train.resume_changed:
             raise UserError(
@@ -89,12 +99,27 @@ class Trainer:
                 f"{self.changed}. Train in a new run folder, remove this one, or go on with "
                 "train.resume_changed=true."
             )
+        if state["iteration"] > self.recipe.iterations:
+            raise UserError(
+                f"{self.folder}: is at iteration {state['iteration']}, past the end of this run "
+                f"({self.recipe.iterations}). Ask for more train.iterations, or use a new folder."
+            )
         try:
-            self.stepper.load_state_dict(state)
-        except (RuntimeError, ValueError) as error:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
             raise UserError(
                 f"{self.folder}: its checkpoint is of another network ({error}). Train in a new "
                 "run folder."
+            ) from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Put back everything else that a checkpoint holds."""
+        try:
+            self.stepper.load_state_dict(state)
+        except ValueError as error:
+            raise UserError(
+                f"{self.folder}: its checkpoint trains other parts ({error}). Train in a new run "
+                "folder."
             ) from error
         self.iteration, self.best = state["iteration"], state["best"]
         self.validated, self.skipped = state["validated"], state["skipped"]
@@ -171,7 +196,7 @@ class Trainer:
             self.best = {"score": -1.0, "iteration": self.iteration}
         else:
             share_buffers(self.model, self.place)
-            limit = self.config.train.validate_expressions
+            limit = self.config.train.validate_expressions or len(self.val_set)
             with self.report.aside("validation"), self.stop.at_once():
                 rows = evaluate_split(
                     self.model, self.val_set, self.config, place=self.place, limit=limit
@@ -233,10 +258,12 @@ class Trainer:
             )
 
     def end(self) -> None:
-        """End a run before its last step; its state is saved."""
+        """End a run before its last step; its state is saved. All ranks end alike."""
         if self.iteration == self.config.train.stop_at:
             self.stop.ask("train.stop_at")
-        self.stop.ask("another process's end")
+        own = (self.stop.reason, self.stop.status)
+        asked = [other for other in gather(own, self.place) if other[0]]
+        self.stop.ask(*asked[0])
         self.report.write("stopped", iteration=self.iteration, reason=self.stop.reason)
         raise Interrupted(self.stop.status)
 
@@ -260,8 +287,10 @@ def train(config: Config, folder: Path) -> None:
                 save_config(config, folder / "config.yaml")
                 record_environment(folder, config, "train")
             run(trainer)
-    finally:
+    except SystemExit:
         leave()
+        raise
+    leave()  # not after an error: that could wait for ranks which wait for this one
 
 
 def run(trainer: Trainer) -> None:

@@ -80,6 +80,28 @@ def test_two_halves_are_one_whole(config, whole, tmp_path, workers):
     assert_equal(whole, halves)
 
 
+def test_a_frozen_encoder_is_the_trained_one_after_a_stop(config, tmp_path):
+    """Its sentences are looked up, and must be looked up of the restored weights."""
+    config = with_train(config, text_learning_rate_scale=0.0)
+    first = Trainer(config, tmp_path / "train", ALONE)
+    with torch.no_grad():  # as pretrained: other weights than the seed's
+        for parameter in first.model.text_encoder.parameters():
+            parameter.mul_(1.5)
+    first.save()
+    again = Trainer(config, tmp_path / "train", ALONE)
+    (batch, *_) = next(again.steps())
+    words = {"input_ids": batch["word_ids"], "attention_mask": batch["attention_mask"]}
+    encoder = again.model.text_encoder
+    found, computed = encoder(**words), encoder.forward.forward(**words)
+    torch.testing.assert_close(found.last_hidden_state, computed.last_hidden_state)
+
+
+def test_a_run_that_is_past_its_end_is_refused(config, whole):
+    shorter = with_train(config, iterations=4, resume_changed=True)
+    with pytest.raises(UserError, match=r"at iteration 6, past the end of this run \(4\)"):
+        train(shorter, whole)
+
+
 class _nothing:
     def __enter__(self):
         return self

@@ -216,6 +216,27 @@ def test_float16_scales_less_after_an_overflow_and_goes_on_after_a_stop(tiny_con
     assert len(scores) == 4 and all(x["loss"] > 0 for x in scores)
 
 
+def test_float16_without_any_finite_gradient_is_noticed(tiny_config, tmp_path):
+    config = with_train(tiny_config, precision="float16")
+    trainer = Trainer(config, tmp_path / "train", ALONE)
+    trainer.stepper.trained[-1].register_hook(lambda gradient: gradient / 0)
+    trainer.stepper.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    batches = next(trainer.steps())
+    skipped = [bool(trainer.stepper.step(batches, 1e-3).skipped) for _ in range(4)]
+    assert skipped == [False, False, True, True]
+
+
+def test_synchronised_batch_norms_keep_their_activations(tiny_model):
+    from dghin.distributed import convert_sync_batchnorm
+
+    image = torch.rand(1, 3, 64, 64)
+    before = tiny_model.visual_encoder(image)
+    encoder = convert_sync_batchnorm(tiny_model.visual_encoder)
+    assert any(isinstance(part, torch.nn.SyncBatchNorm) for part in encoder.modules())
+    for one, other in zip(before, encoder(image), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_referit_has_no_val_and_keeps_the_last_weights(tiny_config, shapes, tmp_path):
     """The embedded set's ReferIt form, with the paper's splits: all of trainval is trained on."""
     from data_preprocess.prepare import PrepareSettings, prepare

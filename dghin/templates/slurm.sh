@@ -18,10 +18,12 @@ set -euo pipefail
 cd "$SLURM_SUBMIT_DIR"
 source .venv/bin/activate
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+port=$((20000 + SLURM_JOB_ID % 10000))  # jobs may share a node
+export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun does not inherit it
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=120  # seconds that trainers get to save
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1  # a restart must not meet processes that are dead
 
 srun --kill-on-bad-exit=1 torchrun \
     --nnodes={{ nodes }} --nproc-per-node={{ processes }} --max-restarts={{ restarts }} \
-    --rdzv-backend=c10d --rdzv-endpoint="$first:{{ port }}" --rdzv-id="$SLURM_JOB_ID" \
+    --rdzv-backend=c10d --rdzv-endpoint="$first:$port" --rdzv-id="$SLURM_JOB_ID" \
     -m dghin.train {{ words }}
