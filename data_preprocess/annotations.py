@@ -71,4 +71,6 @@ def _entry(record: Record, name: str, sentences: list[dict[str, Any]]) -> dict[s
         entry["category"] = record.category
     if record.bbox:
         entry["bbox"] = list(record.bbox)
+    if record.targets != 1:
+        entry["targets"] = record.targets
     return entry

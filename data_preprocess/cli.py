@@ -17,6 +17,8 @@ from .settings import build
 
 log = logging.getLogger(__name__)
 
+_PROBLEMS = 20  # that `verify` prints
+
 
 @dataclass(frozen=True)
 class Command:
@@ -71,14 +73,64 @@ def _language(settings: Any) -> int:
 
 
 def _verify(settings: Any) -> int:
-    from .verify import markdown, summary, verify
+    from .datasets import DATASETS, JOINT, find_dataset
+    from .published import published_sources
+    from .verify import markdown, split_card, summary, verify_all
 
-    table = verify(settings)
-    print(markdown(table), end="\n\n")
-    for name, digest in table.attrs["sources"].items():
+    found = verify_all(settings)
+    print(markdown(split_card(found.table)), end="\n\n")
+    if settings.dataset in (*DATASETS, JOINT):
+        for line in published_sources(find_dataset(settings.dataset, settings.members)):
+            print(f"published: {line}")
+    for name, digest in found.table.attrs["sources"].items():
         print(f"{name}: sha256 {digest}")
-    print(summary(table))
-    return int(settings.strict and (table["verdict"] == "differs").any())
+    if found.checked is not None:
+        print(f"\n{found.checked.images:,} images and {found.checked.masks:,} masks looked at: "
+              f"{len(found.checked.problems):,} problems")  # fmt: skip
+        for where, what in found.checked.problems[:_PROBLEMS]:
+            print(f"  {where}: {what}" if where not in what else f"  {what}")
+        if (more := len(found.checked.problems) - _PROBLEMS) > 0:
+            print(f"  ... and {more:,} more")
+    if found.overlaps is not None and len(found.overlaps):
+        print("\nImages that two splits share (of the data sets on this disk):\n")
+        print(markdown(found.overlaps))
+    print(f"\n{summary(found.table)}")
+    if found.leaks:
+        print(f"{found.leaks} of its own held-out splits share images with its train split.")
+    return int(settings.strict and not found.sound)
+
+
+def _fetch(settings: Any) -> int:
+    from .fetch import fetch
+
+    return fetch(settings)
+
+
+def _alignment(settings: Any) -> int:
+    from .alignment import measure
+    from .verify import markdown
+
+    table, pieces = measure(settings)
+    table["Percent"] = table["Percent"].map("{:.3f}".format)
+    print(markdown(table), end="\n\n")
+    print(markdown(pieces) if len(pieces) else "The parser splits no piece.")
+    return 0
+
+
+def _custom(settings: Any) -> int:
+    from .custom import prepare_custom
+
+    _print_counts(prepare_custom(settings))
+    return 0
+
+
+def _export(settings: Any) -> int:
+    from .export import export
+
+    for split, count in export(settings).items():
+        print(f"{settings.dataset} {split}: {count:,} shards")
+    print(f"train and evaluate on them with data.prepared={settings.output}")
+    return 0
 
 
 def _shapes_settings() -> type:
@@ -102,6 +154,18 @@ def _shapes(settings: Any) -> int:
 
 
 COMMANDS = {
+    "fetch": Command(
+        "Download what is missing of a raw data set: several mirrors, resumed, checked.",
+        (
+            "fetch refcoco data=DATA --dry-run",
+            "fetch refcoco data=DATA",
+            "fetch referit data=DATA images=false",
+            "fetch joint data=DATA mirrors=my_mirrors.yaml",
+        ),
+        _settings("fetch", "FetchSettings"),
+        _fetch,
+        flags=("dry_run", "keep_archives"),
+    ),
     "shapes": Command(
         "Write the embedded data set in both raw layouts (REFER and ReferIt).",
         ("shapes output=data/shapes", "shapes output=data/shapes images=200 seed=1"),
@@ -128,6 +192,29 @@ COMMANDS = {
         _settings("prepare", "LanguageSettings"),
         _adopt,
     ),
+    "custom": Command(
+        "A data set of your own: a table of expressions, photos, COCO JSON or mask images.",
+        (
+            "custom mine table=expressions.csv images=photos coco=annotations.json data=DATA",
+            "custom mine table=examples/custom/expressions.csv data=data/example "
+            "coco=examples/custom/annotations.json images=examples/custom/photos",
+        ),
+        _settings("custom", "CustomSettings"),
+        _custom,
+        flags=("overwrite",),
+    ),
+    "export": Command(
+        "Prepared data set -> WebDataset tar shards, for clusters without a shared file system.",
+        ("export refcoco data=DATA output=SHARDS", "export joint data=DATA output=S split=train"),
+        _settings("export", "ExportSettings"),
+        _export,
+    ),
+    "alignment": Command(
+        "How far the parse drifts from the word pieces, and what alignment=aligned changes.",
+        ("alignment referit data=DATA", "alignment refcoco data=DATA split=val pieces=20"),
+        _settings("alignment", "AlignmentSettings"),
+        _alignment,
+    ),
     "language": Command(
         "Language features of a raw data set, without its images and masks.",
         ("language refcoco data=DATA", "language referit data=DATA split=test words=20"),
@@ -135,8 +222,13 @@ COMMANDS = {
         _language,
     ),
     "verify": Command(
-        "Counts of a raw data set beside the published ones, without its images and masks.",
-        ("verify refcoco data=DATA", "verify referit data=DATA --strict", "verify joint data=DATA"),
+        "Is a raw or prepared data set what it should be? Counts, every file, shared images.",
+        (
+            "verify refcoco data=DATA",
+            "verify referit data=DATA --strict",
+            "verify refcoco data=DATA form=prepared",
+            "verify joint data=DATA files=false",
+        ),
         _settings("verify", "VerifySettings"),
         _verify,
         flags=("strict",),

@@ -11,11 +11,12 @@ from .common import UserError, unknown_name
 class Dataset:
     """One data set as this kit names it. Folders are relative to the raw root.
 
-    `joint` has members instead of raw files: its folder and split_by are empty.
+    `joint` has members instead of raw files: its folder and split_by are empty; so are those of
+    a data set of one's own ("custom"), whose name is free.
     """
 
     name: str
-    reader: Literal["refer", "referit", "joint"]
+    reader: Literal["refer", "grefer", "referit", "joint", "custom"]
     folder: str
     split_by: str
     splits: tuple[str, ...]
@@ -24,8 +25,9 @@ class Dataset:
 
     @property
     def refs(self) -> str:
-        """The file of referring expressions in a REFER folder."""
-        return f"{self.folder}/refs({self.split_by}).p"
+        """The file of referring expressions in a REFER folder; gRefCOCO's is JSON."""
+        name = "grefs({}).json" if self.reader == "grefer" else "refs({}).p"
+        return f"{self.folder}/{name.format(self.split_by)}"
 
 
 _COCO = "images/train2014"
@@ -35,6 +37,7 @@ DATASETS = {
     dataset.name: dataset
     for dataset in (
         Dataset("refcoco", "refer", "refcoco", "unc", _UNC, _COCO),
+        Dataset("refcoco_google", "refer", "refcoco", "google", ("train", "val", "test"), _COCO),
         Dataset("refcoco+", "refer", "refcoco+", "unc", _UNC, _COCO),
         Dataset("refcocog_umd", "refer", "refcocog", "umd", ("train", "val", "test"), _COCO),
         Dataset("refcocog_google", "refer", "refcocog", "google", ("train", "val"), _COCO),
@@ -42,6 +45,7 @@ DATASETS = {
             "referit", "referit", "referit", "berkeley", ("trainval", "test"),
             "images/referit/images",
         ),
+        Dataset("grefcoco", "grefer", "grefcoco", "unc", _UNC, _COCO),
     )
 }  # fmt: skip
 
@@ -57,7 +61,10 @@ def find_dataset(name: str, members: Iterable[str] = ()) -> Dataset:
     if name == JOINT:
         return _joint(tuple(members) or MEMBERS)
     if name not in DATASETS:
-        raise unknown_name("data set", name, [*DATASETS, JOINT])
+        error = unknown_name("data set", name, [*DATASETS, JOINT])
+        raise UserError(
+            f"{error} For one of your own: python -m data_preprocess custom {name} table=FILE."
+        )
     if members:
         raise UserError(
             f"members=[{','.join(members)}]: '{name}' is put together from nothing. Leave members "

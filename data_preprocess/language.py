@@ -82,6 +82,7 @@ class LanguageEncoder:
         if not 3 <= words <= 127:
             raise UserError(f"words={words}: choose 3 to 127 ([CLS] and [SEP] are counted).")
         named = isinstance(tokenizer, str)
+        self.tokenizer_spec, self.parser_spec, self.data = tokenizer, parser, data
         self.tokenizer_name = short_name(tokenizer if named else tokenizer.name_or_path)
         self.tokenizer = load_tokenizer(tokenizer, data) if named else tokenizer
         self.parser = load_parser(parser) if isinstance(parser, str) else parser
@@ -94,16 +95,18 @@ class LanguageEncoder:
         """One expression. An empty one is an error."""
         return next(self._encode([clean_sentence(sentence, "LanguageEncoder")]))
 
-    def encode_many(
-        self, sentences: Sequence[str], processes: int = 1, progress: bool = True
-    ) -> Features:
+    def encode(self, sentences: Iterable[str]) -> Iterator[Language]:
+        """Expressions one after the other, parsed in batches."""
+        return self._encode([clean_sentence(sentence, "LanguageEncoder") for sentence in sentences])
+
+    def encode_many(self, sentences: Sequence[str], progress: bool = True) -> Features:
         """All expressions, in their order; each distinct one is tokenized and parsed once."""
         index: dict[str, int] = {}
         rows = np.empty(len(sentences), np.int64)
         for number, sentence in enumerate(sentences):
             sentence = clean_sentence(sentence, f"expression {number}")
             rows[number] = index.setdefault(sentence, len(index))
-        encoded = self._encode(list(index), processes)
+        encoded = self._encode(list(index))
         bar = tqdm(encoded, "parse", len(index), unit=" expressions", mininterval=0.5,
                    disable=not progress)  # fmt: skip
         return _stack(bar, len(index), self.words)[rows]
@@ -122,16 +125,14 @@ class LanguageEncoder:
             "alignment": self.alignment,
         }
 
-    def _encode(self, sentences: list[str], processes: int = 1) -> Iterator[Language]:
-        for ids, pieces, doc in self._parsed(sentences, processes):
+    def _encode(self, sentences: list[str]) -> Iterator[Language]:
+        for ids, pieces, doc in self._parsed(sentences):
             word_ids, attention_mask = self._words(ids)
             pos, heads = self._graph(doc)
             tokens = tuple(token.text for token in doc)
             yield Language(word_ids, attention_mask, pos, heads, len(doc), tokens, tuple(pieces))
 
-    def _parsed(
-        self, sentences: list[str], processes: int
-    ) -> Iterator[tuple[list[int], list[str], Any]]:
+    def _parsed(self, sentences: list[str]) -> Iterator[tuple[list[int], list[str], Any]]:
         """(word piece ids, word pieces, parsed spaCy document) of every sentence."""
         pieces: list[tuple[list[int], list[str]]] = []
         for start in range(0, len(sentences), _BATCH):
@@ -140,7 +141,7 @@ class LanguageEncoder:
                 pieces.append((ids, self.tokenizer.convert_ids_to_tokens(ids)))
         inputs = (self._parser_input(tokens) for _, tokens in pieces)
         with _only_needed(self.parser):
-            docs = self.parser.pipe(inputs, batch_size=_BATCH, n_process=processes)
+            docs = self.parser.pipe(inputs, batch_size=_BATCH)
             for (ids, tokens), doc in zip(pieces, docs, strict=True):
                 yield ids, tokens, doc
 
@@ -150,7 +151,10 @@ class LanguageEncoder:
             return " ".join(pieces).replace("#", "")
         from spacy.tokens import Doc
 
-        return Doc(self.parser.vocab, words=[_without_mark(piece) for piece in pieces])
+        # a blank after each but the last, as in a text: the parser's features see blanks
+        spaces = [True] * (len(pieces) - 1) + [False]
+        words = [_without_mark(piece) for piece in pieces]
+        return Doc(self.parser.vocab, words=words, spaces=spaces[: len(words)])
 
     def _words(self, ids: list[int]) -> tuple[np.ndarray, np.ndarray]:
         """([CLS] ids [SEP]) cut to L and padded with 0, and where there is a word: (L,), (L,).

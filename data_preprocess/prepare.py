@@ -75,7 +75,11 @@ def prepare(settings: PrepareSettings) -> dict[str, Any]:
         from .joint import prepare_joint  # which prepares its members by this very function
 
         return prepare_joint(settings)
-    raw = read_raw(Path(settings.data), dataset)
+    return prepare_raw(settings, dataset, read_raw(Path(settings.data), dataset), "prepare")
+
+
+def prepare_raw(settings: PrepareSettings, dataset: Dataset, raw: Raw, name: str) -> dict[str, Any]:
+    """Prepare what a reader has read. name: the subcommand that does so, for the manifest."""
     _check_files(raw)
     load_encoder(settings)  # a missing parser or tokenizer is said before any mask is drawn
     sources = sources_digest(raw.sources, _all(raw))
@@ -109,7 +113,7 @@ def prepare(settings: PrepareSettings) -> dict[str, Any]:
         "dropped": dict(raw.dropped),
         "sources_sha256": sources,
         "versions": versions(),
-        "command": command("prepare", settings),
+        "command": command(name, settings),
     }
     write_manifest(settings.root, manifest)
     return manifest
@@ -145,6 +149,7 @@ def write_language(
 ) -> dict[str, Any]:
     """Write the language features of every split that has none of this key; returns the key."""
     from .language import features_key, write_features
+    from .language_parts import encode_in_parts, remove_parts
 
     encoder = load_encoder(settings)
     sentences = {split: expressions(listed) for split, listed in entries.items()}
@@ -154,12 +159,15 @@ def write_language(
     if missing:
         manifest_path(settings.root, settings.dataset).unlink(missing_ok=True)  # holds no longer
         everything = [sentence for split in missing for sentence in sentences[split]]
-        features = encoder.encode_many(everything)  # together: splits share expressions
+        folder = manifest_path(settings.root, settings.dataset).parent / ".language"
+        # together: splits share expressions
+        features = encode_in_parts(encoder, everything, folder, settings.workers)
         start = 0
         for split in missing:
             stop = start + len(sentences[split])
             write_features(paths[split], features[start:stop], keys[split])
             start = stop
+        remove_parts(folder)
     return encoder.key()
 
 

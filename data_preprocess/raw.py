@@ -1,4 +1,4 @@
-"""One door to both raw layouts."""
+"""One door to all raw layouts."""
 
 from pathlib import Path
 
@@ -21,6 +21,10 @@ def read_raw(data: Path, dataset: Dataset, drop: bool = True) -> Raw:
         )
     if dataset.reader == "refer":
         return read_refer(data, dataset)
+    if dataset.reader == "grefer":
+        from .grefer import read_grefer
+
+        return read_grefer(data, dataset)
     return read_referit(data, dataset, drop)
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from .common import UserError
+from .guards import is_text, shown
+
+LONGEST_SENTENCE = 10_000  # characters; a parser given more takes minutes
 
 
 @dataclass(frozen=True)
@@ -17,12 +20,19 @@ class Sentence:
 
 
 @dataclass(frozen=True)
+class Shapes:
+    """The shapes of several objects that are one referent: its mask is their union. None: empty."""
+
+    parts: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
 class Record:
-    """One object and its expressions.
+    """One referent and its expressions.
 
     `shape` is what its mask is drawn from: a COCO segmentation (list of polygons, or a mapping
-    with RLE) or the path of a .mat file. `size` is (height, width) as the annotations give it,
-    None where they do not. `where` names the record in error messages.
+    with RLE), the path of a .mat file or of a mask image, or Shapes. `size` is (height, width) as
+    the annotations give it, None where they do not. `where` names the record in error messages.
     """
 
     segment_id: str
@@ -33,6 +43,7 @@ class Record:
     where: str
     category: str = ""
     bbox: tuple[float, ...] = ()
+    targets: int = 1  # objects that are meant; 0: the expressions name nothing in the image
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,12 @@ def clean_sentence(text: Any, where: str) -> str:
     """The expression without outer blanks; an empty one, or no text at all, is an error."""
     if not isinstance(text, str) or not text.strip():
         raise UserError(
-            f"{where}: the expression is empty ({text!r}). Remove it from the file or give it "
+            f"{where}: the expression is empty ({shown(text)}). Remove it from the file or give it "
             "words: an expression without words has no referent."
+        )
+    if len(text) > LONGEST_SENTENCE or not is_text(text):
+        raise UserError(
+            f"{where}: the expression {shown(text)} has {len(text):,} characters (at most "
+            f"{LONGEST_SENTENCE:,}) or one that UTF-8 cannot write. Correct or remove it."
         )
     return text.strip()

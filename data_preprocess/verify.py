@@ -1,19 +1,25 @@
-"""Counts of a raw data set beside the published ones.
+"""Is a data set what it should be? Counts beside the published ones, every file, shared images.
 
-    verify(VerifySettings(dataset="referit", data="data"))      # a table, one row a count
+    verify_all(VerifySettings(dataset="referit", data="data"))  # all of it
+    verify(VerifySettings(dataset="referit", data="data"))      # the counts: one row a count
 
-The published figures and where they come from are in statistics.csv.
+Both take a raw data set or a prepared one. The published figures are in statistics.csv.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from .adopt import read_entries
+from .annotations import counts
+from .checks import Checked, check_prepared, check_raw
 from .common import sha256_file
 from .datasets import DATASETS, TRAIN, Dataset, find_dataset
 from .joint import TOGETHER, held_out
+from .manifest import annotation_path, features_path, manifest_path, read_manifest
+from .overlap import images_on_disk, overlaps, unexpected
+from .published import COUNTS, published_counts
 from .raw import read_raw
 from .records import Raw, Record
 from .referit import is_unreadable
@@ -21,17 +27,61 @@ from .referit import is_unreadable
 if TYPE_CHECKING:
     import pandas
 
-COUNTS = ("images", "objects", "expressions")
 BEFORE, AFTER = "as released", "without unreadable images"
 JOINED = "without held-out images"
+PREPARED, DIFFERS = "prepared", "differs"
 
 
 @dataclass(frozen=True)
 class VerifySettings:
     dataset: str = "refcoco"
     data: str = "data"  # the raw root
-    strict: bool = False  # exit with 1 if a figure differs
+    output: str = ""  # the prepared root; DATA/data_v3 if empty
+    form: Literal["auto", "raw", "prepared"] = "auto"  # auto: raw where the raw files are
+    files: bool = True  # open every image and mask, too
+    overlap: bool = True  # look for images that splits of all data sets on disk share
+    workers: int = 0  # processes; 0 for one a core
+    strict: bool = False  # exit with 1 if anything differs or could not be checked
     members: tuple[str, ...] = ()  # of `joint`; empty: refcoco, refcoco+, refcocog_umd
+
+    @property
+    def root(self) -> Path:
+        """The prepared root."""
+        return Path(self.output) if self.output else Path(self.data) / "data_v3"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found: counts, files (None: not looked at), pairs of splits that share images."""
+
+    table: "pandas.DataFrame"
+    checked: Checked | None
+    overlaps: "pandas.DataFrame | None"
+    leaks: int = 0  # pairs of the data set's own splits that should share no image
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing differs, nothing is broken and nothing leaks."""
+        differs = bool((self.table["verdict"] == DIFFERS).any())
+        return not (differs or self.leaks or (self.checked and self.checked.problems))
+
+
+def verify_all(settings: VerifySettings) -> Verification:
+    """Everything that the settings ask for."""
+    dataset, form = _find(settings)
+    raws = _read(settings, dataset) if form == "raw" else {}
+    table = _raw_table(settings, dataset, raws) if raws else _prepared_table(settings, dataset)
+    checked = None
+    if settings.files:
+        checked = Checked()
+        for name, raw in raws.items():
+            checked.add(check_raw(_readable(DATASETS[name], raw), settings.workers))
+        if not raws:
+            checked.add(check_prepared(settings.root, dataset.name, settings.workers))
+    if not settings.overlap:
+        return Verification(table, checked, None)
+    pairs = overlaps(images_on_disk(Path(settings.data), settings.root, raws))
+    return Verification(table, checked, pairs, len(unexpected(pairs, dataset)))
 
 
 def verify(settings: VerifySettings) -> "pandas.DataFrame":
@@ -43,18 +93,77 @@ def verify(settings: VerifySettings) -> "pandas.DataFrame":
     members are counted as released; then what is left of their train splits, and `joint` itself.
     The SHA-256 of the raw files are in the table's attrs["sources"].
     """
-    import pandas
+    dataset, form = _find(settings)
+    if form == "raw":
+        return _raw_table(settings, dataset, _read(settings, dataset))
+    return _prepared_table(settings, dataset)
 
+
+def _find(settings: VerifySettings) -> tuple[Dataset, str]:
+    """The data set, and the form in which it is there: a data set of one's own is prepared only."""
+    prepared = manifest_path(settings.root, settings.dataset)
+    if settings.dataset not in DATASETS and not settings.members and prepared.is_file():
+        found = read_manifest(settings.root, settings.dataset)
+        if found["source"] == "custom":
+            name, splits = found["dataset"], tuple(found["splits"])
+            return Dataset(name, "custom", "", "", splits, found["images_folder"]), PREPARED
     dataset = find_dataset(settings.dataset, settings.members)
+    if settings.form != "auto":
+        return dataset, settings.form
     names = dataset.members or (dataset.name,)
-    raws = {n: read_raw(Path(settings.data), DATASETS[n], drop=False) for n in names}
+    raw = all((Path(settings.data) / DATASETS[name].folder).is_dir() for name in names)
+    return dataset, PREPARED if prepared.is_file() and not raw else "raw"
+
+
+def _read(settings: VerifySettings, dataset: Dataset) -> dict[str, Raw]:
+    """The raw data set, or the members of `joint`, by name, with images that no one can read."""
+    names = dataset.members or (dataset.name,)
+    return {name: read_raw(Path(settings.data), DATASETS[name], drop=False) for name in names}
+
+
+def _readable(dataset: Dataset, raw: Raw) -> Raw:
+    """A raw data set without the images that no one can read (ReferIt's)."""
+    if dataset.reader != "referit":
+        return raw
+    return replace(
+        raw,
+        splits={
+            split: [record for record in records if not is_unreadable(record.image)]
+            for split, records in raw.splits.items()
+        },
+    )
+
+
+def _raw_table(
+    settings: VerifySettings, dataset: Dataset, raws: Mapping[str, Raw]
+) -> "pandas.DataFrame":
     rows = [row for name, raw in raws.items() for row in _rows(DATASETS[name], raw)]
     rows += _joint_rows(dataset, raws) if dataset.members else []
+    sources = dict.fromkeys(path for raw in raws.values() for path in raw.sources)
+    return _as_table(rows, settings.data, sources)
+
+
+def _prepared_table(settings: VerifySettings, dataset: Dataset) -> "pandas.DataFrame":
+    """The counts of the annotation files as they lie."""
+    manifest = read_manifest(settings.root, dataset.name)
+    published = published_counts(dataset)
+    rows, sources = [], []
+    for split in manifest["splits"]:
+        path = annotation_path(settings.root, dataset.name, split)
+        known = published.get(f"{split}_after_drop") or published.get(split, {})
+        found = counts(read_entries(path))
+        rows += _count_rows(dataset.name, split, PREPARED, found, known)
+        sources += [path, features_path(settings.root, dataset.name, split)]
+    return _as_table(rows, settings.root, [path for path in sources if path.is_file()])
+
+
+def _as_table(rows: list[Mapping[str, Any]], root: Any, sources: Any) -> "pandas.DataFrame":
+    import pandas
+
     table = pandas.DataFrame(rows)
     table["published"] = table["published"].astype("Int64")
-    sources = dict.fromkeys(path for raw in raws.values() for path in raw.sources)
     table.attrs["sources"] = {
-        path.relative_to(settings.data).as_posix(): sha256_file(path) for path in sources
+        path.relative_to(root).as_posix(): sha256_file(path) for path in sources
     }
     return table
 
@@ -64,10 +173,7 @@ def _rows(dataset: Dataset, raw: Raw) -> list[Mapping[str, Any]]:
     published = published_counts(dataset)
     stages = {BEFORE: raw.splits}
     if dataset.reader == "referit":
-        stages[AFTER] = {
-            split: [record for record in records if not is_unreadable(record.image)]
-            for split, records in raw.splits.items()
-        }
+        stages[AFTER] = _readable(dataset, raw).splits
     rows = []
     for stage, splits in stages.items():
         for split, records in splits.items():
@@ -105,28 +211,27 @@ def count_records(records: list[Record]) -> dict[str, int]:
     return dict(zip(COUNTS, found, strict=True))
 
 
-def published_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """split -> count name -> published figure, for the splits of a data set.
+def split_card(table: "pandas.DataFrame") -> "pandas.DataFrame":
+    """The counts for reading: a row a split; a figure that differs stands beside its published one.
 
-    Of `joint`, those of its members' own val and test splits (refcoco_testA).
+    Columns: data set, split, stage, images, objects, expressions, verdict.
     """
     import pandas
 
-    if dataset.members:
-        return {
-            f"{name}_{split}": found
-            for name in dataset.members
-            for split, found in published_counts(DATASETS[name]).items()
-            if f"{name}_{split}" in dataset.splits
-        }
-
-    with (resources.files(__package__) / "statistics.csv").open(encoding="utf-8") as file:
-        table = pandas.read_csv(file)
-    table = table[table["dataset"] == dataset.name]
-    return {
-        row["split"]: {name: int(row[name]) for name in COUNTS if pandas.notna(row[name])}
-        for row in table.to_dict("records")
-    }
+    lines = []
+    for key, rows in table.groupby(["dataset", "split", "stage"], sort=False):
+        cells = [
+            f"{row.found:,} (published {row.published:,})" if row.verdict == DIFFERS
+            else f"{row.found:,}"
+            for row in rows.itertuples()
+        ]  # fmt: skip
+        verdicts = set(rows["verdict"])
+        verdict = DIFFERS if DIFFERS in verdicts else "same" if "same" in verdicts else ""
+        if verdict == "same" and len(verdicts) > 1:
+            unknown = rows[rows["verdict"] == "not published"]["count"]
+            verdict += f" ({', '.join(unknown)} not published)"
+        lines.append([*key, *cells, verdict or "not published"])
+    return pandas.DataFrame(lines, columns=["data set", "split", "stage", *COUNTS, "verdict"])
 
 
 def markdown(table: "pandas.DataFrame") -> str:
@@ -150,13 +255,19 @@ def _split_rows(
     dataset: str, split: str, stage: str, records: list[Record], published: Mapping[str, int]
 ) -> list[Mapping[str, Any]]:
     """One row a count."""
+    return _count_rows(dataset, split, stage, count_records(records), published)
+
+
+def _count_rows(
+    dataset: str, split: str, stage: str, found: Mapping[str, int], published: Mapping[str, int]
+) -> list[Mapping[str, Any]]:
     rows = []
-    for name, found in count_records(records).items():
+    for name in COUNTS:
         known = published.get(name)
-        verdict = "not published" if known is None else "same" if known == found else "differs"
+        verdict = "not published" if known is None else "same" if known == found[name] else DIFFERS
         rows.append({
-            "dataset": dataset, "split": split, "stage": stage, "count": name, "found": found,
-            "published": known, "verdict": verdict,
+            "dataset": dataset, "split": split, "stage": stage, "count": name,
+            "found": found[name], "published": known, "verdict": verdict,
         })  # fmt: skip
     return rows
 

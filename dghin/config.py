@@ -5,6 +5,7 @@
 The defaults are the paper's. A config file names another as its `base`; unknown keys are refused.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,8 +41,9 @@ class DataConfig:
     """Where the data lies and how sentences were read."""
 
     root: str = "data"  # the raw data set's folder, laid out as the original's
-    prepared: str = ""  # the prepared data set's folder; empty: <root>/data_v3
-    dataset: str = "refcoco"  # refcoco, refcoco+, refcocog_umd, refcocog_google, referit, joint
+    prepared: str = ""  # the prepared or exported data set's folder or URL; empty: <root>/data_v3
+    cache: str = ""  # where this machine keeps what it fetches from that URL; empty: <root>/cache
+    dataset: str = "refcoco"  # a name of data_preprocess.datasets, joint, or one of your own
     members: tuple[str, ...] = ()  # the data sets that `joint` puts together
     train_split: str = "train"
     val_split: str = "val"
@@ -53,8 +55,16 @@ class DataConfig:
 
     @property
     def prepared_root(self) -> Path:
-        """The prepared data set's folder."""
+        """The prepared data set's folder; of a URL, the folder that it is fetched to."""
+        if is_url(self.prepared):
+            name = hashlib.sha256(self.prepared.rstrip("/").encode()).hexdigest()[:16]
+            return Path(self.cache or Path(self.root) / "cache") / name
         return Path(self.prepared) if self.prepared else Path(self.root) / "data_v3"
+
+
+def is_url(place: str) -> bool:
+    """Whether prepared data are named by a URL."""
+    return place.startswith(("http://", "https://"))
 
 
 @dataclass(frozen=True)
@@ -158,11 +168,11 @@ def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 WITHOUT_EFFECT = (  # on a training's result
-    "name", "data.root", "data.prepared", "data.shapes", "data.test_splits", "train.workers",
-    "train.threads", "train.log_every", "train.tensorboard", "train.processes", "train.skip_limit",
-    "train.save_every", "train.keep_checkpoints", "train.prefetch", "train.checkpoint_activations",
-    "train.stop_at", "train.resume_changed", "train.max_restarts", "evaluate.workers",
-    "evaluate.expressions",
+    "name", "data.root", "data.prepared", "data.cache", "data.shapes", "data.test_splits",
+    "train.workers", "train.threads", "train.log_every", "train.tensorboard", "train.processes",
+    "train.skip_limit", "train.save_every", "train.keep_checkpoints", "train.prefetch",
+    "train.checkpoint_activations", "train.stop_at", "train.resume_changed", "train.max_restarts",
+    "evaluate.workers", "evaluate.expressions",
 )  # fmt: skip
 
 

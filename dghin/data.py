@@ -4,7 +4,6 @@ Letters: N expressions of a split, E expressions and B images of a batch, L word
 """
 
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,8 @@ from data_preprocess.common import UserError, read_json, unknown_name
 from data_preprocess.features import adjacency, read_features
 from data_preprocess.resources import folder_vocabulary, resolve, vocabulary_digest
 
-from .config import Config
+from .config import Config, is_url
+from .files import FolderFiles, ShardFiles, Source, bring
 
 log = logging.getLogger(__name__)
 KEPT_IMAGES = 64
@@ -38,13 +38,15 @@ class Expression:
     kind: str
     image: str  # the image's file name
     length: int  # spaCy tokens
+    targets: int = 1  # objects meant: several or none in gRefCOCO
 
 
 class PreparedDataset(Dataset):
     """The expressions of one split: images, masks and language features.
 
-    prepared: the folder with `anns/` and `masks/`. expected_key: the language key that the run
-    expects (language_key); features made for another are refused.
+    prepared: the folder with `anns/` and `masks/`, or the exported one with `anns/` and `shards/`.
+    expected_key: the language key that the run expects (language_key); features made for another
+    are refused. url: where shards that are not here are fetched from.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class PreparedDataset(Dataset):
         split: str,
         image_size: int = 416,
         expected_key: dict[str, Any] | None = None,
+        url: str = "",
     ):
         self.prepared, self.dataset, self.split = Path(prepared), dataset, split
         self.image_size = image_size
@@ -67,8 +70,11 @@ class PreparedDataset(Dataset):
         made = {"parser_version": self.manifest["language"].get("parser_version")}
         self.features = read_features(path, {**made, **(expected_key or {})}, sentences)
         self.expressions = self._expressions(entries)
-        self.image_folder = self.prepared / self.manifest["images_folder"]
-        self.mask_folder = self.prepared / self.manifest.get("masks_folder", f"masks/{dataset}")
+        self.files: FolderFiles | ShardFiles
+        if "shards" in self.manifest:
+            self.files = ShardFiles(self.prepared, dataset, split, url.rstrip("/"))
+        else:
+            self.files = FolderFiles(self.prepared, dataset, self.manifest)
         self._images: dict[str, Tensor] = {}  # the newest few, for expressions that share one
 
     def _expressions(self, entries: list[dict[str, Any]]) -> list[Expression]:
@@ -81,6 +87,7 @@ class PreparedDataset(Dataset):
                 sentence.get("kind", ""),
                 entry["img_name"],
                 next(lengths),
+                entry.get("targets", 1),
             )
             for entry in entries
             for sentence in entry["sentences"]
@@ -94,22 +101,22 @@ class PreparedDataset(Dataset):
         expression = self.expressions[index]
         return (
             f"{self.dataset} {self.split} {expression.segment_id}/{expression.sentence_index} "
-            f"'{expression.sentence}' ({os.path.normpath(self.image_folder / expression.image)})"
+            f"'{expression.sentence}' ({self.files.image(expression.image).place})"
         )
 
     def image(self, index: int) -> Image.Image:
         """The photo of an expression, RGB, at its own size."""
-        return read_image(self.image_folder / self.expressions[index].image)
+        return read_image(self.files.image(self.expressions[index].image))
 
     def truth(self, index: int) -> np.ndarray:
         """The referent's mask, bool, at the photo's own size (H, W)."""
-        path = self.mask_folder / f"{self.expressions[index].segment_id}.png"
+        source = self.files.mask(self.expressions[index].segment_id)
         try:
-            with Image.open(path) as mask:
+            with Image.open(source.file) as mask:
                 return np.asarray(mask.convert("L")) > 127
         except (OSError, UnidentifiedImageError) as error:
             raise UserError(
-                f"{path}: not readable as a mask ({error}). {PREPARE.format(self.dataset)}"
+                f"{source.place}: not readable as a mask ({error}). {PREPARE.format(self.dataset)}"
             ) from error
 
     def resized_image(self, name: str) -> Tensor:
@@ -117,7 +124,7 @@ class PreparedDataset(Dataset):
         if name not in self._images:
             if len(self._images) >= KEPT_IMAGES:
                 self._images.pop(next(iter(self._images)))
-            image = read_image(self.image_folder / name)
+            image = read_image(self.files.image(name))
             self._images[name] = resize_image(image, self.image_size)
         return self._images[name]
 
@@ -143,15 +150,26 @@ def read_manifest(prepared: Path, dataset: str) -> dict[str, Any]:
     return read_json(prepared / "anns" / dataset / "manifest.json", PREPARE.format(dataset))
 
 
-def read_image(path: Path) -> Image.Image:
-    """An image file as RGB; one that cannot be read is an error that names it."""
+def run_manifest(config: Config) -> dict[str, Any]:
+    """The manifest of the run's prepared data; fetched first where they are behind a URL."""
+    bring(config.data)
+    return read_manifest(config.data.prepared_root, config.data.dataset)
+
+
+def read_image(source: Source | Path) -> Image.Image:
+    """An image as RGB; one that cannot be read is an error that names it."""
+    source = source if isinstance(source, Source) else Source(source, str(source))
     try:
-        with Image.open(path) as image:
+        with Image.open(source.file) as image:
             return image.convert("RGB")
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such image. Put it there, or correct data.root.") from error
+        raise UserError(
+            f"{source.place}: no such image. Put it there, or correct data.root."
+        ) from error
     except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"{path}: not readable as an image ({error}). Fetch it again.") from error
+        raise UserError(
+            f"{source.place}: not readable as an image ({error}). Fetch it again."
+        ) from error
 
 
 def resize_image(image: Image.Image, size: int) -> Tensor:
@@ -264,7 +282,14 @@ def language_key(config: Config) -> dict[str, Any]:
 def open_split(config: Config, split: str) -> PreparedDataset:
     """A split of the run's prepared data set, checked against the run's settings."""
     data, size = config.data, config.model.image_size
-    opened = PreparedDataset(data.prepared_root, data.dataset, split, size, language_key(config))
+    url = data.prepared if is_url(data.prepared) else ""
+    splits = run_manifest(config)["splits"]
+    if split not in splits:
+        raise unknown_name(f"split of {data.dataset}:", split, splits)
+    bring(data, split)
+    opened = PreparedDataset(
+        data.prepared_root, data.dataset, split, size, language_key(config), url
+    )
     members = list(opened.manifest.get("members", ()))
     if data.members and members != list(data.members):
         raise UserError(

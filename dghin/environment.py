@@ -19,7 +19,7 @@ from data_preprocess.common import UserError, write_json
 
 from . import __version__
 from .config import Config
-from .data import read_manifest
+from .data import run_manifest
 from .distributed import cores
 
 ROOT = Path(__file__).parent.parent
@@ -120,7 +120,7 @@ def versions() -> dict[str, str]:
 def data_digests(config: Config) -> dict[str, Any]:
     """What identifies the prepared data: digests of annotations, language features and masks."""
     try:
-        manifest = read_manifest(config.data.prepared_root, config.data.dataset)
+        manifest = run_manifest(config)
     except UserError:
         return {}
     splits = {

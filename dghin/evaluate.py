@@ -150,6 +150,7 @@ def describe(dataset: PreparedDataset, index: int, truth: np.ndarray) -> dict[st
         "kind": expression.kind,
         "image": expression.image,
         "length": expression.length,
+        "targets": expression.targets,
         "height": truth.shape[0],
         "width": truth.shape[1],
         "area": int(truth.sum()),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import Config, settings_with_effect
-from .data import read_manifest
+from .data import run_manifest
 
 PACKAGES = ("dghin", "data_preprocess")
 
@@ -38,7 +38,7 @@ def notebook_digest(
 
 def training_digest(config: Config, processes: int) -> str:
     """The digest of what a training is made from: its settings, its data, the trainer's code."""
-    manifest = read_manifest(config.data.prepared_root, config.data.dataset)
+    manifest = run_manifest(config)
     made = [settings_with_effect(config), processes, manifest["splits"]]
     digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode())
     for path in sorted(module_files(["dghin.train"], inner=False)):

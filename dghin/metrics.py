@@ -8,6 +8,8 @@
 overall IoU (oIoU, also cIoU): the sum of all intersections over the sum of all unions.
 mean IoU (mIoU, also gIoU for one referent): the mean of every expression's IoU.
 Pr@t: the share of expressions with an IoU of at least t.
+gIoU, cIoU, N-acc, T-acc: where an expression may mean several objects or none; see
+`generalized_scores`.
 
     metrics = SegmentationMetrics("strict")
     metrics.update(logits, truth, length=3)      # for every expression
@@ -26,6 +28,7 @@ from data_preprocess.common import unknown_name
 
 PROTOCOLS = ("paper", "strict")
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+NO_TARGET_PIXELS = 50  # a smaller mask answers "nothing is meant" (the rule of the GRES paper)
 LENGTHS = {"1-2": (1, 2), "3": (3, 3), "4-5": (4, 5), "6-20": (6, 20)}  # spaCy tokens, inclusive
 
 
@@ -111,11 +114,57 @@ def metrics_from_counts(
     }
 
 
+def generalized_scores(
+    intersection: np.ndarray,
+    union: np.ndarray,
+    area: np.ndarray,
+    targets: np.ndarray,
+    no_target_pixels: int = NO_TARGET_PIXELS,
+) -> dict[str, Any]:
+    """Scores of N expressions that mean several objects or none: giou, ciou, n_acc, t_acc, empty.
+
+    As in ReLA (Liu et al., GRES: Generalized Referring Expression Segmentation, CVPR 2023), as
+    fractions. The answer is "nothing is meant" where the mask has fewer than `no_target_pixels`:
+    DGHIN has no head of its own for it, and the GRES paper scores such methods so.
+
+    giou: the mean IoU, where a right "nothing" counts 1, and a wrong one, or a missed one, 0.
+    ciou: Σ intersection / Σ union; a right "nothing" adds to neither, a wrong one no intersection.
+    n_acc: the share of expressions without target that are answered so. t_acc: the share of
+    expressions with target that are answered with a mask. empty: how many have no target.
+    area: (N,) pixels of the truth. targets: (N,) objects meant.
+    """
+    intersection, union, area, targets = map(np.asarray, (intersection, union, area, targets))
+    answered_empty = union + intersection - area < no_target_pixels  # pixels of the mask
+    without = targets == 0
+    intersection = np.where(answered_empty | without, 0, intersection)
+    union = np.where(answered_empty & without, 0, union)
+    iou = np.divide(intersection, union, out=np.zeros(len(union)), where=union > 0)
+    iou[answered_empty & without] = 1.0
+    return {
+        "giou": _mean(iou),
+        "ciou": overall_iou(intersection, union),
+        "n_acc": _mean(answered_empty[without]),
+        "t_acc": _mean(~answered_empty[~without]),
+        "empty": int(without.sum()),
+    }
+
+
 def metrics_from_rows(rows: Any, protocol: str) -> dict[str, Any]:
-    """The same scores from evaluation rows (a DataFrame, one row an expression)."""
+    """The same scores from evaluation rows (a DataFrame, one row an expression).
+
+    Where expressions mean several objects or none (gRefCOCO), `generalized_scores` are added.
+    """
     check_protocol(protocol)
-    columns = (f"{protocol}_intersection", f"{protocol}_union", "length")
-    return metrics_from_counts(*(rows[column].to_numpy() for column in columns))
+    intersection, union = (rows[f"{protocol}_{name}"] for name in ("intersection", "union"))
+    scores = metrics_from_counts(intersection, union, rows["length"])
+    if is_generalized(rows):
+        scores |= generalized_scores(intersection, union, rows["area"], rows["targets"])
+    return scores
+
+
+def is_generalized(rows: Any) -> bool:
+    """Whether some of the rows' expressions mean several objects or none."""
+    return "targets" in rows and bool((rows["targets"] != 1).any())
 
 
 def check_protocol(protocol: str) -> str:

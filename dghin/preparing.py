@@ -1,13 +1,15 @@
 """The run's data, from nothing: the embedded data set drawn if asked for, then prepared."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from .config import Config
-from .data import read_manifest
+from .data import run_manifest
+from .files import bring
 
 if TYPE_CHECKING:
     from data_preprocess.prepare import PrepareSettings
@@ -19,7 +21,8 @@ COUNTS = ("images", "objects", "expressions")
 def prepare_data(config: Config) -> dict[str, Any]:
     """Draw (data.shapes > 0), prepare; → the manifest. What is there already is kept.
 
-    Data that was prepared elsewhere and brought here without its raw files is taken as it lies.
+    Data that was prepared elsewhere and brought here without its raw files is taken as it lies; so
+    are exported data, and a data set of one's own (`python -m data_preprocess custom`).
     """
     from data_preprocess.adopt import adopt
     from data_preprocess.datasets import find_dataset
@@ -27,6 +30,9 @@ def prepare_data(config: Config) -> dict[str, Any]:
     from data_preprocess.shapes import ShapesSettings, write_shapes
 
     data = config.data
+    bring(data)
+    if manifest_path(config).is_file() and is_ready(run_manifest(config)):
+        return run_manifest(config)
     if data.shapes:
         write_shapes(Path(data.root), ShapesSettings(images=data.shapes))
     dataset = find_dataset(data.dataset, data.members)
@@ -38,10 +44,15 @@ def prepare_data(config: Config) -> dict[str, Any]:
             adopt(prepare_settings(member))
     folders = [Path(data.root) / find_dataset(one.data.dataset).folder for one in alone or [config]]
     if manifest_path(config).is_file() and not any(folder.is_dir() for folder in folders):
-        found = read_manifest(data.prepared_root, data.dataset)
+        found = run_manifest(config)
         if tuple(found.get("members", ())) == dataset.members:
             return found
     return prepare(prepare_settings(config))
+
+
+def is_ready(manifest: Mapping[str, Any]) -> bool:
+    """Whether prepared data have no raw form that they could be prepared from again."""
+    return "shards" in manifest or manifest.get("source") == "custom"
 
 
 def prepare_settings(config: Config) -> "PrepareSettings":
@@ -77,10 +88,9 @@ def is_of_the_original(config: Config) -> bool:
 
     Such data have annotations, but neither a manifest of ours nor the note that `prepare` leaves.
     """
-    data = config.data
     folder = manifest_path(config).parent
     if manifest_path(config).is_file():
-        return bool(read_manifest(data.prepared_root, data.dataset).get("adopted"))
+        return bool(run_manifest(config).get("adopted"))
     return any(folder.glob("*.json")) and not (folder / ".prepare.json").is_file()
 
 
@@ -90,11 +100,13 @@ def split_card(config: Config) -> pd.DataFrame:
     Of `joint`, also what every member's train split lost: its images are held out elsewhere.
     """
     from data_preprocess.datasets import find_dataset
-    from data_preprocess.verify import published_counts
+    from data_preprocess.published import published_counts
 
-    manifest = read_manifest(config.data.prepared_root, config.data.dataset)
-    dataset = find_dataset(config.data.dataset, config.data.members)
-    published = {} if config.data.shapes else published_counts(dataset)
+    manifest = run_manifest(config)
+    published = {}
+    if not config.data.shapes and manifest.get("source") != "custom":
+        dataset = find_dataset(config.data.dataset, config.data.members)
+        published = published_counts(dataset)
     lines = []
     for split, entry in manifest["splits"].items():
         for count in COUNTS:

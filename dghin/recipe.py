@@ -18,7 +18,7 @@ import torch
 from data_preprocess.common import UserError, unknown_name
 
 from .config import Config, TrainConfig, settings_with_effect
-from .data import read_manifest
+from .data import run_manifest
 from .distributed import Place
 from .environment import data_digests
 from .modes import supported_precision
@@ -138,7 +138,7 @@ def derive(config: Config, processes: int, device: torch.device | None = None) -
 
 def split_size(config: Config, split: str) -> int:
     """Expressions of a split, by the prepared data's manifest."""
-    splits = read_manifest(config.data.prepared_root, config.data.dataset)["splits"]
+    splits = run_manifest(config)["splits"]
     if split not in splits:
         raise unknown_name(f"split of {config.data.dataset}:", split, splits)
     return splits[split]["expressions"]

@@ -16,12 +16,13 @@ import pandas as pd
 
 from data_preprocess.common import UserError, write_json, write_text
 
-from .metrics import LENGTHS, THRESHOLDS, metrics_from_rows
+from .metrics import LENGTHS, THRESHOLDS, is_generalized, metrics_from_rows
 
 Results = Mapping[str, Mapping[str, pd.DataFrame]]  # control ("" for none) → split → rows
 
 SHOWN = ("strict", "paper")  # the order of protocols in tables
 PRECISIONS = {f"pr{round(100 * t)}": f"Pr@{t}" for t in THRESHOLDS}
+GENERALIZED = {"giou": "gIoU", "ciou": "cIoU", "n_acc": "N-acc", "t_acc": "T-acc"}
 SCORES = {"oiou": "oIoU", "miou": "mIoU", **PRECISIONS}
 EXPRESSIONS = "Expressions"
 LENGTH, KIND = "Words", "Kind"
@@ -91,6 +92,21 @@ def kind_table(results: Results) -> pd.DataFrame:
     return _breakdown(results, KIND, _by_kind)
 
 
+def generalized_table(results: Results) -> pd.DataFrame:
+    """Scores of expressions that mean several objects or none (gRefCOCO), as ReLA's, in percent.
+
+    Empty where every expression means one object.
+    """
+    columns = ["Split", "Protocol", EXPRESSIONS, "Without target", *GENERALIZED.values()]
+    lines = []
+    for split, rows in results[""].items():
+        for protocol in SHOWN if is_generalized(rows) else ():
+            scores = metrics_from_rows(rows, protocol)
+            shown = [percent(scores[name]) for name in GENERALIZED]
+            lines.append([split, protocol, scores["count"], scores["empty"], *shown])
+    return pd.DataFrame(lines, columns=columns)
+
+
 def _by_length(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     for name, (low, high) in LENGTHS.items():
         yield name, rows[rows["length"].between(low, high)]
@@ -122,6 +138,8 @@ def write_results(results: Results, folder: Path) -> None:
     """metrics.json and the tables of an evaluation, in a run's folder."""
     write_json(folder / "metrics.json", run_metrics(results))
     tables = {"main": metrics_table, "by_length": length_table, "by_kind": kind_table}
+    if any(is_generalized(rows) for rows in results[""].values()):
+        tables["generalized"] = generalized_table
     for name, make in tables.items():
         write_table(make(results), folder / "tables", name)
 

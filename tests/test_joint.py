@@ -23,8 +23,9 @@ from data_preprocess.prepare import (
     language,
     prepare,
 )
+from data_preprocess.published import published_counts
 from data_preprocess.shapes import ShapesSettings, write_shapes
-from data_preprocess.verify import VerifySettings, published_counts, verify
+from data_preprocess.verify import VerifySettings, verify
 
 REFS = {
     "refcoco": "refcoco/refs(unc).p",

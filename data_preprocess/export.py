@@ -1,0 +1,247 @@
+"""A prepared data set -> WebDataset tar shards, for clusters without a shared file system.
+
+    python -m data_preprocess export refcoco data=DATA output=SHARDS
+
+SHARDS/anns/<set>/ holds manifest, annotations and language features as they were; SHARDS/shards/
+<set>/ holds <split>-000000.tar, ... and <split>.index.json. A sample is an image with everything
+said of it: KEY.jpg (the file's own bytes), KEY.mask0.png, ... (one a referent), and KEY.json (the
+image's name, its expressions, their language features and the number of their mask). The trainer
+reads it with data.prepared=SHARDS, or with a URL of that folder.
+"""
+
+import io
+import json
+import logging
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from .adopt import read_entries
+from .annotations import expressions
+from .common import (
+    UserError,
+    atomic_path,
+    read_json,
+    sha256_file,
+    sha256_json,
+    write_json,
+    write_text,
+)
+from .features import Features, read_features
+from .manifest import annotation_path, features_path, manifest_path, read_manifest, write_manifest
+from .pool import run_tasks, workers_for
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1  # of the index
+_FEATURES = ("word_ids", "attention_mask", "pos", "heads")
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    dataset: str = "refcoco"  # a prepared data set
+    data: str = "data"  # the raw root
+    prepared: str = ""  # the prepared root; DATA/data_v3 if empty
+    output: str = ""  # where to write
+    split: str = ""  # every split if empty
+    shard_mb: int = 256  # megabytes a shard holds at most (one sample at least)
+    workers: int = 0  # processes; 0 for one a core
+
+    @property
+    def root(self) -> Path:
+        """The prepared root."""
+        return Path(self.prepared) if self.prepared else Path(self.data) / "data_v3"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image, the masks of its referents by segment id, and what is said of them."""
+
+    key: str
+    name: str
+    image: Path
+    masks: Mapping[str, Path]
+    expressions: list[dict[str, Any]]
+
+    @property
+    def size(self) -> int:
+        """Bytes, about: text counts little beside pictures."""
+        return sum(path.stat().st_size for path in (self.image, *self.masks.values()))
+
+
+@dataclass(frozen=True)
+class Shard:
+    path: Path
+    samples: tuple[Sample, ...]
+
+
+def export(settings: ExportSettings) -> dict[str, int]:
+    """Write the shards; → their number by split. Shards that are there and valid are kept."""
+    manifest = read_manifest(settings.root, settings.dataset)
+    if not settings.output:
+        raise UserError("output: name the folder to write to with output=SHARDS.")
+    output = Path(settings.output)
+    if output.resolve() == settings.root.resolve():
+        raise UserError(f"{output}: the prepared data are there. Choose another output=FOLDER.")
+    splits = [settings.split] if settings.split else list(manifest["splits"])
+    for split in splits:
+        if split not in manifest["splits"]:
+            known = ", ".join(manifest["splits"])
+            raise UserError(f"{settings.dataset} has no split '{split}'. It has: {known}.")
+    written = {split: _export_split(settings, manifest, split, output) for split in splits}
+    _write_manifest(settings, manifest, output)
+    return written
+
+
+def _write_manifest(settings: ExportSettings, manifest: Mapping[str, Any], output: Path) -> None:
+    """The manifest of all splits that are exported, these and earlier ones."""
+    there = {
+        split: entry
+        for split, entry in manifest["splits"].items()
+        if index_path(output, settings.dataset, split).is_file()
+    }
+    write_manifest(output, dict(manifest) | {"splits": there, "shards": FORMAT})
+
+
+def index_path(root: Path, dataset: str, split: str) -> Path:
+    return root / "shards" / dataset / f"{split}.index.json"
+
+
+def _export_split(
+    settings: ExportSettings, manifest: Mapping[str, Any], split: str, output: Path
+) -> int:
+    root, name = settings.root, settings.dataset
+    entry = manifest["splits"][split]
+    digests = [entry["annotations_sha256"], entry["language_sha256"], manifest["masks"]["sha256"]]
+    made_from = sha256_json([FORMAT, digests, settings.shard_mb])
+    index = index_path(output, name, split)
+    if index.is_file() and read_json(index, "Remove it.").get("made_from") == made_from:
+        log.info("%s: up to date", index)
+        return len(read_json(index, "Remove it.")["shards"])
+    _claim(output, name, split, made_from)
+    shards = _plan(settings, manifest, split, output)
+    missing = [shard for shard in shards if not shard.path.is_file()]
+    total, done = len(shards), len(shards) - len(missing)
+    with tqdm(desc=f"{name} {split}", total=total, initial=done, unit=" shards") as bar:
+        for _ in run_tasks(_write_shard, missing, workers_for(settings.workers, len(missing))):
+            bar.update()
+    for place in (annotation_path, features_path):
+        with atomic_path(place(output, name, split)) as temporary:
+            temporary.write_bytes(place(root, name, split).read_bytes())
+    write_json(index, _index(shards, made_from), indent=None)
+    return len(shards)
+
+
+def _claim(output: Path, dataset: str, split: str, made_from: str) -> None:
+    """Note what a split's shards are made from; remove those that were made from other files."""
+    note = output / "shards" / dataset / f".{split}.export.txt"
+    if note.is_file() and note.read_text(encoding="utf-8") == made_from:
+        return
+    index_path(output, dataset, split).unlink(missing_ok=True)
+    for path in note.parent.glob(f"{split}-[0-9]*.tar"):
+        path.unlink()
+    write_text(note, made_from)
+
+
+def _plan(
+    settings: ExportSettings, manifest: Mapping[str, Any], split: str, output: Path
+) -> list[Shard]:
+    """Which sample goes into which shard: in the order of the annotations."""
+    folder = output / "shards" / settings.dataset
+    groups: list[list[Sample]] = []
+    size, limit = 0, settings.shard_mb * 1_000_000
+    for sample in _samples(settings, manifest, split):
+        if not groups or size + sample.size > limit:
+            groups.append([])
+            size = 0
+        groups[-1].append(sample)
+        size += sample.size
+    return [
+        Shard(folder / f"{split}-{number:06d}.tar", tuple(group))
+        for number, group in enumerate(groups)
+    ]
+
+
+def _samples(settings: ExportSettings, manifest: Mapping[str, Any], split: str) -> Iterator[Sample]:
+    """One an image, every file checked to be there before any shard is written."""
+    root, name = settings.root, settings.dataset
+    entries = read_entries(annotation_path(root, name, split))
+    features = read_features(
+        features_path(root, name, split), manifest["language"], expressions(entries)
+    )
+    images = root / manifest["images_folder"]
+    masks = root / manifest.get("masks_folder", f"masks/{name}")
+    groups: dict[str, list[dict[str, Any]]] = {}
+    files: dict[str, dict[str, Path]] = {}
+    row = 0
+    for entry in entries:
+        segment, image = str(entry["segment_id"]), entry["img_name"]
+        files.setdefault(image, {})[segment] = masks / f"{segment}.png"
+        for sentence in entry["sentences"]:
+            described = _describe(entry, sentence, row, features)
+            groups.setdefault(image, []).append(described)
+            row += 1
+    for number, (image, listed) in enumerate(groups.items()):
+        sample = Sample(f"{number:08d}", image, images / image, files[image], listed)
+        for path in (sample.image, *sample.masks.values()):
+            if not path.is_file():
+                raise UserError(f"{path}: no such file. Prepare {name} again, then export it.")
+        yield sample
+
+
+def _describe(
+    entry: Mapping[str, Any], sentence: Mapping[str, Any], row: int, features: Features
+) -> dict[str, Any]:
+    """An expression as KEY.json holds it; `index` is its place in the split."""
+    segment = str(entry["segment_id"])
+    extra = {key: entry[key] for key in ("category", "bbox", "targets") if key in entry}
+    language = {key: getattr(features, key)[row].tolist() for key in _FEATURES}
+    length = {"length": int(features.length[row])}
+    return {"index": row, "segment_id": segment, **sentence, **extra, **language, **length}
+
+
+def _write_shard(shard: Shard) -> None:
+    """Equal samples give equal bytes: members carry no time and no owner."""
+    with atomic_path(shard.path) as temporary, tarfile.open(temporary, "w") as tar:
+        for sample in shard.samples:
+            numbers = {segment: number for number, segment in enumerate(sample.masks)}
+            described = [{**e, "mask": numbers[e["segment_id"]]} for e in sample.expressions]
+            text = json.dumps({"image": sample.name, "expressions": described})
+            _add(tar, f"{sample.key}{sample.image.suffix.lower()}", sample.image.read_bytes())
+            for segment, path in sample.masks.items():
+                _add(tar, f"{sample.key}.mask{numbers[segment]}.png", path.read_bytes())
+            _add(tar, f"{sample.key}.json", text.encode("utf-8"))
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+def _index(shards: list[Shard], made_from: str) -> dict[str, Any]:
+    """Where every image and mask is: [shard, first byte, number of bytes]."""
+    images: dict[str, list[int]] = {}
+    masks: dict[str, list[int]] = {}
+    files = []
+    for number, shard in enumerate(shards):
+        with tarfile.open(shard.path) as tar:
+            places = {m.name: [number, m.offset_data, m.size] for m in tar.getmembers()}
+        for sample in shard.samples:
+            images[sample.name] = places[f"{sample.key}{sample.image.suffix.lower()}"]
+            for place, segment in enumerate(sample.masks):
+                masks[segment] = places[f"{sample.key}.mask{place}.png"]
+        size = shard.path.stat().st_size
+        digest = sha256_file(shard.path)
+        files.append({"name": shard.path.name, "bytes": size, "sha256": digest})
+    return {"made_from": made_from, "shards": files, "images": images, "masks": masks}
+
+
+def is_exported(root: Path, dataset: str) -> bool:
+    """Whether a folder holds a data set as shards."""
+    path = manifest_path(root, dataset)
+    return path.is_file() and "shards" in read_json(path, "Export it again.")

@@ -1,0 +1,260 @@
+"""Exported shards: a WebDataset that others read; the same samples and scores for the trainer."""
+
+import dataclasses
+import functools
+import json
+import shutil
+import tarfile
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from raw_trees import tree_bytes
+
+from data_preprocess.cli import main as preprocess
+from data_preprocess.common import UserError
+from data_preprocess.export import ExportSettings, export, is_exported
+from data_preprocess.manifest import read_manifest
+from dghin.config import load_config
+from dghin.data import open_split
+from dghin.evaluate import evaluate_split
+from dghin.preparing import prepare_data, split_card
+from dghin.train import train
+
+
+@pytest.fixture(scope="module")
+def shards(shapes, tmp_path_factory):
+    """The tiny data set as shards, several a split."""
+    output = tmp_path_factory.mktemp("shards")
+    export(settings(shapes, output, shard_mb=0))
+    return output
+
+
+@pytest.fixture
+def server(shards):
+    """The shards behind http: (URL, paths that were asked for)."""
+    asked = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            super().do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Handler, directory=str(shards))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}", asked
+        http.shutdown()
+
+
+def settings(shapes, output, **others):
+    return ExportSettings("refcoco", str(shapes), output=str(output), workers=1, **others)
+
+
+def with_prepared(config, prepared, **others):
+    data = dataclasses.replace(config.data, prepared=str(prepared), **others)
+    return dataclasses.replace(config, data=data)
+
+
+def assert_same_samples(one, other):
+    assert one.expressions == other.expressions
+    for index in range(len(one)):
+        sample, expected = one[index], other[index]
+        assert sample.keys() == expected.keys()
+        for key, value in expected.items():
+            equal = np.array_equal if isinstance(value, np.ndarray) else torch.equal
+            same = equal(sample[key], value) if hasattr(value, "shape") else sample[key] == value
+            assert same, key
+        assert np.array_equal(one.truth(index), other.truth(index))
+
+
+@pytest.mark.parametrize("split", ["train", "val", "testA", "testB"])
+def test_shards_hold_the_same_samples(shards, tiny_config, split):
+    one = open_split(with_prepared(tiny_config, shards), split)
+    assert_same_samples(one, open_split(tiny_config, split))
+
+
+def test_shards_give_the_same_scores(shards, tiny_config, tiny_model):
+    expected = evaluate_split(tiny_model, open_split(tiny_config, "val"), tiny_config)
+    exported = with_prepared(tiny_config, shards)
+    found = evaluate_split(tiny_model, open_split(exported, "val"), exported)
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_training_on_shards_is_the_same_training(shards, tiny_config, tmp_path):
+    train(tiny_config, tmp_path / "folders")
+    train(with_prepared(tiny_config, shards), tmp_path / "shards")
+    weights = [(tmp_path / n / "train/best/model.safetensors") for n in ("folders", "shards")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_the_webdataset_library_reads_them(shards, shapes):
+    import webdataset
+
+    urls = sorted(map(str, (shards / "shards/refcoco").glob("train-*.tar")))
+    assert len(urls) > 2
+    samples = list(webdataset.WebDataset(urls, shardshuffle=False).decode("pil"))
+    entries = json.loads((shapes / "data_v3/anns/refcoco/train.json").read_text())
+    images = {entry["img_name"] for entry in entries}
+    assert {sample["json"]["image"] for sample in samples} == images
+    found = [e for sample in samples for e in sample["json"]["expressions"]]
+    told = [sentence["sent"] for entry in entries for sentence in entry["sentences"]]
+    assert [e["sent"] for e in sorted(found, key=lambda e: e["index"])] == told
+    for sample in samples:
+        size = sample["jpg"].size
+        for expression in sample["json"]["expressions"]:
+            mask = sample[f"mask{expression['mask']}.png"]
+            assert mask.size == size and np.asarray(mask.convert("L")).any()
+            assert len(expression["word_ids"]) == len(expression["heads"]) == 17
+
+
+def test_a_second_export_writes_nothing_anew(shards, shapes):
+    before = {p: p.stat().st_mtime_ns for p in shards.rglob("*.tar")}
+    assert export(settings(shapes, shards, shard_mb=0))["val"] > 1
+    assert before == {p: p.stat().st_mtime_ns for p in shards.rglob("*.tar")}
+
+
+def test_an_export_that_was_cut_off_goes_on(shards, shapes, tmp_path):
+    export(settings(shapes, tmp_path, shard_mb=0, split="train"))
+    folder = tmp_path / "shards/refcoco"
+    kept, lost = sorted(folder.glob("train-*.tar"))[:2]
+    (folder / "train.index.json").unlink()
+    lost.unlink()
+    before = kept.stat().st_mtime_ns
+    export(settings(shapes, tmp_path, shard_mb=0, split="train"))
+    assert kept.stat().st_mtime_ns == before
+    for path in folder.glob("train*"):
+        assert path.read_bytes() == (shards / "shards/refcoco" / path.name).read_bytes()
+
+
+def test_other_prepared_data_replace_the_shards(shapes, tmp_path):
+    export(settings(shapes, tmp_path, shard_mb=0, split="val"))
+    many = len(list(tmp_path.rglob("val-*.tar")))
+    export(settings(shapes, tmp_path, split="val"))  # shards of another size
+    assert many > 1 and len(list(tmp_path.rglob("val-*.tar"))) == 1
+
+
+def test_the_number_of_processes_changes_no_byte(shards, shapes, tmp_path):
+    two = dataclasses.replace(settings(shapes, tmp_path, shard_mb=0), workers=2)
+    export(two)
+    assert tree_bytes(tmp_path) == tree_bytes(shards)
+
+
+def test_splits_can_be_exported_one_by_one(shapes, tmp_path):
+    export(settings(shapes, tmp_path, split="val"))
+    assert list(read_manifest(tmp_path, "refcoco")["splits"]) == ["val"]
+    export(settings(shapes, tmp_path, split="testA"))
+    assert list(read_manifest(tmp_path, "refcoco")["splits"]) == ["val", "testA"]
+    assert is_exported(tmp_path, "refcoco") and not is_exported(shapes / "data_v3", "refcoco")
+
+
+def test_members_of_the_tar_are_plain(shards):
+    for path in shards.rglob("*.tar"):
+        with tarfile.open(path) as tar:
+            for member in tar.getmembers():
+                assert member.isreg() and member.mtime == 0 and "/" not in member.name
+
+
+def test_a_url_is_read_as_it_is_needed_and_once(server, tiny_config, tmp_path):
+    url, asked = server
+    there = with_prepared(tiny_config, f"{url}/", cache=str(tmp_path))
+    opened = open_split(there, "val")
+    assert not any(path.endswith(".tar") for path in asked)
+    opened.image(0)
+    assert sum(path.endswith(".tar") for path in asked) == 1
+    assert_same_samples(opened, open_split(tiny_config, "val"))
+    assert len(asked) == len(set(asked))
+    asked.clear()
+    open_split(there, "val").image(0)
+    assert asked == []
+    assert not any(path.name.endswith((".part", ".lock.part")) for path in tmp_path.rglob("*"))
+
+
+def test_workers_share_what_was_fetched(server, tiny_config, tiny_model, tmp_path):
+    url, asked = server
+    there = with_prepared(tiny_config, url, cache=str(tmp_path))
+    there = dataclasses.replace(there, evaluate=dataclasses.replace(there.evaluate, workers=2))
+    found = evaluate_split(tiny_model, open_split(there, "val"), there)
+    expected = evaluate_split(tiny_model, open_split(tiny_config, "val"), tiny_config)
+    pd.testing.assert_frame_equal(found, expected)
+    assert len(asked) == len(set(asked))
+
+
+def test_the_notebooks_take_exported_data_as_they_are(server, tiny_config, tmp_path):
+    there = with_prepared(tiny_config, server[0], cache=str(tmp_path))
+    assert prepare_data(there)["shards"]
+    assert split_card(there)["Here"].sum() == split_card(tiny_config)["Here"].sum()
+
+
+def test_a_url_that_leads_nowhere_is_named(server, tiny_config, tmp_path):
+    there = with_prepared(tiny_config, f"{server[0]}/nowhere", cache=str(tmp_path))
+    with pytest.raises(UserError, match="nowhere/anns/refcoco/manifest.json: HTTP 404.*reaches it"):
+        open_split(there, "val")
+
+
+def test_a_shard_with_other_bytes_is_refused(server, shards, tiny_config, tmp_path):
+    url, _ = server
+    there = with_prepared(tiny_config, url, cache=str(tmp_path))
+    opened = open_split(there, "val")
+    shard = shards / "shards/refcoco/val-000000.tar"
+    whole = shard.read_bytes()
+    try:
+        shard.write_bytes(whole[:-1] + b"x")
+        with pytest.raises(UserError, match="val-000000.tar: sha256 is"):
+            opened.image(0)
+    finally:
+        shard.write_bytes(whole)
+    assert opened.image(0).size
+
+
+def test_a_missing_shard_names_the_file_and_the_remedy(shards, tiny_config, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(shards, copy)
+    opened = open_split(with_prepared(tiny_config, copy), "val")
+    (copy / "shards/refcoco/val-000000.tar").unlink()
+    with pytest.raises(UserError, match="val-000000.tar: not readable.*Export it again"):
+        opened.truth(0)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [([], "output: name the folder"),
+     (["output=OUT", "split=tset"], "refcoco has no split 'tset'. It has: train, val"),
+     (["output=ROOT/data_v3"], "the prepared data are there"),
+     (["output=OUT", "prepared=nowhere"], "nowhere/anns/refcoco/manifest.json: no such file")],
+)  # fmt: skip
+def test_errors(shapes, tmp_path, capsys, words, message):
+    words = [w.replace("OUT", str(tmp_path)).replace("ROOT", str(shapes)) for w in words]
+    assert preprocess(["export", "refcoco", f"data={shapes}", *words]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_mask_is_said_before_anything_is_written(shapes, tmp_path):
+    root = tmp_path / "data_v3"
+    shutil.copytree(shapes / "data_v3", root)
+    (tmp_path / "images").symlink_to(shapes / "images")
+    next(root.glob("masks/refcoco/*.png")).unlink()
+    with pytest.raises(UserError, match="no such file. Prepare refcoco again"):
+        export(settings(tmp_path, tmp_path / "out"))
+    assert not list((tmp_path / "out").rglob("*.tar"))
+
+
+def test_the_command_says_how_to_use_the_shards(shapes, tmp_path, capsys):
+    assert preprocess(["export", "refcoco", f"data={shapes}", f"output={tmp_path}"]) == 0
+    text = capsys.readouterr().out
+    assert "refcoco val: 1 shards" in text and f"data.prepared={tmp_path}" in text
+
+
+def test_the_cache_is_beside_the_data_unless_named():
+    words = ["data.prepared=https://host/shards", "data.root=DATA"]
+    default = load_config("refcoco", words).data.prepared_root
+    assert default.parent.as_posix() == "DATA/cache"
+    named = load_config("refcoco", [*words, "data.cache=scratch"]).data.prepared_root
+    assert named.parent.as_posix() == "scratch" and named.name == default.name
