@@ -9,8 +9,10 @@ from typing import Any
 
 from .common import UserError, read_json
 from .datasets import Dataset, find_raw_dataset
+from .guards import shown
 from .manifest import annotation_path, manifest_path, split_entry, versions, write_manifest
 from .mask_files import existing_digests, masks_digest
+from .paths import safe_id, safe_path
 from .prepare import LanguageSettings, command, images_folder, write_language
 from .records import clean_sentence
 
@@ -70,11 +72,21 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
         for key in ("segment_id", "img_name", "sentences"):
             if not isinstance(entry, dict) or not entry.get(key, "") and entry.get(key) != 0:
                 raise UserError(f"{where}: no '{key}'. {_REMEDY}")
-        for sentence in entry["sentences"]:
-            if not isinstance(sentence, dict) or "idx" not in sentence:
-                raise UserError(f"{where}: a sentence without 'idx'. {_REMEDY}")
-            clean_sentence(sentence.get("sent"), f"{where}, sentence {sentence['idx']}")
+        name = entry["segment_id"]  # a joint set's begin with the member: refcoco/123
+        safe = safe_path if isinstance(name, str) else safe_id
+        safe(name, where, "segment_id")
+        safe_path(entry["img_name"], where, "img_name")
+        _check_sentences(entry["sentences"], where)
     return entries
+
+
+def _check_sentences(sentences: Any, where: str) -> None:
+    if not isinstance(sentences, list):
+        raise UserError(f"{where}: its sentences {shown(sentences)} are no list. {_REMEDY}")
+    for sentence in sentences:
+        if not isinstance(sentence, dict) or not isinstance(sentence.get("idx"), int | str):
+            raise UserError(f"{where}: a sentence without 'idx'. {_REMEDY}")
+        clean_sentence(sentence.get("sent"), f"{where}, sentence {shown(sentence['idx'])}")
 
 
 def _check_images(entries: list[dict[str, Any]], images: Path) -> None:

@@ -6,10 +6,10 @@
 Nothing is written, and nothing stops at the first problem.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,16 +17,14 @@ from tqdm import tqdm
 
 from .adopt import read_entries
 from .annotations import expressions
-from .common import UserError, sha256_file
+from .common import UserError, read_json, sha256_file
 from .features import read_features
 from .manifest import annotation_path, features_path, read_manifest
 from .masks import check_size, draw_mask
-from .pool import run_tasks, workers_for
+from .pool import by_image, run_tasks, workers_for
 from .records import Raw, Record
 
-_IMAGES_A_TASK = 64
 _PREPARE = "Prepare it again."
-Item = TypeVar("Item")
 
 
 @dataclass
@@ -36,6 +34,15 @@ class Checked:
     images: int = 0
     masks: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def lines(self, most: int = 20) -> list[str]:
+        """What was looked at, and the first problems, for people."""
+        text = f"{self.images:,} images and {self.masks:,} masks looked at: "
+        lines = [f"{text}{len(self.problems):,} problems"]
+        lines += [f"  {what if where in what else f'{where}: {what}'}"
+                  for where, what in self.problems[:most]]  # fmt: skip
+        more = len(self.problems) - most
+        return lines + ([f"  ... and {more:,} more"] if more > 0 else [])
 
     def add(self, other: "Checked") -> None:
         self.images += other.images
@@ -65,6 +72,8 @@ def check_raw(raw: Raw, workers: int = 0) -> Checked:
 def check_prepared(root: Path, dataset: str, workers: int = 0) -> Checked:
     """Every file of a prepared data set, and whether the manifest holds for it."""
     manifest = read_manifest(root, dataset)
+    if "shards" in manifest:
+        return _check_shards(root, dataset, manifest)
     checked, items = Checked(), {}
     masks = root / manifest.get("masks_folder", f"masks/{dataset}")
     for split, noted in manifest["splits"].items():
@@ -84,16 +93,20 @@ def check_prepared(root: Path, dataset: str, workers: int = 0) -> Checked:
     return checked
 
 
-def by_image(items: Iterable[Item], image: Callable[[Item], Any]) -> list[list[Item]]:
-    """The items, those of one image together, in portions of some dozens of images."""
-    groups: dict[Any, list[Item]] = {}
-    for item in items:
-        groups.setdefault(image(item), []).append(item)
-    listed = list(groups.values())
-    return [
-        [item for group in listed[start : start + _IMAGES_A_TASK] for item in group]
-        for start in range(0, len(listed), _IMAGES_A_TASK)
-    ]
+def _check_shards(root: Path, dataset: str, manifest: Mapping[str, Any]) -> Checked:
+    """Exported data: the shards' digests stand for all that is in them."""
+    checked = Checked()
+    for split in manifest["splits"]:
+        index = read_json(root / "shards" / dataset / f"{split}.index.json", "Export it again.")
+        checked.images += len(index["images"])
+        checked.masks += len(index["masks"])
+        for shard in tqdm(index["shards"], f"check {split}", unit=" shards"):
+            path = root / "shards" / dataset / shard["name"]
+            if not path.is_file():
+                checked.problems.append((str(path), "no such file. Export it again."))
+            elif sha256_file(path) != shard["sha256"]:
+                checked.problems.append((str(path), "not the file that the index names."))
+    return checked
 
 
 def box_meets(mask: np.ndarray, box: Sequence[float]) -> bool:

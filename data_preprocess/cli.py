@@ -17,8 +17,6 @@ from .settings import build
 
 log = logging.getLogger(__name__)
 
-_PROBLEMS = 20  # that `verify` prints
-
 
 @dataclass(frozen=True)
 class Command:
@@ -84,13 +82,7 @@ def _verify(settings: Any) -> int:
             print(f"published: {line}")
     for name, digest in found.table.attrs["sources"].items():
         print(f"{name}: sha256 {digest}")
-    if found.checked is not None:
-        print(f"\n{found.checked.images:,} images and {found.checked.masks:,} masks looked at: "
-              f"{len(found.checked.problems):,} problems")  # fmt: skip
-        for where, what in found.checked.problems[:_PROBLEMS]:
-            print(f"  {where}: {what}" if where not in what else f"  {what}")
-        if (more := len(found.checked.problems) - _PROBLEMS) > 0:
-            print(f"  ... and {more:,} more")
+    print("", *found.file_lines(), sep="\n")
     if found.overlaps is not None and len(found.overlaps):
         print("\nImages that two splits share (of the data sets on this disk):\n")
         print(markdown(found.overlaps))

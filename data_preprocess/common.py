@@ -86,9 +86,20 @@ def read_json(path: Path, remedy: str) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such file. {remedy}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark before the text
+        return json.loads(text, object_pairs_hook=_without_repeats)
+    except (ValueError, OSError, RecursionError) as error:  # nested too deep: RecursionError
         raise UserError(f"{path}: not readable as JSON ({error}). {remedy}") from error
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a name that is there twice, the json module would keep the last only."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for key, _ in pairs:
+            if found.pop(key, pairs) is pairs:  # taken out by an earlier pair
+                raise ValueError(f"{key[:60]!r} is there twice in one object")
+    return found
 
 
 def sha256_file(path: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .common import UserError, atomic_path, sha256_json
+from .npz_file import read_npz
 
 # Two keys agree when these agree; the rest of a key is for people.
 KEY_FIELDS = ("tokenizer", "parser", "parser_version", "words", "alignment")
@@ -22,6 +23,7 @@ _ARRAYS = {
     "heads": np.int8,
     "length": np.int16,
 }
+_OTHER_WORDS = 6  # the last class of `pos`
 REMEDY = (
     "Make the features again: python -m data_preprocess prepare DATASET data=RAW "
     "tokenizer=... parser=... words=... alignment=... (or 'adopt' for prepared data of the "
@@ -128,8 +130,25 @@ def _load(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, n
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file. {REMEDY}")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            key = json.loads(str(file["key"]))
-            return key, {name: file[name] for name in names if name != "key"}
+        arrays = read_npz(Path(path), (*names, "key"))
+        key = json.loads(str(arrays.pop("key")))
+        plain = (*KEY_FIELDS, "tokenizer_name", "sentences")
+        if not isinstance(key, dict) or any(isinstance(key.get(n), list | dict) for n in plain):
+            raise ValueError("its key is no mapping of plain values")
+        _check_arrays(arrays)
     except Exception as error:  # a damaged zip raises almost anything
         raise UserError(f"{path}: not readable as language features ({error}). {REMEDY}") from error
+    return key, arrays
+
+
+def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
+    """An error unless the arrays are of the types and of one number of rows and positions."""
+    shape = arrays["word_ids"].shape if "word_ids" in arrays else ()
+    for name, found in arrays.items():
+        wanted = shape[:1] if name == "length" else shape
+        if len(shape) != 2 or found.shape != wanted or found.dtype != _ARRAYS[name]:
+            raise ValueError(f"'{name}' is {found.dtype} of {found.shape}")
+    if "heads" in arrays and arrays["heads"].size:
+        heads, pos = arrays["heads"], arrays["pos"]
+        if heads.min() < -1 or heads.max() >= shape[1] or pos.max() > _OTHER_WORDS:
+            raise ValueError("a head or a part of speech that does not exist")

@@ -4,12 +4,10 @@ The files are the same whatever the number of processes. Each is written under a
 renamed, so what exists is whole.
 """
 
+import functools
 import hashlib
-import multiprocessing
-import os
-import threading
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import io
+from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
@@ -18,9 +16,8 @@ from tqdm import tqdm
 from .annotations import mask_names
 from .common import UserError, atomic_path, sha256_file, sha256_json
 from .masks import check_size, draw_mask, image_size
+from .pool import by_image, run_tasks, workers_for
 from .records import Record
-
-_IMAGES_A_TASK = 64
 
 
 def write_masks(
@@ -32,11 +29,11 @@ def write_masks(
     record and masks. The first thing amiss stops the work with an error that names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = list(_tasks(records))
-    workers = min(workers or os.cpu_count() or 1, len(tasks))
+    tasks = by_image(records, lambda record: record.image)
+    draw = functools.partial(_draw_all, images=images, folder=folder, per_sentence=per_sentence)
     digests: dict[str, str] = {}
     with tqdm(desc="masks", total=sum(map(len, tasks)), unit=" objects") as bar:
-        for task, result in _run(tasks, (images, folder, per_sentence), workers):
+        for task, result in run_tasks(draw, tasks, workers_for(workers, len(tasks))):
             digests |= result
             bar.update(len(task))
     return digests
@@ -45,43 +42,6 @@ def write_masks(
 def masks_digest(digests: dict[str, str]) -> str:
     """One digest for all masks of a data set: over the sorted file names and their digests."""
     return sha256_json(sorted(digests.items()))
-
-
-def _tasks(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """The records, those of one image together, in portions of some dozens of images."""
-    by_image: dict[str, list[Record]] = {}
-    for record in records:
-        by_image.setdefault(record.image, []).append(record)
-    groups = list(by_image.values())
-    for start in range(0, len(groups), _IMAGES_A_TASK):
-        yield [record for group in groups[start : start + _IMAGES_A_TASK] for record in group]
-
-
-def _run(
-    tasks: list[list[Record]], arguments: tuple[Path, Path, bool], workers: int
-) -> Iterator[tuple[list[Record], dict[str, str]]]:
-    if workers <= 1:
-        yield from ((task, _draw_all(task, *arguments)) for task in tasks)
-        return
-    # spawn: a notebook that prepares data has threads, and forking threads can hang
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
-    try:
-        futures = {pool.submit(_draw_all, task, *arguments): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Let a process end when the one that started it is killed: the pool itself would wait."""
-
-    def wait() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def _draw_all(
@@ -97,7 +57,7 @@ def _draw_all(
             check_size(record.size, size, f"its record ({record.where})", path)
         targets = [folder / f"{name}.png" for name in mask_names(record, per_sentence)]
         if not all(_is_whole(target, size) for target in targets):
-            mask = draw_mask(record)
+            mask = draw_mask(record, size)
             check_size(mask.shape, size, f"the mask of {record.where}", path)
             _write_pngs(mask, targets)
         digests |= {target.name: sha256_file(target) for target in targets}
@@ -117,10 +77,12 @@ def _is_whole(path: Path, size: tuple[int, int]) -> bool:
     if not path.is_file():
         return False
     try:
-        with Image.open(path) as image:
-            image.load()
-            return image.mode == "L" and (image.height, image.width) == size
-    except (OSError, SyntaxError):
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
+            if image.mode != "L" or (image.height, image.width) != size:
+                return False
+            image.load()  # last: a damaged header may claim very many pixels
+            return True
+    except Exception:  # PIL raises many kinds on damaged files
         return False
 
 

@@ -1,6 +1,8 @@
-"""Masks: COCO polygons and run lengths, ReferIt's .mat files, and the size of the image."""
+"""Masks: COCO polygons and run lengths, ReferIt's .mat files, mask images; the size of an image."""
 
+import io
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +10,34 @@ import numpy as np
 from PIL import Image
 
 from .common import UserError
-from .records import Record
+from .guards import image_shape
+from .mat_file import read_array
+from .records import Record, Shapes
+from .segmentation import check_form, check_polygons, run_lengths_mask
 
 log = logging.getLogger(__name__)
 
+_MAT = "Get images/referit/mask of the ReferIt release again."
+_SLACK = 1_000_000  # pixels: a mask a little larger is drawn, and then compared with its image
 
-def draw_mask(record: Record) -> np.ndarray:
-    """The object's mask, (H, W) uint8 of 0 and 1, from whatever the raw data draws it with."""
+
+def draw_mask(record: Record, size: tuple[int, int] | None = None) -> np.ndarray:
+    """The referent's mask, (H, W) uint8 of 0 and 1, from whatever the raw data draws it with.
+
+    size: (height, width) of its image, if known; a mask file that is much larger is refused.
+    """
     if isinstance(record.shape, Path):
-        mask = read_mat(record.shape)
+        read = read_mat if record.shape.suffix == ".mat" else read_mask_image
+        mask = read(record.shape, size)
     else:
-        if record.size is None:
+        known = record.size or size
+        if known is None:
             raise UserError(f"{record.where}: no image size is given, so nothing can be drawn.")
-        mask = draw_segmentation(record.shape, *record.size, where=record.where)
-    if not mask.any():
+        parts = record.shape.parts if isinstance(record.shape, Shapes) else (record.shape,)
+        mask = np.zeros(image_shape(*known, record.where, "Correct it."), np.uint8)
+        for part in parts:
+            mask |= draw_segmentation(part, *known, where=record.where)
+    if record.targets and not mask.any():
         log.warning("%s: the mask has no pixel", record.where)
     return mask
 
@@ -34,61 +50,66 @@ def draw_segmentation(segmentation: Any, height: int, width: int, where: str) ->
     """
     from pycocotools import mask as coco
 
-    try:
-        if isinstance(segmentation, dict):
-            rle = _run_lengths(segmentation, height, width, where)
-        else:
-            polygons = [p for p in segmentation if len(p) >= 6 and len(p) % 2 == 0]
-            if len(polygons) < len(segmentation):
-                log.warning("%s: left out a polygon of fewer than three points", where)
-            if not polygons:
-                raise UserError(f"{where}: no polygon of three points or more. Remove the object.")
-            rle = coco.merge(coco.frPyObjects(polygons, height, width))
-        return np.ascontiguousarray(coco.decode(rle))
-    except (TypeError, ValueError, KeyError, IndexError) as error:
-        raise UserError(
-            f"{where}: its segmentation is neither polygons nor run lengths ({error}). "
-            "Get instances.json again."
-        ) from error
+    image_shape(height, width, where, "Correct it.")
+    check_form(segmentation, where)
+    if isinstance(segmentation, dict):
+        return run_lengths_mask(segmentation, height, width, where)
+    polygons = [p for p in segmentation if len(p) >= 6 and len(p) % 2 == 0]
+    if len(polygons) < len(segmentation):
+        log.warning("%s: left out a polygon of fewer than three points", where)
+    if not polygons:
+        raise UserError(f"{where}: no polygon of three points or more. Remove the object.")
+    check_polygons(polygons, height, width, where)
+    return np.ascontiguousarray(coco.decode(coco.merge(coco.frPyObjects(polygons, height, width))))
 
 
-def _run_lengths(segmentation: dict[str, Any], height: int, width: int, where: str) -> Any:
-    """COCO's RLE object from the JSON form: compressed text or a plain list of counts."""
-    from pycocotools import mask as coco
+def read_mat(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """ReferIt's mask, (H, W) uint8: `segimg_t` is 0 on the object and -1 elsewhere.
 
-    size = tuple(segmentation["size"])
-    if size != (height, width):
-        raise UserError(
-            f"{where}: the run lengths are of size {size[0]}x{size[1]}, the image is recorded as "
-            f"{height}x{width} (height x width). Correct the size or the mask."
-        )
-    counts = segmentation["counts"]
-    if isinstance(counts, str):
-        return {"size": [height, width], "counts": counts.encode("ascii")}
-    if isinstance(counts, bytes):
-        return {"size": [height, width], "counts": counts}
-    if sum(counts) != height * width:
-        raise UserError(
-            f"{where}: the run lengths add up to {sum(counts)} pixels, the image has "
-            f"{height * width} ({height}x{width}). Get instances.json again."
-        )
-    return coco.frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)
-
-
-def read_mat(path: Path) -> np.ndarray:
-    """ReferIt's mask, (H, W) uint8: `segimg_t` is 0 on the object and -1 elsewhere."""
-    from scipy.io import loadmat
-
-    remedy = "Get images/referit/mask of the ReferIt release again."
+    size: (height, width) of its image, if known; a mask much larger is not expanded.
+    """
     if not path.is_file():
-        raise UserError(f"{path}: no such file. {remedy}")
+        raise UserError(f"{path}: no such file. {_MAT}")
     try:
-        labels = loadmat(path)["segimg_t"]
-    except Exception as error:  # scipy raises many kinds on damaged files
-        raise UserError(f"{path}: no readable 'segimg_t' in it ({error}). {remedy}") from error
-    if labels.ndim != 2 or not np.isin(labels, (0, -1)).all():
-        raise UserError(f"{path}: 'segimg_t' is not an image of 0 and -1. {remedy}")
-    return (labels == 0).astype(np.uint8)
+        content = path.read_bytes()
+        labels = read_array(content, "segimg_t", lambda *found: _check_claim(path, found, size))
+    except UserError:
+        raise
+    except Exception as error:  # damaged files: BadMat, of zlib, of the file system
+        raise UserError(f"{path}: no readable 'segimg_t' in it ({error}). {_MAT}") from error
+    mask = labels == 0
+    if not (mask | (labels == -1)).all():
+        raise UserError(f"{path}: 'segimg_t' is not an image of 0 and -1. {_MAT}")
+    return np.ascontiguousarray(mask, np.uint8)
+
+
+def _check_claim(path: Path, found: tuple[int, int], size: tuple[int, int] | None) -> None:
+    """An error for a mask file that says it has far more pixels than its image, or than any."""
+    image_shape(*found, str(path), "Get the file again.")
+    if size is not None and found[0] * found[1] > size[0] * size[1] + _SLACK:
+        raise UserError(
+            f"{path}: the mask is {found[0]}x{found[1]} (height x width), but its image is "
+            f"{size[0]}x{size[1]}. They do not belong together; get both again."
+        )
+
+
+def read_mask_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """A mask image as (H, W) uint8: 1 where it is not black.
+
+    size: (height, width) of the image it belongs to, if known; one much larger is not expanded.
+    """
+    shape = image_size(path)
+    _check_claim(path, shape, size)
+    try:
+        # from memory: PIL asks a file for as many bytes as a damaged chunk says it has
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
+            plain = image if image.mode in ("1", "L", "I", "F", "I;16") else image.convert("RGB")
+            pixels = np.asarray(plain) != 0
+    except Exception as error:  # PIL raises many kinds on damaged files
+        raise UserError(
+            f"{path}: cannot be read as an image ({error}). Get the file again."
+        ) from error
+    return pixels.reshape(*shape, -1).any(axis=2).astype(np.uint8)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -96,13 +117,15 @@ def image_size(path: Path) -> tuple[int, int]:
     if not path.is_file():
         raise UserError(f"{path}: no such image. Put the photos of the data set there.")
     try:
-        with Image.open(path) as image:
-            width, height = image.size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # image_shape decides
+            with Image.open(path) as image:
+                width, height = image.size
     except Exception as error:  # PIL raises many kinds on damaged files
         raise UserError(
             f"{path}: cannot be read as an image ({error}). Get the file again."
         ) from error
-    return height, width
+    return image_shape(height, width, str(path), "Give a smaller version of it.")
 
 
 def check_size(found: tuple[int, ...], size: tuple[int, int], what: str, image: Path) -> None:

@@ -3,17 +3,30 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import Any, TypeVar
 
 Task, Result = TypeVar("Task"), TypeVar("Result")
+_IMAGES_A_TASK = 64
 _WAITING = 4  # tasks a process that are handed over ahead: more would only fill the memory
 
 
 def workers_for(asked: int, tasks: int) -> int:
     """How many processes to use: `asked`, or one a core where it is 0; never more than tasks."""
     return min(asked or len(os.sched_getaffinity(0)), tasks)
+
+
+def by_image(items: Iterable[Task], image: Callable[[Task], Any]) -> list[list[Task]]:
+    """The items, those of one image together, in portions of some dozens of images."""
+    groups: dict[Any, list[Task]] = {}
+    for item in items:
+        groups.setdefault(image(item), []).append(item)
+    listed = list(groups.values())
+    return [
+        [item for group in listed[start : start + _IMAGES_A_TASK] for item in group]
+        for start in range(0, len(listed), _IMAGES_A_TASK)
+    ]
 
 
 def run_tasks(

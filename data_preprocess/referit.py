@@ -6,6 +6,8 @@ from typing import Any
 
 from .common import UserError, read_json
 from .datasets import Dataset
+from .guards import four_numbers, image_shape, short_text, shown
+from .paths import safe_id
 from .records import Raw, Record, Sentence, clean_sentence
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ def read_referit(data: Path, dataset: Dataset, drop: bool = True) -> Raw:
         sources.append(path)
         splits[split] = []
         for region, texts in queries.items():
+            safe_id(region, path.as_posix(), "region")  # it names a mask and an image
             if drop and is_unreadable(region):
                 dropped[split] = dropped.get(split, 0) + 1
             else:
@@ -57,7 +60,10 @@ def is_unreadable(name: str) -> bool:
 
 
 def _optional(path: Path) -> dict[str, Any]:
-    return read_json(path, _REMEDY) if path.is_file() else {}
+    found = read_json(path, _REMEDY) if path.is_file() else {}
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected values by region or image. {_REMEDY}")
+    return found
 
 
 def _record(
@@ -74,14 +80,7 @@ def _record(
     if not isinstance(texts, list) or not texts:
         raise UserError(f"{where}: no expressions. Remove the region or give it some.")
     image = f"{region.partition('_')[0]}.jpg"
-    width, height = sizes.get(image, (None, None))
-    names = kinds.get(region, [""] * len(texts))
-    names = [names] * len(texts) if isinstance(names, str) else names
-    if len(names) != len(texts):
-        raise UserError(
-            f"{where}: {len(texts)} expressions, but {len(names)} kinds in referit_kind.json. "
-            "Make the embedded data set again."
-        )
+    names = _kinds(kinds.get(region, ""), len(texts), where)
     sentences = (
         Sentence(clean_sentence(text, f"{where}, sentence {index}"), kind)
         for index, (text, kind) in enumerate(zip(texts, names, strict=True))
@@ -89,17 +88,38 @@ def _record(
     return Record(
         segment_id=number,
         image=image,
-        size=None if height is None else (int(height), int(width)),
+        size=_size(sizes.get(image), f"{where}, image {image} in referit_imsize.json"),
         sentences=tuple(sentences),
         shape=masks / f"{region}.mat",
         where=where,
-        bbox=_box(boxes.get(region)),
+        bbox=_box(boxes.get(region), f"{where} in referit_bbox.json"),
     )
 
 
-def _box(corners: Any) -> tuple[int, ...]:
+def _kinds(names: Any, count: int, where: str) -> list[str]:
+    """The kind of every expression of a region, from one for all or a list."""
+    names = names if isinstance(names, list) else [names] * count
+    if len(names) != count:
+        raise UserError(
+            f"{where}: {count} expressions, but {len(names)} kinds in referit_kind.json. "
+            "Make the embedded data set again."
+        )
+    return [short_text(name, where, "kind in referit_kind.json", _REMEDY) for name in names]
+
+
+def _size(sides: Any, where: str) -> tuple[int, int] | None:
+    """ReferIt's [width, height] as (height, width)."""
+    if sides is None:
+        return None
+    if not isinstance(sides, list) or len(sides) != 2:
+        raise UserError(f"{where}: {shown(sides)} is not a width and a height. {_REMEDY}")
+    return image_shape(sides[1], sides[0], where, _REMEDY)
+
+
+def _box(corners: Any, where: str) -> tuple[float, ...]:
     """ReferIt's inclusive corners (x0, y0, x1, y1) as COCO's (x, y, width, height)."""
-    if corners is None:
+    corners = four_numbers(corners, where, _REMEDY)
+    if not corners:
         return ()
     x0, y0, x1, y1 = corners
     return (x0, y0, x1 - x0 + 1, y1 - y0 + 1)

@@ -59,6 +59,10 @@ class Verification:
     overlaps: "pandas.DataFrame | None"
     leaks: int = 0  # pairs of the data set's own splits that should share no image
 
+    def file_lines(self) -> list[str]:
+        """What was found among the files, for people."""
+        return self.checked.lines() if self.checked else ["the files were not looked at"]
+
     @property
     def sound(self) -> bool:
         """Whether nothing differs, nothing is broken and nothing leaks."""
@@ -245,6 +249,8 @@ def summary(table: "pandas.DataFrame") -> str:
     """One sentence: how many figures are the published ones, and which are not."""
     same = int((table["verdict"] == "same").sum())
     differing = table[table["verdict"] == "differs"]
+    if not same and differing.empty:
+        return "No figures are published to hold these against."
     text = f"{same} of {same + len(differing)} published figures are met"
     if len(differing):
         text += "; the rest differ, so this is not the data set as released"

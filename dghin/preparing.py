@@ -1,7 +1,7 @@
 """The run's data, from nothing: the embedded data set drawn if asked for, then prepared."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from .files import bring
 
 if TYPE_CHECKING:
     from data_preprocess.prepare import PrepareSettings
+    from data_preprocess.verify import Verification
 
 MANIFEST = "manifest.json"
 COUNTS = ("images", "objects", "expressions")
@@ -92,6 +93,37 @@ def is_of_the_original(config: Config) -> bool:
     if manifest_path(config).is_file():
         return bool(run_manifest(config).get("adopted"))
     return any(folder.glob("*.json")) and not (folder / ".prepare.json").is_file()
+
+
+def verification(config: Config, files: bool = True) -> "Verification":
+    """The run's prepared data looked at: every file, and images that splits on this disk share."""
+    from data_preprocess.verify import VerifySettings, verify_all
+
+    data = config.data
+    return verify_all(
+        VerifySettings(
+            dataset=data.dataset,
+            data=data.root,
+            output=str(data.prepared_root),
+            form="prepared",
+            files=files,
+            members=data.members,
+        )
+    )
+
+
+def alignment_card(config: Config, sentences: Sequence[str], count: int = 0) -> pd.DataFrame:
+    """How far the run's parses drift from the word pieces, and what `aligned` changes, in percent.
+
+    count: so many expressions, evenly spread (0: all). Real data sets' figures stand beside.
+    """
+    from data_preprocess.alignment import alignment_table, beside_recorded
+
+    data, step = config.data, max(1, len(sentences) // count if count else 1)
+    table, _ = alignment_table(
+        sentences[::step], data.tokenizer, data.parser, config.model.words, Path(data.root)
+    )
+    return beside_recorded(table, "Here")
 
 
 def split_card(config: Config) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from .tables import (
     LENGTH,
     Results,
     cells,
+    generalized_table,
     kind_table,
     length_table,
     metrics_table,
@@ -79,8 +80,10 @@ def contents(folder: Path, config: Config, results: Results) -> dict[str, Any]:
         "headline": headline(results, config.data.test_splits),
         "tables": {
             "main": metrics_table(results),
+            "generalized": generalized_table(results),
             "by_length": length_table(results),
             "by_kind": kind_table(results),
+            "alignment": read_table(folder / "tables" / "alignment.csv"),
             "splits": split_table(read_table(folder / "tables" / "splits.csv")),
         },
         "figures": {p.stem: data_uri(p) for p in sorted((folder / "figures").glob("*.png"))},
