@@ -7,14 +7,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from .annotations import read_entries
 from .common import UserError, read_json
 from .datasets import Dataset, find_raw_dataset
-from .guards import shown
 from .manifest import annotation_path, manifest_path, split_entry, versions, write_manifest
 from .mask_files import existing_digests, masks_digest
-from .paths import safe_id, safe_path
 from .prepare import LanguageSettings, command, images_folder, write_language
-from .records import clean_sentence
 
 log = logging.getLogger(__name__)
 
@@ -62,33 +60,6 @@ def adopt(settings: LanguageSettings) -> dict[str, Any]:
     return manifest
 
 
-def read_entries(path: Path) -> list[dict[str, Any]]:
-    """The entries of an annotation file, each with the keys that readers need."""
-    entries = read_json(path, _REMEDY)
-    if not isinstance(entries, list) or not entries:
-        raise UserError(f"{path}: expected a list of objects. {_REMEDY}")
-    for number, entry in enumerate(entries):
-        where = f"{path}, entry {number}"
-        for key in ("segment_id", "img_name", "sentences"):
-            if not isinstance(entry, dict) or not entry.get(key, "") and entry.get(key) != 0:
-                raise UserError(f"{where}: no '{key}'. {_REMEDY}")
-        name = entry["segment_id"]  # a joint set's begin with the member: refcoco/123
-        safe = safe_path if isinstance(name, str) else safe_id
-        safe(name, where, "segment_id")
-        safe_path(entry["img_name"], where, "img_name")
-        _check_sentences(entry["sentences"], where)
-    return entries
-
-
-def _check_sentences(sentences: Any, where: str) -> None:
-    if not isinstance(sentences, list):
-        raise UserError(f"{where}: its sentences {shown(sentences)} are no list. {_REMEDY}")
-    for sentence in sentences:
-        if not isinstance(sentence, dict) or not isinstance(sentence.get("idx"), int | str):
-            raise UserError(f"{where}: a sentence without 'idx'. {_REMEDY}")
-        clean_sentence(sentence.get("sent"), f"{where}, sentence {shown(sentence['idx'])}")
-
-
 def _check_images(entries: list[dict[str, Any]], images: Path) -> None:
     for name in sorted({entry["img_name"] for entry in entries}):
         if not (images / name).is_file():
@@ -99,8 +70,13 @@ def _check_images(entries: list[dict[str, Any]], images: Path) -> None:
 
 
 def _link_refcocog(root: Path, dataset: Dataset) -> None:
-    """The original keeps both RefCOCOg splits under `refcocog`: link our name to it."""
+    """The original keeps both RefCOCOg splits under `refcocog`: link our name to it.
+
+    Its `refcoco` is nearly always the unc split, so that nothing is taken for refcoco_google.
+    """
     old = dataset.folder
+    if old != "refcocog":
+        return
     for kind in ("anns", "masks"):
         folder, theirs = root / kind / dataset.name, root / kind / old
         if old != dataset.name and theirs.is_dir() and not folder.exists():

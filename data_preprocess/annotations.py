@@ -1,9 +1,16 @@
 """Records as the annotation file of a split, in this kit's form or the original's."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from .records import Record
+from .common import UserError, read_json
+from .guards import shown as short
+from .guards import whole
+from .paths import safe_id, safe_path
+from .records import Record, clean_sentence
+
+_REMEDY = "Prepare the data set anew: python -m data_preprocess prepare DATASET data=RAW."
 
 
 def mask_names(record: Record, per_sentence: bool) -> list[str]:
@@ -74,3 +81,32 @@ def _entry(record: Record, name: str, sentences: list[dict[str, Any]]) -> dict[s
     if record.targets != 1:
         entry["targets"] = record.targets
     return entry
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """The entries of an annotation file, each with the keys that readers need."""
+    entries = read_json(path, _REMEDY)
+    if not isinstance(entries, list) or not entries:
+        raise UserError(f"{path}: expected a list of objects. {_REMEDY}")
+    for number, entry in enumerate(entries):
+        where = f"{path}, entry {number}"
+        for key in ("segment_id", "img_name", "sentences"):
+            if not isinstance(entry, dict) or not entry.get(key, "") and entry.get(key) != 0:
+                raise UserError(f"{where}: no '{key}'. {_REMEDY}")
+        name = entry["segment_id"]  # a joint set's begin with the member: refcoco/123
+        safe = safe_path if isinstance(name, str) else safe_id
+        safe(name, where, "segment_id")
+        safe_path(entry["img_name"], where, "img_name")
+        _check_sentences(entry["sentences"], where)
+        if whole(entry.get("targets", 1), 0) is None:
+            raise UserError(f"{where}: targets {short(entry['targets'])} is no number. {_REMEDY}")
+    return entries
+
+
+def _check_sentences(sentences: Any, where: str) -> None:
+    if not isinstance(sentences, list):
+        raise UserError(f"{where}: its sentences {short(sentences)} are no list. {_REMEDY}")
+    for sentence in sentences:
+        if not isinstance(sentence, dict) or not isinstance(sentence.get("idx"), int | str):
+            raise UserError(f"{where}: a sentence without 'idx'. {_REMEDY}")
+        clean_sentence(sentence.get("sent"), f"{where}, sentence {short(sentence['idx'])}")

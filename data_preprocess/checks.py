@@ -15,8 +15,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from .adopt import read_entries
-from .annotations import expressions
+from .annotations import expressions, read_entries
 from .common import UserError, read_json, sha256_file
 from .features import read_features
 from .manifest import annotation_path, features_path, read_manifest

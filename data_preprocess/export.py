@@ -20,8 +20,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .adopt import read_entries
-from .annotations import expressions
+from .annotations import expressions, read_entries
 from .common import (
     UserError,
     atomic_path,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .annotations import counts
-from .common import read_json, sha256_file, write_json
+from .common import UserError, read_json, sha256_file, write_json
 
 _PACKAGES = ("numpy", "pillow", "pycocotools", "scipy", "spacy", "transformers", "tokenizers")
 
@@ -26,11 +26,17 @@ def manifest_path(root: Path, dataset: str) -> Path:
 
 def read_manifest(root: Path, dataset: str) -> dict[str, Any]:
     """The manifest of a prepared data set; a missing one says how to prepare."""
-    return read_json(
-        manifest_path(root, dataset),
+    path = manifest_path(root, dataset)
+    remedy = (
         f"Prepare the data first: python -m data_preprocess prepare {dataset} data=RAW (prepared "
-        f"data of the original: python -m data_preprocess adopt {dataset} data=RAW).",
+        f"data of the original: python -m data_preprocess adopt {dataset} data=RAW)."
     )
+    manifest = read_json(path, remedy)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("splits"), dict):
+        raise UserError(f"{path}: no manifest of a prepared data set. {remedy}")
+    if not all(isinstance(entry, dict) for entry in manifest["splits"].values()):
+        raise UserError(f"{path}: its splits are no counts and digests. {remedy}")
+    return manifest
 
 
 def split_entry(root: Path, dataset: str, split: str, entries: list[dict]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .adopt import read_entries
+from .annotations import read_entries
 from .common import UserError, sha256_file, sha256_json
 from .datasets import find_dataset
 from .features import check_key

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .adopt import read_entries
+from .annotations import read_entries
 from .common import UserError
 from .datasets import DATASETS, TRAIN, Dataset
 from .manifest import annotation_path, read_manifest

@@ -14,7 +14,10 @@ from .guards import is_number, shown, whole
 
 _AGAIN = "Get instances.json again."
 _LONGEST_COUNT = 7  # characters of 5 bits: enough for any run of an image
-_OUTLINE = 100  # limits an object's outline to so many times height + width (real ones: below 3)
+# limits of an outline, in height + width (real ones: below 3). One polygon's is memory, that of all
+# is time: an object behind a fence of others can be in a thousand pieces
+_OUTLINE, _OUTLINES = 100, 5000
+_PIECES = 10_000  # polygons of an object: pycocotools takes time for the square of their number
 
 
 def check_form(segmentation: Any, where: str) -> None:
@@ -92,8 +95,11 @@ def check_polygons(
     polygons: Sequence[Sequence[float]], height: int, width: int, where: str
 ) -> None:
     """An error for corners far outside of the image, and for an outline that no object has."""
-    outline = 0.0
-    limit = _OUTLINE * (height + width) + 1000
+    if len(polygons) > _PIECES:
+        raise UserError(
+            f"{where}: it has {len(polygons):,} polygons (at most {_PIECES:,}). Give run lengths."
+        )
+    total = 0.0
     for polygon in polygons:
         for values, side in ((polygon[::2], width), (polygon[1::2], height)):
             low, high = -side - 100, 2 * side + 100
@@ -105,9 +111,11 @@ def check_polygons(
                 )
         corners = np.array(polygon, np.float64).reshape(-1, 2)
         steps = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1)
-        outline += float(steps.sum()) + len(steps)
-    if outline > limit:
-        raise UserError(
-            f"{where}: its outline is {outline:,.0f} pixels long, too long for an image of "
-            f"{height}x{width} (height x width). Correct the polygons, or give run lengths."
-        )
+        outline = float(steps.sum()) + len(steps)
+        total += outline
+        for length, limit in ((outline, _OUTLINE), (total, _OUTLINES)):
+            if length > limit * (height + width) + 1000:
+                raise UserError(
+                    f"{where}: its outline is {length:,.0f} pixels long, too long for an image of "
+                    f"{height}x{width} (height x width). Correct the polygons, or give run lengths."
+                )

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .adopt import read_entries
-from .annotations import counts
+from .annotations import counts, read_entries
 from .checks import Checked, check_prepared, check_raw
 from .common import sha256_file
 from .datasets import DATASETS, TRAIN, Dataset, find_dataset

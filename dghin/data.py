@@ -15,8 +15,10 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data_preprocess.common import UserError, read_json, unknown_name
+from data_preprocess.annotations import read_entries
+from data_preprocess.common import UserError, unknown_name
 from data_preprocess.features import adjacency, read_features
+from data_preprocess.manifest import read_manifest
 from data_preprocess.resources import folder_vocabulary, resolve, vocabulary_digest
 
 from .config import Config, is_url
@@ -64,7 +66,7 @@ class PreparedDataset(Dataset):
         if split not in self.manifest["splits"]:
             raise unknown_name(f"split of {dataset}:", split, self.manifest["splits"])
         folder = self.prepared / "anns" / dataset
-        entries = read_json(folder / f"{split}.json", PREPARE.format(dataset))
+        entries = read_entries(folder / f"{split}.json")
         sentences = [s["sent"] for entry in entries for s in entry["sentences"]]
         path = folder / f"{split}.language.npz"
         made = {"parser_version": self.manifest["language"].get("parser_version")}
@@ -143,11 +145,6 @@ class PreparedDataset(Dataset):
         truth = Image.fromarray(self.truth(index).view(np.uint8))
         small = truth.resize((self.image_size, self.image_size), Image.Resampling.NEAREST)
         return self.inputs(index) | {"mask": torch.from_numpy(np.array(small))}
-
-
-def read_manifest(prepared: Path, dataset: str) -> dict[str, Any]:
-    """The manifest of a prepared data set: counts, digests, how its sentences were read."""
-    return read_json(prepared / "anns" / dataset / "manifest.json", PREPARE.format(dataset))
 
 
 def run_manifest(config: Config) -> dict[str, Any]:

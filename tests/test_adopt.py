@@ -75,3 +75,10 @@ def test_adopt_refuses_what_training_could_not_read(raw, damage, message):
 def test_adopt_of_nothing(raw):
     with pytest.raises(UserError, match=r"anns/refcoco: no train\.json or"):
         adopt(LanguageSettings(dataset="refcoco", data=str(raw), **LANGUAGE))
+
+
+def test_the_originals_refcoco_is_not_taken_for_the_google_split(raw):
+    adoptable(raw, "refcoco")
+    with pytest.raises(UserError, match=r"anns/refcoco_google: no train\.json or"):
+        adopt(LanguageSettings(dataset="refcoco_google", data=str(raw), **LANGUAGE))
+    assert not (raw / "data_v3/anns/refcoco_google").exists()

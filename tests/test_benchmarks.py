@@ -10,8 +10,11 @@ from conftest import TINY_MODEL
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
+TINY = [*TINY_MODEL, "train.threads=1"]
+
+
 def run(name, *words):
-    command = [sys.executable, str(BENCHMARKS / name), *words, *TINY_MODEL, "train.threads=1"]
+    command = [sys.executable, str(BENCHMARKS / name), *words]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -19,7 +22,7 @@ def run(name, *words):
 
 def test_modes_are_measured_beside_the_first():
     names = ["float32", "float32, checkpointed"]
-    lines = run("modes.py", f"modes=[{', '.join(map(repr, names))}]", "rounds=1", "steps=1")
+    lines = run("modes.py", f"modes=[{', '.join(map(repr, names))}]", "rounds=1", "steps=1", *TINY)
     assert lines[0].startswith("config demo, batch 6")
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[3:]]
     assert [row[0] for row in cells] == names
@@ -28,9 +31,18 @@ def test_modes_are_measured_beside_the_first():
 
 @pytest.mark.slow
 def test_processes_are_measured_beside_the_first():
-    lines = run("processes.py", "processes=[1, 2]", "rounds=1", "steps=10", "train.batch=12")
+    lines = run("processes.py", "processes=[1, 2]", "rounds=1", "steps=10", "train.batch=12", *TINY)
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
     assert [row[0] for row in cells] == ["1", "2"] and cells[0][3] == "1.00"
+
+
+@pytest.mark.slow
+def test_preparing_is_measured_beside_the_first():
+    lines = run("preparing.py", "copies=[1, 2]", "scenes=20", "workers=1")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert [row[0] for row in cells] == ["1 x", "2 x", "2 x, after a kill half way"]
+    assert int(cells[1][3]) == 2 * int(cells[0][3]) and cells[2][1:4] == cells[1][1:4]
+    assert cells[0][6] == "1.00" and all(float(row[7]) > 0 for row in cells)
 
 
 def test_an_unknown_mode_is_refused_with_the_nearest():

@@ -207,8 +207,10 @@ def test_prepared_data_take_part_and_broken_ones_are_left_out(prepared, caplog):
 
 def test_the_command_shows_problems_and_shared_images(tmp_path, capsys):
     root = two_sets(tmp_path)
-    edit_json(root / "refcoco+/instances.json",
-              lambda instances: instances["annotations"][3].update(bbox=[20, 15, 5, 5]))  # fmt: skip
+    edit_json(
+        root / "refcoco+/instances.json",
+        lambda instances: instances["annotations"][3].update(bbox=[20, 15, 5, 5]),
+    )
     words = ["verify", "refcoco+", f"data={root}"]
     assert main(words) == 0
     text = capsys.readouterr().out

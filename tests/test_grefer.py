@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from grefcoco import ref, write_grefcoco
 from PIL import Image
-from raw_trees import LANGUAGE, edit_json
+from raw_trees import LANGUAGE, edit_json, write_refer
 
 from data_preprocess.common import UserError
 from data_preprocess.datasets import DATASETS
@@ -165,3 +165,13 @@ def test_the_report_has_the_table(config, tiny_model, tmp_path):
     (tmp_path / "config.yaml").write_text("name: demo\n")
     shown = contents(tmp_path, config, {"": {"val": rows}})["tables"]["generalized"]
     assert len(shown) == 2
+
+
+def test_it_can_be_a_member_of_joint(raw):
+    """RefCOCO's train image is in none of gRefCOCO's held-out splits, so all of both is kept."""
+    write_refer(raw)
+    settings = PrepareSettings("joint", str(raw), members=("refcoco", "grefcoco"), **LANGUAGE)
+    manifest = prepare(settings)
+    assert manifest["splits"]["train"]["objects"] == 2 + 3
+    entries = json.loads((raw / "data_v3/anns/joint/val.json").read_text())
+    assert [e["segment_id"] for e in entries if e.get("targets") == 0] == ["grefcoco/4"]

@@ -1,3 +1,7 @@
+import json
+import pickle
+from pathlib import Path
+
 import pytest
 from raw_trees import LANGUAGE, SHARED, needs_shared, write_refer, write_referit
 
@@ -66,3 +70,31 @@ def test_real_referit_meets_every_published_figure():
 def test_language_of_the_whole_referit_test_split(tmp_path):
     settings = SplitSettings("referit", f"{SHARED}/data", str(tmp_path), split="test", **LANGUAGE)
     assert language(settings) == {"test": 60103}
+
+
+@needs_shared
+def test_every_expression_of_refcocos_held_out_splits_is_counted_as_published(tmp_path):
+    """The real val, testA and testB, laid out as a REFER folder (boxes stand for polygons)."""
+    refs = json.loads(Path(f"{SHARED}/data/expressions/refcoco_unc.json").read_text())
+    images = {
+        ref["image_id"]: {"id": ref["image_id"], "height": 1000, "width": 1000,
+                          "file_name": f"COCO_train2014_{ref['image_id']:012d}.jpg"}
+        for ref in refs
+    }  # fmt: skip
+    annotations = [
+        {"id": ref["ann_id"], "image_id": ref["image_id"], "bbox": ref["bbox"],
+         "segmentation": [rectangle(*ref["bbox"])]}
+        for ref in refs
+    ]  # fmt: skip
+    folder = tmp_path / "refcoco"
+    folder.mkdir()
+    instances = {"images": list(images.values()), "annotations": annotations}
+    (folder / "instances.json").write_text(json.dumps(instances))
+    (folder / "refs(unc).p").write_bytes(pickle.dumps(refs, protocol=2))
+    table = verify(VerifySettings("refcoco", str(tmp_path)))
+    assert set(table["split"]) == {"val", "testA", "testB"}
+    assert summary(table) == "9 of 9 published figures are met."
+
+
+def rectangle(x, y, width, height):
+    return [x, y, x + width, y, x + width, y + height, x, y + height]
