@@ -83,12 +83,10 @@ def _verify(settings: Any) -> int:
     for name, digest in found.table.attrs["sources"].items():
         print(f"{name}: sha256 {digest}")
     print("", *found.file_lines(), sep="\n")
+    print(f"\n{found.overlap_line()}")
     if found.overlaps is not None and len(found.overlaps):
-        print("\nImages that two splits share (of the data sets on this disk):\n")
-        print(markdown(found.overlaps))
+        print("", markdown(found.overlaps), sep="\n")
     print(f"\n{summary(found.table)}")
-    if found.leaks:
-        print(f"{found.leaks} of its own held-out splits share images with its train split.")
     return int(settings.strict and not found.sound)
 
 

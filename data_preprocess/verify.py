@@ -62,6 +62,16 @@ class Verification:
         """What was found among the files, for people."""
         return self.checked.lines() if self.checked else ["the files were not looked at"]
 
+    def overlap_line(self) -> str:
+        """What was found of shared images, for people."""
+        if self.overlaps is None:
+            return "shared images were not looked for"
+        pairs = len(self.overlaps)
+        text = f"{pairs} pairs of splits on this disk share images" if pairs else (
+            "no two splits on this disk share an image"
+        )  # fmt: skip
+        return f"{text}, {self.leaks} of them a leak inside this data set" if self.leaks else text
+
     @property
     def sound(self) -> bool:
         """Whether nothing differs, nothing is broken and nothing leaks."""

@@ -193,6 +193,9 @@ def evaluate_run(
     results: dict[str, dict[str, pd.DataFrame]] = {}
     for control in ("", *controls):
         for name, dataset in datasets.items():
+            if control and len({expression.image for expression in dataset.expressions}) < 2:
+                log.warning("%s: one image only, so that '%s' cannot be scored", name, control)
+                continue
             rows = evaluate_split(
                 model, dataset, config, control or None, place, progress=place.is_main
             )

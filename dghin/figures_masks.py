@@ -118,6 +118,7 @@ def samples_figure(samples: Sequence[ObjectSample], columns: int = 4) -> Figure:
         shown = [wrap(f"“{text}”", 34) for text in sample.expressions[:3]]
         left = len(sample.expressions) - len(shown)
         shown += [f"and {left} more"] if left else []
+        shown += [] if np.asarray(sample.truth).any() else ["(names nothing in the image)"]
         axes.set_xlabel("\n".join(shown), fontsize=8)
     return figure
 

@@ -27,8 +27,11 @@ def object_samples(dataset: PreparedDataset, count: int) -> list[ObjectSample]:
     by_object: dict[str, list[int]] = {}
     for index, expression in enumerate(dataset.expressions):
         by_object.setdefault(expression.segment_id, []).append(index)
-    by_image = {dataset.expressions[m[0]].image: m for m in by_object.values()}
-    groups = list(by_image.values())
+    by_image: dict[str, list[list[int]]] = {}
+    for members in by_object.values():
+        by_image.setdefault(dataset.expressions[members[0]].image, []).append(members)
+    # of each image another one in turn: the first may all be of one kind
+    groups = [listed[place % len(listed)] for place, listed in enumerate(by_image.values())]
     chosen = np.unique(np.linspace(0, len(groups) - 1, min(count, len(groups))).astype(int))
     return [
         ObjectSample(
@@ -161,7 +164,9 @@ def untrained_model(config: Config, dataset: PreparedDataset, images: int = 8) -
             module.reset_running_stats()
             module.momentum = None  # a plain mean over what is seen
     first = {expression.image: i for i, expression in reversed([*enumerate(dataset.expressions)])}
-    model.train()(**_inputs(model, dataset, list(first.values())[-images:]))
+    chosen = list(first.values())[-images:]
+    chosen *= 2 if len(chosen) == 1 else 1  # one sample alone has no batch statistics
+    model.train()(**_inputs(model, dataset, chosen))
     return model.eval()
 
 
