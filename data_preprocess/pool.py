@@ -14,7 +14,9 @@ _WAITING = 4  # tasks a process that are handed over ahead: more would only fill
 
 def workers_for(asked: int, tasks: int) -> int:
     """How many processes to use: `asked`, or one a core where it is 0; never more than tasks."""
-    return min(asked or len(os.sched_getaffinity(0)), tasks)
+    own = hasattr(os, "sched_getaffinity")  # a job may have fewer cores than the machine
+    cores = len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
+    return min(asked or cores, tasks)
 
 
 def by_image(items: Iterable[Task], image: Callable[[Task], Any]) -> list[list[Task]]:

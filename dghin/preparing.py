@@ -95,6 +95,16 @@ def is_of_the_original(config: Config) -> bool:
     return any(folder.glob("*.json")) and not (folder / ".prepare.json").is_file()
 
 
+def published_lines(config: Config) -> list[str]:
+    """Where the published counts come from; nothing for drawn data and one's own."""
+    from data_preprocess.datasets import find_dataset
+    from data_preprocess.published import published_sources
+
+    if config.data.shapes or run_manifest(config).get("source") == "custom":
+        return []
+    return published_sources(find_dataset(config.data.dataset, config.data.members))
+
+
 def verification(config: Config, files: bool = True) -> "Verification":
     """The run's prepared data looked at: every file, and images that splits on this disk share."""
     from data_preprocess.verify import VerifySettings, verify_all

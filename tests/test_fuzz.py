@@ -181,4 +181,4 @@ def test_damaged_files(tmp_path, kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_damaged_files(tmp_path, kind):
-    _damaged(tmp_path, kind, BATCH, 10 * BATCH)
+    _damaged(tmp_path, kind, BATCH, 5 * BATCH)

@@ -8,7 +8,7 @@ import pytest
 from data_preprocess.common import UserError, write_json
 from data_preprocess.prepare import PrepareSettings, prepare
 from dghin.data import open_split
-from dghin.preparing import is_of_the_original, prepare_data, split_card
+from dghin.preparing import is_of_the_original, prepare_data, published_lines, split_card
 
 
 def with_data(config, **values):
@@ -60,3 +60,10 @@ def test_referit_is_held_against_the_counts_without_the_unreadable_images(tiny_c
     config = with_data(tiny_config, prepared=str(tmp_path), dataset="referit", shapes=0)
     card = split_card(config).set_index("Count")
     assert card.loc["objects", "Verdict"] == card.loc["expressions", "Verdict"] == "same"
+
+
+def test_sources_of_the_published_counts(tiny_config, tmp_path):
+    assert published_lines(tiny_config) == []  # drawn
+    write_json(tmp_path / "anns/refcoco+/manifest.json", {"source": "refer", "splits": {}})
+    config = with_data(tiny_config, prepared=str(tmp_path), dataset="refcoco+", shapes=0)
+    assert any("refcoco+ testB" in line and "MDETR" in line for line in published_lines(config))
