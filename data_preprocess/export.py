@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from tqdm import tqdm
 
 from .annotations import expressions, read_entries
@@ -97,13 +98,28 @@ def export(settings: ExportSettings) -> dict[str, int]:
 
 
 def _write_manifest(settings: ExportSettings, manifest: Mapping[str, Any], output: Path) -> None:
-    """The manifest of all splits that are exported, these and earlier ones."""
-    there = {
-        split: entry
-        for split, entry in manifest["splits"].items()
-        if index_path(output, settings.dataset, split).is_file()
-    }
+    """The manifest of all splits that are exported from these prepared data, now or earlier.
+
+    What was exported from other data is no longer one data set with these: it is taken out.
+    """
+    there = {}
+    for split, entry in manifest["splits"].items():
+        index = index_path(output, settings.dataset, split)
+        if not index.is_file():
+            continue
+        if read_json(index, "Remove it.").get("data") == _data_digest(manifest, split):
+            there[split] = dict(entry) | {"index_sha256": sha256_file(index)}
+        else:
+            log.warning("%s: of other data than these, taken out. Export it again.", index)
+            index.unlink()
     write_manifest(output, dict(manifest) | {"splits": there, "shards": FORMAT})
+
+
+def _data_digest(manifest: Mapping[str, Any], split: str) -> str:
+    """What a split's shards hold, whatever their size: annotations, features, masks."""
+    entry = manifest["splits"][split]
+    digests = [entry["annotations_sha256"], entry["language_sha256"], manifest["masks"]["sha256"]]
+    return sha256_json([FORMAT, *digests])
 
 
 def index_path(root: Path, dataset: str, split: str) -> Path:
@@ -114,25 +130,32 @@ def _export_split(
     settings: ExportSettings, manifest: Mapping[str, Any], split: str, output: Path
 ) -> int:
     root, name = settings.root, settings.dataset
-    entry = manifest["splits"][split]
-    digests = [entry["annotations_sha256"], entry["language_sha256"], manifest["masks"]["sha256"]]
-    made_from = sha256_json([FORMAT, digests, settings.shard_mb])
-    index = index_path(output, name, split)
-    if index.is_file() and read_json(index, "Remove it.").get("made_from") == made_from:
-        log.info("%s: up to date", index)
-        return len(read_json(index, "Remove it.")["shards"])
-    _claim(output, name, split, made_from)
+    data, index = _data_digest(manifest, split), index_path(output, name, split)
     shards = _plan(settings, manifest, split, output)
-    missing = [shard for shard in shards if not shard.path.is_file()]
+    _claim(output, name, split, sha256_json([data, settings.shard_mb, _photos(shards)]))
+    known = {entry["name"]: entry for entry in _entries(index)}
+    missing = [shard for shard in shards if not _is_whole(shard.path, known)]
     total, done = len(shards), len(shards) - len(missing)
     with tqdm(desc=f"{name} {split}", total=total, initial=done, unit=" shards") as bar:
         for _ in run_tasks(_write_shard, missing, workers_for(settings.workers, len(missing))):
             bar.update()
     for place in (annotation_path, features_path):
-        with atomic_path(place(output, name, split)) as temporary:
-            temporary.write_bytes(place(root, name, split).read_bytes())
-    write_json(index, _index(shards, made_from), indent=None)
+        content = place(root, name, split).read_bytes()
+        target = place(output, name, split)
+        if not target.is_file() or target.read_bytes() != content:
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(content)
+    if missing or not known:
+        write_json(index, {"data": data, **_index(shards)}, indent=None)
+    else:
+        log.info("%s: up to date", index)
     return len(shards)
+
+
+def _photos(shards: list[Shard]) -> list[tuple[str, int, int]]:
+    """The state of the photos: they have no digest in the manifest."""
+    states = [(sample.name, sample.image.stat()) for shard in shards for sample in shard.samples]
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
 
 
 def _claim(output: Path, dataset: str, split: str, made_from: str) -> None:
@@ -144,6 +167,22 @@ def _claim(output: Path, dataset: str, split: str, made_from: str) -> None:
     for path in note.parent.glob(f"{split}-[0-9]*.tar"):
         path.unlink()
     write_text(note, made_from)
+
+
+def _entries(index: Path) -> list[dict[str, Any]]:
+    """The shards as an index has them; none if there is no whole index."""
+    try:
+        return read_json(index, "Remove it.")["shards"] if index.is_file() else []
+    except (UserError, KeyError, TypeError):
+        return []
+
+
+def _is_whole(path: Path, known: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a shard is there, with the bytes that the index has of it, if there is an index."""
+    if not path.is_file():
+        return False
+    entry = known.get(path.name)
+    return not known or (entry is not None and sha256_file(path) == entry["sha256"])
 
 
 def _plan(
@@ -210,10 +249,18 @@ def _write_shard(shard: Shard) -> None:
             numbers = {segment: number for number, segment in enumerate(sample.masks)}
             described = [{**e, "mask": numbers[e["segment_id"]]} for e in sample.expressions]
             text = json.dumps({"image": sample.name, "expressions": described})
-            _add(tar, f"{sample.key}{sample.image.suffix.lower()}", sample.image.read_bytes())
+            _add(tar, f"{sample.key}{_suffix(sample.image)}", sample.image.read_bytes())
             for segment, path in sample.masks.items():
                 _add(tar, f"{sample.key}.mask{numbers[segment]}.png", path.read_bytes())
             _add(tar, f"{sample.key}.json", text.encode("utf-8"))
+
+
+def _suffix(path: Path) -> str:
+    """A photo's suffix; of one without, what its format is called: readers go by it."""
+    if path.suffix:
+        return path.suffix.lower()
+    with Image.open(path) as image:
+        return f".{image.format.lower()}"
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -222,7 +269,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(member, io.BytesIO(content))
 
 
-def _index(shards: list[Shard], made_from: str) -> dict[str, Any]:
+def _index(shards: list[Shard]) -> dict[str, Any]:
     """Where every image and mask is: [shard, first byte, number of bytes]."""
     images: dict[str, list[int]] = {}
     masks: dict[str, list[int]] = {}
@@ -231,13 +278,13 @@ def _index(shards: list[Shard], made_from: str) -> dict[str, Any]:
         with tarfile.open(shard.path) as tar:
             places = {m.name: [number, m.offset_data, m.size] for m in tar.getmembers()}
         for sample in shard.samples:
-            images[sample.name] = places[f"{sample.key}{sample.image.suffix.lower()}"]
+            images[sample.name] = places[f"{sample.key}{_suffix(sample.image)}"]
             for place, segment in enumerate(sample.masks):
                 masks[segment] = places[f"{sample.key}.mask{place}.png"]
         size = shard.path.stat().st_size
         digest = sha256_file(shard.path)
         files.append({"name": shard.path.name, "bytes": size, "sha256": digest})
-    return {"made_from": made_from, "shards": files, "images": images, "masks": masks}
+    return {"shards": files, "images": images, "masks": masks}
 
 
 def is_exported(root: Path, dataset: str) -> bool:

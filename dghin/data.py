@@ -74,7 +74,8 @@ class PreparedDataset(Dataset):
         self.expressions = self._expressions(entries)
         self.files: FolderFiles | ShardFiles
         if "shards" in self.manifest:
-            self.files = ShardFiles(self.prepared, dataset, split, url.rstrip("/"))
+            digest = self.manifest["splits"][split].get("index_sha256", "")
+            self.files = ShardFiles(self.prepared, dataset, split, url.rstrip("/"), digest)
         else:
             self.files = FolderFiles(self.prepared, dataset, self.manifest)
         self._images: dict[str, Tensor] = {}  # the newest few, for expressions that share one
@@ -118,7 +119,8 @@ class PreparedDataset(Dataset):
                 return np.asarray(mask.convert("L")) > 127
         except (OSError, UnidentifiedImageError) as error:
             raise UserError(
-                f"{source.place}: not readable as a mask ({error}). {PREPARE.format(self.dataset)}"
+                f"{source.place}: not readable as a mask ({error}). "
+                f"{source.remedy or PREPARE.format(self.dataset)}"
             ) from error
 
     def resized_image(self, name: str) -> Tensor:
@@ -165,7 +167,8 @@ def read_image(source: Source | Path) -> Image.Image:
         ) from error
     except (OSError, UnidentifiedImageError) as error:
         raise UserError(
-            f"{source.place}: not readable as an image ({error}). Fetch it again."
+            f"{source.place}: not readable as an image ({error}). "
+            f"{source.remedy or 'Get the file again.'}"
         ) from error
 
 
@@ -283,7 +286,7 @@ def open_split(config: Config, split: str) -> PreparedDataset:
     splits = run_manifest(config)["splits"]
     if split not in splits:
         raise unknown_name(f"split of {data.dataset}:", split, splits)
-    bring(data, split)
+    bring(data, [split])
     opened = PreparedDataset(
         data.prepared_root, data.dataset, split, size, language_key(config), url
     )

@@ -8,15 +8,19 @@ its first sample is asked for, once a machine, and kept.
 """
 
 import contextlib
+import functools
 import io
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from data_preprocess.common import UserError, read_json
+from data_preprocess.manifest import manifest_path, read_manifest
 
 from .config import DataConfig, is_url
 
@@ -31,6 +35,7 @@ class Source:
 
     file: Path | io.BytesIO
     place: str
+    remedy: str = ""  # for one that cannot be read
 
 
 class FolderFiles:
@@ -52,12 +57,14 @@ class FolderFiles:
 class ShardFiles:
     """Images and masks inside the tar shards of one split."""
 
-    def __init__(self, prepared: Path, dataset: str, split: str, url: str = ""):
+    def __init__(self, prepared: Path, dataset: str, split: str, url: str = "", sha256: str = ""):
         self.folder, self.remedy = prepared / "shards" / dataset, EXPORT.format(dataset)
-        self.url = f"{url}/shards/{dataset}" if url else ""
+        self.url = f"{url}/shards/{quote(dataset)}" if url else ""
         path = self.folder / f"{split}.index.json"
-        self._fetch(path.name)
+        self._fetch(path.name, sha256=sha256)
         self.index = read_json(path, self.remedy)
+        if not isinstance(self.index, dict) or not {"shards", "images", "masks"} <= set(self.index):
+            raise UserError(f"{path}: no index of shards. {self.remedy}")
 
     def image(self, name: str) -> Source:
         return self._read("images", name)
@@ -78,51 +85,94 @@ class ShardFiles:
                 content = file.read(count)
         except OSError as error:
             raise UserError(f"{path}: not readable ({error.strerror}). {self.remedy}") from error
-        return Source(io.BytesIO(content), f"{path}, {kind[:-1]} {name}")
+        remedy = f"Remove {path}: it is then fetched again." if self.url else self.remedy
+        return Source(io.BytesIO(content), f"{path}, {kind[:-1]} {name}", remedy)
 
     def _fetch(self, name: str, size: int | None = None, sha256: str = "") -> None:
         if self.url:
-            fetch(f"{self.url}/{name}", self.folder / name, size, sha256)
+            fetch(f"{self.url}/{quote(name)}", self.folder / name, size, sha256)
 
 
-def bring(data: DataConfig, split: str = "") -> None:
-    """Fetch what is read of prepared data behind a URL: the manifest, and a split's two files."""
+def bring(data: DataConfig, splits: Iterable[str] = ()) -> None:
+    """Fetch what is read of prepared data behind a URL: the manifest, and two files a split.
+
+    The manifest is looked at once a process: if it is no longer the one that was fetched before,
+    the cache holds other data, which is an error.
+    """
     if not is_url(data.prepared):
+        if "://" in data.prepared:
+            raise UserError(f"data.prepared={data.prepared}: give a folder, or http(s)://...")
         return
-    names = ["manifest.json"]
-    names += [f"{split}.json", f"{split}.language.npz"] if split else []
-    for name in names:
-        place = f"anns/{data.dataset}/{name}"
-        fetch(f"{data.prepared.rstrip('/')}/{place}", data.prepared_root / place)
+    url, folder = data.prepared.rstrip("/"), f"anns/{data.dataset}"
+    _bring_manifest(url, data.dataset, data.prepared_root)
+    entries = read_manifest(data.prepared_root, data.dataset)["splits"]
+    for split in splits:
+        digests = entries.get(split, {})
+        for name, key in ((f"{split}.json", "annotations"), (f"{split}.language.npz", "language")):
+            path = data.prepared_root / folder / name
+            fetch(f"{url}/{quote(folder)}/{quote(name)}", path,
+                  sha256=digests.get(f"{key}_sha256", ""))  # fmt: skip
 
 
-def fetch(url: str, path: Path, size: int | None = None, sha256: str = "") -> None:
+@functools.cache
+def _bring_manifest(url: str, dataset: str, root: Path) -> None:
+    place = manifest_path(root, dataset)
+    source = f"{url}/anns/{quote(dataset)}/manifest.json"
+    if not place.is_file():
+        fetch(source, place)
+        return
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as scratch:
+        fresh = Path(scratch) / "anns" / dataset / "manifest.json"
+        try:
+            fetch(source, fresh, attempts=1)
+        except UserError as error:
+            log.warning("%s What was fetched before is taken.", error)
+            return
+        changed = fresh.read_bytes() != place.read_bytes()
+    if changed:
+        raise UserError(
+            f"{url}: other data than those in {root} now. Remove that folder, and they are fetched "
+            "again; or name another with data.cache=FOLDER."
+        )
+
+
+def fetch(
+    url: str, path: Path, size: int | None = None, sha256: str = "", attempts: int = ATTEMPTS
+) -> None:
     """Bring a file here unless it is here; one process of a machine does it, the others wait."""
-    from data_preprocess.download import MirrorError, WrongFile, check, download, note_path
+    from data_preprocess.download import (
+        MirrorError,
+        WrongFile,
+        check,
+        download,
+        no_space,
+        note_path,
+    )
 
     if path.is_file():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.parent / f".{path.name}.part"
     with _alone(path.parent / f".{path.name}.lock"):
-        if path.is_file():
-            return
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, attempts + 1):
+            if path.is_file():  # of another process
+                return
             try:
                 download(url, part, size, bool(sha256))
                 check(part, size, sha256, "")
-                break
+                note_path(part).unlink(missing_ok=True)
+                os.replace(part, path)
             except MirrorError as error:
                 if isinstance(error, WrongFile):
                     part.unlink(missing_ok=True)
-                log.warning("%s: %s (attempt %d of %d)", url, error, attempt, ATTEMPTS)
-                if attempt == ATTEMPTS:
+                log.warning("%s: %s (attempt %d of %d)", url, error, attempt, attempts)
+                if attempt == attempts:
                     raise UserError(
                         f"{url}: {error}. Check data.prepared, and that this machine reaches it; "
-                        f"or copy the file to {path}."
+                        f"if the data there were exported anew, remove {path.parents[2]}."
                     ) from error
-        note_path(part).unlink(missing_ok=True)
-        os.replace(part, path)
+            except OSError as error:
+                raise no_space(path, error) from error
 
 
 @contextlib.contextmanager

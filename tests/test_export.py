@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from raw_trees import tree_bytes
+from PIL import Image
+from raw_trees import edit_json, tree_bytes
 
 from data_preprocess.cli import main as preprocess
 from data_preprocess.common import UserError
 from data_preprocess.export import ExportSettings, export, is_exported
 from data_preprocess.manifest import read_manifest
+from dghin import files
 from dghin.config import load_config
 from dghin.data import open_split
 from dghin.evaluate import evaluate_split
@@ -211,6 +213,106 @@ def test_a_shard_with_other_bytes_is_refused(server, shards, tiny_config, tmp_pa
     finally:
         shard.write_bytes(whole)
     assert opened.image(0).size
+
+
+def test_other_data_behind_a_url_are_noticed(server, shards, shapes, tiny_config, tmp_path):
+    url, _ = server
+    there = with_prepared(tiny_config, url, cache=str(tmp_path))
+    open_split(there, "val")
+    files._bring_manifest.cache_clear()  # as in another process
+    open_split(there, "val")
+    manifest = shards / "anns/refcoco/manifest.json"
+    whole = manifest.read_text()
+    try:
+        manifest.write_text(whole.replace('"shards": 1', '"shards": 2'))
+        files._bring_manifest.cache_clear()
+        with pytest.raises(UserError, match="other data than those in .* Remove that folder"):
+            open_split(there, "val")
+    finally:
+        manifest.write_text(whole)
+    files._bring_manifest.cache_clear()
+    open_split(there, "testA")
+
+
+def test_without_the_server_what_was_fetched_is_taken(server, tiny_config, tmp_path, caplog):
+    url, _ = server
+    there = with_prepared(tiny_config, f"{url}/", cache=str(tmp_path))
+    open_split(there, "val").image(0)
+    files._bring_manifest.cache_clear()
+    place = there.data.prepared_root
+    gone = with_prepared(tiny_config, "http://127.0.0.1:9/", cache=str(tmp_path))
+    place.rename(gone.data.prepared_root)
+    assert open_split(gone, "val").image(0).size
+    assert "What was fetched before is taken" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["val.json", "val.language.npz"])
+def test_annotations_and_features_behind_a_url_are_checked(
+    server, shards, tiny_config, tmp_path, name
+):
+    there = with_prepared(tiny_config, server[0], cache=str(tmp_path))
+    path = shards / "anns/refcoco" / name
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[:-1] + b" ")
+        with pytest.raises(UserError, match=f"{name}: sha256 is"):
+            open_split(there, "val")
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_damaged_shard_in_the_cache_says_what_to_remove(server, tiny_config, tmp_path):
+    there = with_prepared(tiny_config, server[0], cache=str(tmp_path))
+    opened = open_split(there, "val")
+    opened.truth(0)
+    shard = next(tmp_path.rglob("val-000000.tar"))
+    shard.write_bytes(b"x" * shard.stat().st_size)
+    with pytest.raises(UserError, match="Remove .*val-000000.tar: it is then fetched again"):
+        opened.truth(0)
+
+
+def test_what_is_lost_or_damaged_is_exported_again(shapes, tmp_path):
+    export(settings(shapes, tmp_path, shard_mb=0))
+    before = tree_bytes(tmp_path)
+    (tmp_path / "shards/refcoco/val-000000.tar").unlink()
+    (tmp_path / "shards/refcoco/val-000001.tar").write_bytes(b"damaged")
+    (tmp_path / "anns/refcoco/testA.json").write_text("[]")
+    (tmp_path / "shards/refcoco/testB.index.json").write_text("{}")
+    export(settings(shapes, tmp_path, shard_mb=0))
+    assert tree_bytes(tmp_path) == before
+
+
+def test_splits_of_other_prepared_data_are_taken_out(shapes, tmp_path, caplog):
+    """Exported, prepared anew from other masks, then only val is exported again."""
+    root, output = tmp_path / "root", tmp_path / "shards"
+    shutil.copytree(shapes, root)
+    export(settings(root, output))
+    path = root / "data_v3/anns/refcoco/manifest.json"
+    edit_json(path, lambda manifest: manifest["masks"].update(sha256="0" * 64))
+    export(settings(root, output, split="val"))
+    assert list(read_manifest(output, "refcoco")["splits"]) == ["val"]
+    assert "train.index.json: of other data than these, taken out" in caplog.text
+
+
+def test_a_changed_photo_is_exported_again(shapes, tmp_path):
+    root, output = tmp_path / "root", tmp_path / "shards"
+    shutil.copytree(shapes, root)
+    export(settings(root, output, split="val"))
+    image = root / "images/train2014" / first_image(root, "val")
+    Image.new("RGB", (9, 9)).save(image)
+    export(settings(root, output, split="val"))
+    with tarfile.open(output / "shards/refcoco/val-000000.tar") as tar:
+        photo = next(m for m in tar.getmembers() if m.name.endswith(".jpg"))
+        assert tar.extractfile(photo).read() == image.read_bytes()
+
+
+def first_image(root, split):
+    return json.loads((root / f"data_v3/anns/refcoco/{split}.json").read_text())[0]["img_name"]
+
+
+def test_other_places_than_folders_and_http_are_refused(tiny_config):
+    with pytest.raises(UserError, match="data.prepared=s3://bucket/x: give a folder, or http"):
+        open_split(with_prepared(tiny_config, "s3://bucket/x"), "val")
 
 
 def test_a_missing_shard_names_the_file_and_the_remedy(shards, tiny_config, tmp_path):
