@@ -18,21 +18,27 @@ from tqdm import tqdm
 from .annotations import expressions, read_entries
 from .common import UserError, read_json, sha256_file
 from .features import read_features
+from .guards import four_numbers
 from .manifest import annotation_path, features_path, read_manifest
+from .mask_files import masks_digest
 from .masks import check_size, draw_mask
 from .pool import by_image, run_tasks, workers_for
 from .records import Raw, Record
 
-_PREPARE = "Prepare it again."
+_PREPARE, _EXPORT = "Prepare it again.", "Export it again."
 
 
 @dataclass
 class Checked:
-    """How many files were looked at, and what is wrong with which: (file, what)."""
+    """How many files were looked at, and what is wrong with which: (file, what).
+
+    digests: file name -> SHA-256 of the prepared masks.
+    """
 
     images: int = 0
     masks: int = 0
     problems: list[tuple[str, str]] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
 
     def lines(self, most: int = 20) -> list[str]:
         """What was looked at, and the first problems, for people."""
@@ -47,6 +53,7 @@ class Checked:
         self.images += other.images
         self.masks += other.masks
         self.problems += other.problems
+        self.digests |= other.digests
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Entry:
 
     image: Path
     mask: Path
-    box: tuple[float, ...]
+    box: Any
     targets: int
 
 
@@ -76,36 +83,46 @@ def check_prepared(root: Path, dataset: str, workers: int = 0) -> Checked:
     checked, items = Checked(), {}
     masks = root / manifest.get("masks_folder", f"masks/{dataset}")
     for split, noted in manifest["splits"].items():
-        try:
-            entries = read_entries(annotation_path(root, dataset, split))
-            checked.problems += _check_split(root, dataset, split, entries, noted)
-        except UserError as error:
-            checked.problems.append((str(annotation_path(root, dataset, split)), str(error)))
-            continue
+        entries = _check_split(root, dataset, split, noted, checked)
         for entry in entries:
             mask = masks / f"{entry['segment_id']}.png"
             image = root / manifest["images_folder"] / entry["img_name"]
-            box = tuple(entry.get("bbox", ()))
-            items[mask] = Entry(image, mask, box, entry.get("targets", 1))
+            items[mask] = Entry(image, mask, entry.get("bbox"), entry.get("targets", 1))
     tasks = by_image(list(items.values()), lambda item: item.image)
     checked.add(_run(_check_entries, tasks, workers))
+    if "members" not in manifest and not checked.problems:  # of joint, members have the digests
+        if masks_digest(checked.digests) != manifest.get("masks", {}).get("sha256"):
+            checked.problems.append((str(masks), f"not the masks of the manifest. {_PREPARE}"))
     return checked
 
 
 def _check_shards(root: Path, dataset: str, manifest: Mapping[str, Any]) -> Checked:
     """Exported data: the shards' digests stand for all that is in them."""
     checked = Checked()
-    for split in manifest["splits"]:
-        index = read_json(root / "shards" / dataset / f"{split}.index.json", "Export it again.")
+    for split, noted in manifest["splits"].items():
+        entries = _check_split(root, dataset, split, noted, checked)
+        path = root / "shards" / dataset / f"{split}.index.json"
+        index = _note(checked, path, _read_index, path, noted)
+        if index is None:
+            continue
         checked.images += len(index["images"])
         checked.masks += len(index["masks"])
+        named = {entry["img_name"] for entry in entries}, {str(e["segment_id"]) for e in entries}
+        if named != (set(index["images"]), set(index["masks"])):
+            checked.problems.append((str(path), "of other images or masks than the annotations"))
         for shard in tqdm(index["shards"], f"check {split}", unit=" shards"):
             path = root / "shards" / dataset / shard["name"]
             if not path.is_file():
-                checked.problems.append((str(path), "no such file. Export it again."))
+                checked.problems.append((str(path), f"no such file. {_EXPORT}"))
             elif sha256_file(path) != shard["sha256"]:
-                checked.problems.append((str(path), "not the file that the index names."))
+                checked.problems.append((str(path), f"not the file of the index. {_EXPORT}"))
     return checked
+
+
+def _read_index(path: Path, noted: Mapping[str, Any]) -> dict[str, Any]:
+    if path.is_file() and sha256_file(path) != noted.get("index_sha256"):
+        raise UserError(f"not the file that the manifest names. {_EXPORT}")
+    return read_json(path, _EXPORT)
 
 
 def box_meets(mask: np.ndarray, box: Sequence[float]) -> bool:
@@ -148,7 +165,10 @@ def _check_entries(entries: list[Entry]) -> Checked:
             sizes[entry.image] = _open_image(entry.image, checked)
         mask = _note(checked, entry.mask, _read_mask, entry.mask)
         where, size = str(entry.mask), sizes[entry.image]
-        _check_mask(checked, where, mask, size, entry.box, entry.targets, entry.image)
+        box = _note(checked, where, four_numbers, entry.box, where, _PREPARE) or ()
+        _check_mask(checked, where, mask, size, box, entry.targets, entry.image)
+        if mask is not None:
+            checked.digests[entry.mask.name] = sha256_file(entry.mask)
     return checked
 
 
@@ -200,22 +220,24 @@ def _read_mask(path: Path) -> np.ndarray:
 
 
 def _check_split(
-    root: Path, dataset: str, split: str, entries: list[dict[str, Any]], noted: Mapping[str, Any]
-) -> list[tuple[str, str]]:
-    """Whether a split's annotations and features are those of the manifest, and of each other."""
-    problems = []
-    files = {"annotations_sha256": annotation_path, "language_sha256": features_path}
-    for key, place in files.items():
+    root: Path, dataset: str, split: str, noted: Mapping[str, Any], checked: Checked
+) -> list[dict[str, Any]]:
+    """A split's entries, if its annotations and features are those of the manifest."""
+    for key, place in (("annotations", annotation_path), ("language", features_path)):
         path = place(root, dataset, split)
         if not path.is_file():
-            problems.append((str(path), f"no such file. {_PREPARE}"))
-        elif sha256_file(path) != noted[key]:
-            problems.append((str(path), f"not the file that the manifest names. {_PREPARE}"))
-    try:
-        read_features(features_path(root, dataset, split), None, expressions(entries))
-    except UserError as error:
-        problems.append((str(features_path(root, dataset, split)), str(error)))
-    return problems
+            checked.problems.append((str(path), f"no such file. {_PREPARE}"))
+        elif sha256_file(path) != noted.get(f"{key}_sha256"):
+            what = f"not the file that the manifest names. {_PREPARE}"
+            checked.problems.append((str(path), what))
+    if not annotation_path(root, dataset, split).is_file():
+        return []
+    path = annotation_path(root, dataset, split)
+    entries = _note(checked, path, read_entries, path) or []
+    path = features_path(root, dataset, split)
+    if entries and path.is_file():
+        _note(checked, path, read_features, path, None, expressions(entries))
+    return entries
 
 
 def _note(checked: Checked, where: Any, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -17,7 +17,6 @@ columns; `annotation` or `mask` may be left out. Paths of masks begin at the tab
 
 import csv
 import logging
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +25,8 @@ from typing import Any
 
 from .common import UserError
 from .datasets import DATASETS, JOINT, TRAIN, Dataset
+from .manifest import read_manifest
+from .mask_files import sources_digest
 from .paths import safe_path
 from .prepare import PrepareSettings, prepare_raw, relative
 from .records import Raw, Record, Sentence, Shapes, clean_sentence
@@ -55,16 +56,33 @@ def prepare_custom(settings: CustomSettings) -> dict[str, Any]:
     """Prepare a data set of one's own; returns its manifest. What is valid already is kept."""
     _check_settings(settings)
     raw = read_custom(settings)
-    images = Path(os.path.relpath(raw.images, settings.data)).as_posix()
-    dataset = Dataset(settings.dataset, "custom", "", "", tuple(raw.splits), images)
+    dataset = Dataset(settings.dataset, "custom", "", "", tuple(raw.splits), settings.images)
     _warn_of_leaks(raw)
-    root = settings.root
     paths = {
-        name: relative(Path(value), root)
+        name: relative(Path(value), settings.root)
         for name in ("table", "images", "coco")
         if (value := getattr(settings, name))
     }
-    return prepare_raw(replace(settings, **paths), dataset, raw, "custom")
+    return prepare_raw(replace(settings, **paths), dataset, raw, "custom", {"custom": paths})
+
+
+def outdated(root: Path, dataset: str) -> list[tuple[str, str]]:
+    """(file, what) if prepared data are no longer those of the table, photos and masks they were
+    made from. Where these are not on this machine, nothing can be said."""
+    manifest = read_manifest(root, dataset)
+    paths = {name: str(root / place) for name, place in manifest.get("custom", {}).items()}
+    table = paths.get("table", "")
+    if not table or not Path(table).is_file():
+        return []
+    try:
+        raw = read_custom(CustomSettings(dataset=dataset, **paths))
+        records = [record for listed in raw.splits.values() for record in listed]
+        if sources_digest(raw.sources, records) == manifest["sources_sha256"]:
+            return []
+        what = "it, its COCO file or a mask was changed since"
+    except (UserError, OSError) as error:
+        what = f"no longer readable ({error})"
+    return [(table, f"{what}. Run 'python -m data_preprocess custom {dataset} ...' again.")]
 
 
 def read_custom(settings: CustomSettings) -> Raw:
@@ -92,7 +110,8 @@ def read_custom(settings: CustomSettings) -> Raw:
     if errors:
         more = len(errors) - _SHOWN
         listed = errors[:_SHOWN] + ([f"... and {more} more"] if more > 0 else [])
-        raise UserError("\n  ".join([f"{table}: {len(errors)} lines are amiss:", *listed]))
+        count = f"{len(errors)} lines are" if len(errors) > 1 else "a line is"
+        raise UserError("\n  ".join([f"{table}: {count} amiss:", *listed]))
     if not splits:
         raise UserError(f"{table}: no line but the header. Add a line an expression.")
     sources = (table, Path(settings.coco)) if settings.coco else (table,)
@@ -106,7 +125,7 @@ def read_table(path: Path) -> Iterator[tuple[int, Row]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            header = [name.strip() for name in reader.fieldnames or ()]
+            header = [name.strip().lower() for name in reader.fieldnames or ()]
             _check_header(path, header)
             reader.fieldnames = header
             for row in reader:
@@ -126,6 +145,8 @@ def read_table(path: Path) -> Iterator[tuple[int, Row]]:
 def _check_header(path: Path, header: list[str]) -> None:
     missing = [name for name in NEEDED if name not in header]
     unknown = [name for name in header if name not in COLUMNS]
+    if len(header) == 1 and ";" in header[0]:
+        raise UserError(f"{path}: its cells are apart by ';'. Save it with commas.")
     if missing or unknown or not {"annotation", "mask"} & set(header):
         raise UserError(
             f"{path}: its columns are {', '.join(header) or 'none'}. Needed: {', '.join(NEEDED)} "
@@ -148,7 +169,7 @@ def _check_settings(settings: CustomSettings) -> None:
 def _check_row(row: Row, where: str) -> tuple[str, ...]:
     """What lines of one referent have in common; an error for a line that cannot be used."""
     clean_sentence(row["expression"], where)
-    if not _NAME.fullmatch(row["split"]):
+    if not _NAME.fullmatch(row["split"]) or row["split"] == "manifest":
         raise UserError(
             f"{where}: split '{row['split']}'. Name it with letters, digits, _, + and -, such as "
             "train, val or test."
@@ -195,7 +216,7 @@ def _annotated(plain: Record, ids: list[int], coco: Instances, coco_name: str) -
     annotations = [coco.annotation(number, None, plain.where) for number in ids]
     for number, annotation in zip(ids, annotations, strict=True):
         image = coco.image(annotation["image_id"], plain.where)
-        if Path(image["file_name"]).name != Path(plain.image).name:
+        if not _is_same(plain.image, image["file_name"], coco):
             raise UserError(
                 f"{plain.where}: image '{plain.image}', but annotation {number} of {coco_name} is "
                 f"of '{image['file_name']}'. Correct one of the two."
@@ -212,6 +233,14 @@ def _annotated(plain: Record, ids: list[int], coco: Instances, coco_name: str) -
         bbox=tuple(boxes[0]) if single and boxes else (),
         targets=len(annotations),
     )
+
+
+def _is_same(row: str, file_name: str, coco: Instances) -> bool:
+    """Whether a row's image is a COCO file's: by path, or by bare name where that is told apart."""
+    if row == file_name:
+        return True
+    one, other = Path(row).name, Path(file_name).name
+    return one == other and (one == row or other == file_name) and coco.has_one_image_called(other)
 
 
 def _warn_of_leaks(raw: Raw) -> None:

@@ -6,13 +6,21 @@ reader does.
 """
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from .common import UserError, read_json
 from .datasets import Dataset
 from .records import Raw, Record, Shapes
-from .refer import by_split, checked_entries, read_instances, read_sentences, refer_sources
+from .refer import (
+    Instances,
+    by_split,
+    checked_entries,
+    read_instances,
+    read_sentences,
+    refer_sources,
+)
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +33,17 @@ def read_grefer(data: Path, dataset: Dataset) -> Raw:
     instances_path, refs_path = refer_sources(data, dataset)
     instances = read_instances(instances_path)
     refs = checked_entries(read_json(refs_path, _REMEDY), "ref", refs_path)
-    records = ((ref["split"], _record(ref, instances, refs_path)) for ref in refs)
+    pairs = [(ref["split"], _record(ref, instances, refs_path)) for ref in refs]
+    dropped = Counter(split for split, record in pairs if record is None)
+    if dropped:
+        log.warning("%s: left out refs of crowds only: %s", refs_path, dict(dropped))
+    records = ((split, record) for split, record in pairs if record is not None)
     found = by_split(records, dataset, refs_path)
-    return Raw(found, data / dataset.images, (instances_path, refs_path))
+    return Raw(found, data / dataset.images, (instances_path, refs_path), dict(dropped))
 
 
-def _record(ref: dict[str, Any], instances: Any, refs_path: Path) -> Record:
+def _record(ref: dict[str, Any], instances: Instances, refs_path: Path) -> Record | None:
+    """A ref as a record; None if it means crowds only."""
     where = f"{refs_path}, ref_id {ref['ref_id']}"
     image = instances.image(ref["image_id"], where)
     ids = ref["ann_id"] if isinstance(ref["ann_id"], list) else [ref["ann_id"]]
@@ -42,7 +55,7 @@ def _record(ref: dict[str, Any], instances: Any, refs_path: Path) -> Record:
     chosen = [instances.annotation(i, image, where) for i in dict.fromkeys(ids) if i != NO_TARGET]
     objects = [annotation for annotation in chosen if not annotation.get("iscrowd")]
     if chosen and not objects:
-        raise UserError(f"{where}: all its annotations {ids} are crowds. Remove the ref.")
+        return None
     names = dict.fromkeys(instances.category(annotation) for annotation in objects)
     return Record(
         segment_id=str(ref["ref_id"]),

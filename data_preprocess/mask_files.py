@@ -98,13 +98,15 @@ def existing_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def sources_digest(sources: Iterable[Path], records: Iterable[Record]) -> str:
-    """A digest of everything that masks are drawn from: the raw files' bytes, and size and time
-    of the .mat files (there are a hundred thousand of those)."""
+    """A digest of everything that masks are drawn from: the bytes of raw files and mask images,
+    and size and time of the .mat files (there are a hundred thousand of those)."""
     digest = hashlib.sha256()
     for source in sources:
         digest.update(sha256_file(source).encode())
     for record in records:
-        if isinstance(record.shape, Path):
+        if isinstance(record.shape, Path) and record.shape.suffix != ".mat":
+            digest.update(sha256_file(record.shape).encode())
+        elif isinstance(record.shape, Path):
             state = record.shape.stat()
             digest.update(f"{record.shape.name} {state.st_size} {state.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -27,8 +27,8 @@ def draw_mask(record: Record, size: tuple[int, int] | None = None) -> np.ndarray
     size: (height, width) of its image, if known; a mask file that is much larger is refused.
     """
     if isinstance(record.shape, Path):
-        read = read_mat if record.shape.suffix == ".mat" else read_mask_image
-        mask = read(record.shape, size)
+        is_mat = record.shape.suffix == ".mat"
+        mask = read_mat(record.shape, size) if is_mat else _marked(record, size)
     else:
         known = record.size or size
         if known is None:
@@ -94,22 +94,42 @@ def _check_claim(path: Path, found: tuple[int, int], size: tuple[int, int] | Non
 
 
 def read_mask_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """A mask image as (H, W) uint8: 1 where it is not black.
+    """A mask image as (H, W) uint8: 1 where it is neither black nor transparent.
 
     size: (height, width) of the image it belongs to, if known; one much larger is not expanded.
+    JPEG is refused: it has values that are not quite black along every border.
     """
     shape = image_size(path)
     _check_claim(path, shape, size)
     try:
         # from memory: PIL asks a file for as many bytes as a damaged chunk says it has
         with Image.open(io.BytesIO(path.read_bytes())) as image:
-            plain = image if image.mode in ("1", "L", "I", "F", "I;16") else image.convert("RGB")
-            pixels = np.asarray(plain) != 0
+            kind = image.format
+            if image.mode in ("1", "L", "I", "F", "I;16"):
+                marked = np.asarray(image) != 0
+            else:
+                colours = np.asarray(image.convert("RGBA"))
+                marked = (colours[..., :3] != 0).any(axis=2) & (colours[..., 3] != 0)
     except Exception as error:  # PIL raises many kinds on damaged files
         raise UserError(
             f"{path}: cannot be read as an image ({error}). Get the file again."
         ) from error
-    return pixels.reshape(*shape, -1).any(axis=2).astype(np.uint8)
+    if kind == "JPEG":
+        raise UserError(f"{path}: a mask must not be JPEG, which blurs borders. Save it as PNG.")
+    return marked.reshape(shape).astype(np.uint8)
+
+
+def _marked(record: Record, size: tuple[int, int] | None) -> np.ndarray:
+    """A mask image that marks something, and hardly everything."""
+    mask = read_mask_image(record.shape, size)
+    if not mask.any():
+        raise UserError(
+            f"{record.where}: the mask image {record.shape} is all black. If nothing in the image "
+            "is meant, write that instead of naming a mask."
+        )
+    if mask.all():
+        log.warning("%s: the mask image %s marks every pixel", record.where, record.shape)
+    return mask
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .annotations import read_entries
 from .common import UserError
-from .datasets import DATASETS, TRAIN, Dataset
+from .datasets import DATASETS, JOINT, TRAIN, Dataset
 from .manifest import annotation_path, read_manifest
 from .raw import read_raw
 from .records import Raw
@@ -69,13 +69,22 @@ def overlaps(images: Images) -> "pandas.DataFrame":
     for one, other in itertools.combinations(splits, 2):
         first, second = images[one[0]][one[1]], images[other[0]][other[1]]
         shared = len(first & second)
-        if shared:
+        if shared and not (JOINT in (one[0], other[0]) and _is_derived(one, other)):
             names = ":".join(one), ":".join(other)
             lines.append([*names, shared, len(first), len(second), _leak(one, other)])
     table = pandas.DataFrame(lines, columns=list(COLUMNS))
     order = {"own": 0, "other": 1, "": 2}
     return table.sort_values("Leak", key=lambda kinds: kinds.map(order), kind="stable",
                              ignore_index=True)  # fmt: skip
+
+
+def _is_derived(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether a pair with the joint set says nothing new: its splits are those of its members.
+
+    What remains is its train split beside held-out ones of any data set.
+    """
+    mine, theirs = (one, other) if one[0] == JOINT else (other, one)
+    return mine[1] not in _TRAINS or theirs[1] in _TRAINS
 
 
 def unexpected(table: "pandas.DataFrame", dataset: Dataset) -> "pandas.DataFrame":

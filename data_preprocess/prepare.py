@@ -6,9 +6,11 @@ The manifest is written last: where it is, everything is there. A run that was c
 where it stopped; every file is written under another name and renamed.
 """
 
+import contextlib
+import functools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,19 +80,27 @@ def prepare(settings: PrepareSettings) -> dict[str, Any]:
     return prepare_raw(settings, dataset, read_raw(Path(settings.data), dataset), "prepare")
 
 
-def prepare_raw(settings: PrepareSettings, dataset: Dataset, raw: Raw, name: str) -> dict[str, Any]:
-    """Prepare what a reader has read. name: the subcommand that does so, for the manifest."""
+def prepare_raw(
+    settings: PrepareSettings,
+    dataset: Dataset,
+    raw: Raw,
+    name: str,
+    notes: Mapping[str, Any] = {},
+) -> dict[str, Any]:
+    """Prepare what a reader has read. name: the subcommand that does so. It goes into the
+    manifest, and so do the notes."""
     _check_files(raw)
     load_encoder(settings)  # a missing parser or tokenizer is said before any mask is drawn
+    with alone(manifest_path(settings.root, dataset.name).parent):
+        return _prepare(settings, dataset, raw, name, notes)
+
+
+def _prepare(
+    settings: PrepareSettings, dataset: Dataset, raw: Raw, name: str, notes: Mapping[str, Any]
+) -> dict[str, Any]:
     sources = sources_digest(raw.sources, _all(raw))
     claim(settings, dataset, sources)
-    masks = write_masks(
-        _all(raw),
-        raw.images,
-        settings.root / "masks" / dataset.name,
-        settings.per_sentence_masks,
-        settings.workers,
-    )
+    masks = _masks(settings, dataset, raw)
     entries = {
         split: annotations(records, settings.per_sentence_masks)
         for split, records in raw.splits.items()
@@ -108,15 +118,54 @@ def prepare_raw(settings: PrepareSettings, dataset: Dataset, raw: Raw, name: str
         },
         "masks": {"count": len(masks), "sha256": masks_digest(masks)},
         "language": language,
-        "images_folder": images_folder(settings, dataset),
+        "images_folder": images_folder(settings, dataset, raw),
         "per_sentence_masks": settings.per_sentence_masks,
         "dropped": dict(raw.dropped),
         "sources_sha256": sources,
         "versions": versions(),
         "command": command(name, settings),
-    }
+    } | dict(notes)
     write_manifest(settings.root, manifest)
     return manifest
+
+
+def _masks(settings: PrepareSettings, dataset: Dataset, raw: Raw) -> dict[str, str]:
+    """Draw the masks that are not there. If those there were altered since, draw all of them."""
+    folder = settings.root / "masks" / dataset.name
+    path = manifest_path(settings.root, dataset.name)
+    known = read_json(path, "Remove it.")["masks"]["sha256"] if path.is_file() else None
+    draw = functools.partial(
+        write_masks, _all(raw), raw.images, folder, settings.per_sentence_masks, settings.workers
+    )
+    masks = draw()
+    if known not in (None, masks_digest(masks)):
+        log.warning("%s: altered since they were drawn; drawn anew", folder)
+        for name in masks:
+            (folder / name).unlink()
+        masks = draw()
+    return masks
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from preparing the same data set, where the system has such locks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)  # a lock on the folder itself leaves no file behind
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise UserError(
+            f"{folder}: another process prepares this data set at the moment. Wait for it, or "
+            "choose another output=FOLDER."
+        ) from error
+    finally:
+        os.close(handle)
 
 
 def language(settings: SplitSettings) -> dict[str, int]:
@@ -206,7 +255,7 @@ def claim(settings: PrepareSettings, dataset: Dataset, sources: str) -> None:
     wanted = {"sources": sources, "per_sentence_masks": settings.per_sentence_masks}
     found = read_json(note, "Remove it.") if note.is_file() else None
     for leftover in [*masks.glob(".*-*.png"), *folder.glob(".*-*.*")]:  # of a killed process
-        leftover.unlink()
+        leftover.unlink(missing_ok=True)
     if found == wanted:
         return
     foreign = [folder / f"{split}.json" for split in dataset.splits]
@@ -228,8 +277,13 @@ def relative(path: Path, root: Path) -> str:
     return Path(os.path.relpath(path.resolve(), root.resolve())).as_posix()
 
 
-def images_folder(settings: LanguageSettings, dataset: Dataset) -> str:
-    """The image folder as seen from the prepared root. A link inside the raw root stays one."""
+def images_folder(settings: LanguageSettings, dataset: Dataset, raw: Raw | None = None) -> str:
+    """The image folder as seen from the prepared root. A link inside the raw root stays one.
+
+    Photos of a data set of one's own (of a `raw` one) may lie anywhere.
+    """
+    if dataset.reader == "custom" and raw is not None:
+        return relative(raw.images, settings.root)
     return (Path(relative(Path(settings.data), settings.root)) / dataset.images).as_posix()
 
 

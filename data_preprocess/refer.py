@@ -4,7 +4,9 @@ The .p file is a pickle, read by `plain_pickle`: a pickle that asks for anything
 containers, text and numbers is refused, not run.
 """
 
+import functools
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +51,14 @@ class Instances:
         height, width = image_shape(entry["height"], entry["width"], own, _CORRECT)
         name = safe_path(entry["file_name"], own, "file_name")
         return entry | {"file_name": name, "height": height, "width": width}
+
+    def has_one_image_called(self, name: str) -> bool:
+        """Whether one image only has this bare name, whatever the folder."""
+        return self._bare_names[name] == 1
+
+    @functools.cached_property
+    def _bare_names(self) -> Counter[str]:
+        return Counter(str(image["file_name"]).rpartition("/")[2] for image in self.images.values())
 
     def annotation(self, number: Any, image: dict[str, Any] | None, where: str) -> dict[str, Any]:
         """An annotation: of this image (if given), bbox as a tuple, polygons or run lengths."""

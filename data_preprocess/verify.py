@@ -6,14 +6,15 @@
 Both take a raw data set or a prepared one. The published figures are in statistics.csv.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .annotations import counts, read_entries
 from .checks import Checked, check_prepared, check_raw
-from .common import sha256_file
+from .common import UserError, sha256_file
+from .custom import outdated
 from .datasets import DATASETS, TRAIN, Dataset, find_dataset
 from .joint import TOGETHER, held_out
 from .manifest import annotation_path, features_path, manifest_path, read_manifest
@@ -91,6 +92,8 @@ def verify_all(settings: VerifySettings) -> Verification:
             checked.add(check_raw(_readable(DATASETS[name], raw), settings.workers))
         if not raws:
             checked.add(check_prepared(settings.root, dataset.name, settings.workers))
+            if dataset.reader == "custom":
+                checked.problems += outdated(settings.root, dataset.name)
     if not settings.overlap:
         return Verification(table, checked, None)
     pairs = overlaps(images_on_disk(Path(settings.data), settings.root, raws))
@@ -161,13 +164,30 @@ def _prepared_table(settings: VerifySettings, dataset: Dataset) -> "pandas.DataF
     manifest = read_manifest(settings.root, dataset.name)
     published = published_counts(dataset)
     rows, sources = [], []
-    for split in manifest["splits"]:
+    for split in [*manifest["splits"], *_absent(dataset, manifest["splits"])]:
         path = annotation_path(settings.root, dataset.name, split)
         known = published.get(f"{split}_after_drop") or published.get(split, {})
-        found = counts(read_entries(path))
+        found = _counted(path, settings.files)
         rows += _count_rows(dataset.name, split, PREPARED, found, known)
         sources += [path, features_path(settings.root, dataset.name, split)]
     return _as_table(rows, settings.root, [path for path in sources if path.is_file()])
+
+
+def _counted(path: Path, files: bool) -> dict[str, int]:
+    """The counts of a split. If its file cannot be read: none, where the `files` are looked at
+    anyway and say so."""
+    try:
+        return counts(read_entries(path))
+    except UserError:
+        if files or not path.is_file():
+            return counts([])
+        raise
+
+
+def _absent(dataset: Dataset, there: Iterable[str]) -> list[str]:
+    """Splits that the data set should have, by its published figures, and that are not there."""
+    published, there = published_counts(dataset), set(there)
+    return [split for split in dataset.splits if split in published and split not in there]
 
 
 def _as_table(rows: list[Mapping[str, Any]], root: Any, sources: Any) -> "pandas.DataFrame":
@@ -189,7 +209,8 @@ def _rows(dataset: Dataset, raw: Raw) -> list[Mapping[str, Any]]:
         stages[AFTER] = _readable(dataset, raw).splits
     rows = []
     for stage, splits in stages.items():
-        for split, records in splits.items():
+        for split in [*splits, *_absent(dataset, splits)]:
+            records = splits.get(split, [])
             known = published.get(f"{split}_after_drop" if stage == AFTER else split, {})
             rows += _split_rows(dataset.name, split, stage, records, known)
     return rows

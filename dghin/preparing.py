@@ -1,13 +1,14 @@
 """The run's data, from nothing: the embedded data set drawn if asked for, then prepared."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .config import Config
+from .config import Config, is_url
 from .data import run_manifest
 from .files import bring
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from data_preprocess.prepare import PrepareSettings
     from data_preprocess.verify import Verification
 
+log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 COUNTS = ("images", "objects", "expressions")
 
@@ -26,14 +28,17 @@ def prepare_data(config: Config) -> dict[str, Any]:
     are exported data, and a data set of one's own (`python -m data_preprocess custom`).
     """
     from data_preprocess.adopt import adopt
+    from data_preprocess.custom import outdated
     from data_preprocess.datasets import find_dataset
     from data_preprocess.prepare import prepare
     from data_preprocess.shapes import ShapesSettings, write_shapes
 
     data = config.data
     bring(data)
-    if manifest_path(config).is_file() and is_ready(run_manifest(config)):
-        return run_manifest(config)
+    if manifest_path(config).is_file() and is_ready(found := run_manifest(config)):
+        for file, what in outdated(data.prepared_root, data.dataset):
+            log.warning("%s: %s", file, what)
+        return found
     if data.shapes:
         write_shapes(Path(data.root), ShapesSettings(images=data.shapes))
     dataset = find_dataset(data.dataset, data.members)
@@ -110,6 +115,8 @@ def verification(config: Config, files: bool = True) -> "Verification":
     from data_preprocess.verify import VerifySettings, verify_all
 
     data = config.data
+    bring(data, run_manifest(config)["splits"])
+    files = files and not is_url(data.prepared)  # a shard's bytes are checked when it is fetched
     return verify_all(
         VerifySettings(
             dataset=data.dataset,

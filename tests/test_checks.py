@@ -1,5 +1,7 @@
 """verify looks at every file, and at the images that splits share."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,9 +94,6 @@ def test_an_empty_mask_and_a_box_beside_its_mask(raw):
 )  # fmt: skip
 def test_prepared_files_that_are_lost(prepared, path, message):
     (prepared / "data_v3" / path).unlink()
-    if path.endswith(".json"):  # counts need it
-        assert main(["verify", "refcoco", f"data={prepared}", "form=prepared"]) == 2
-        return
     assert any(message in what for _, what in problems(prepared, form="prepared"))
 
 
@@ -127,7 +126,64 @@ def test_shards_are_held_against_their_index(prepared, tmp_path):
     shard.write_bytes(shard.read_bytes() + b"x")
     (output / "shards/refcoco/train-000000.tar").unlink()
     whats = [what for _, what in problems(prepared, **settings)]
-    assert whats == ["no such file. Export it again.", "not the file that the index names."]
+    assert whats == [
+        "no such file. Export it again.",
+        "not the file of the index. Export it again.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("anns/refcoco/val.json", "not the file that the manifest names"),
+     ("anns/refcoco/val.language.npz", "not the file that the manifest names"),
+     ("shards/refcoco/val.index.json", "not the file that the manifest names")],
+)  # fmt: skip
+@pytest.mark.parametrize("how", ["lost", "changed", "broken"])
+def test_files_beside_the_shards_are_looked_at(prepared, tmp_path, path, message, how):
+    output = tmp_path / "shards"
+    export(ExportSettings("refcoco", str(prepared), output=str(output), workers=1))
+    if how == "lost":
+        (output / path).unlink()
+    else:
+        content = (output / path).read_bytes()
+        (output / path).write_bytes(content + b" " if how == "changed" else content[:20])
+    whats = [what for _, what in problems(prepared, output=str(output), form="prepared")]
+    assert any(("no such file" if how == "lost" else message) in what for what in whats)
+
+
+def test_a_mask_that_was_altered_is_found_and_drawn_anew(prepared, caplog):
+    path = prepared / "data_v3/masks/refcoco/11.png"
+    whole = path.read_bytes()
+    Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    edit_json(
+        prepared / "data_v3/anns/refcoco/train.json",
+        lambda entries: [entry.pop("bbox") for entry in entries],
+    )
+    whats = [what for _, what in problems(prepared, form="prepared")]
+    assert len(whats) == 1 and "not the file that the manifest names" in whats[0]
+    prepare(PrepareSettings("refcoco", str(prepared), workers=1, **LANGUAGE))
+    assert path.read_bytes() == whole and "altered since they were drawn" in caplog.text
+    Image.fromarray(np.ones((20, 30), np.uint8) * 255).save(path)
+    ((where, what),) = problems(prepared, form="prepared")
+    assert where.endswith("masks/refcoco") and "not the masks of the manifest" in what
+
+
+def test_boxes_of_adopted_data_that_are_no_boxes(prepared):
+    for box in ("null", '"x"', "[1, 2]"):
+        path = prepared / "data_v3/anns/refcoco/val.json"
+        entries = json.loads(path.read_text())
+        entries[0]["bbox"] = json.loads(box)
+        path.write_text(json.dumps(entries))
+        whats = [what for _, what in problems(prepared, form="prepared")]
+        assert (box == "null") == (not any("is not four numbers" in what for what in whats))
+
+
+def test_a_split_that_is_not_there_is_a_difference(tmp_path):
+    root = write_referit(tmp_path)
+    (root / "referit/referit_query_trainval.json").write_text("{}")
+    table = verify(VerifySettings("referit", str(root)))
+    rows = table[(table["split"] == "trainval") & (table["stage"] == "as released")]
+    assert rows["found"].tolist() == [0, 0, 0] and set(rows["verdict"]) == {"differs"}
 
 
 def test_box_meets_rounds_out():
@@ -160,9 +216,10 @@ def test_prepared_referit_is_held_against_the_counts_without_unreadable_images(t
 
 def test_the_split_card_has_a_row_a_split(raw):
     card = split_card(verify(VerifySettings("refcoco", str(raw))))
-    assert card["split"].tolist() == ["train", "val", "testA"]
+    assert card["split"].tolist() == ["train", "val", "testA", "testB"]
     assert card["images"].iloc[0] == "1 (published 16,994)"
-    assert card["verdict"].tolist() == ["differs"] * 3
+    assert card["images"].iloc[3] == "0 (published 750)"  # not there at all
+    assert card["verdict"].tolist() == ["differs"] * 4
     other = split_card(verify(VerifySettings("referit", str(write_referit(raw)))))
     assert other["images"].tolist()[-1] == "1"  # none is published without unreadable images
 
@@ -186,6 +243,18 @@ def test_overlaps_within_and_between_data_sets(tmp_path):
     assert leaks == [["refcoco:train", "refcoco+:val"]]
     assert len(unexpected(table, DATASETS["refcoco+"])) == 1
     assert len(unexpected(table, DATASETS["refcoco"])) == 0
+
+
+def test_joint_adds_no_rows_that_its_members_have(tmp_path):
+    root = two_sets(tmp_path)
+    members = ("refcoco", "refcoco+")
+    alone = overlaps(images_on_disk(root, root / "data_v3"))
+    edit_pickle(root / "refcoco/refs(unc).p", lambda refs: refs[3].update(split="train"))
+    edit_pickle(root / "refcoco+/refs(unc).p", lambda refs: refs[3].update(split="train"))
+    prepare(PrepareSettings("joint", str(root), members=members, workers=1, **LANGUAGE))
+    table = overlaps(images_on_disk(root, root / "data_v3"))
+    assert len(alone) and not table["Split"].str.startswith("joint").any()
+    assert not table["Other split"].str.startswith("joint").any()
 
 
 def test_google_splits_are_known_to_share_images(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from raw_trees import LANGUAGE, SHARED, needs_shared, tree_bytes
+from raw_trees import LANGUAGE, SHARED, edit_json, needs_shared, tree_bytes
 
 from data_preprocess.cli import main
 from data_preprocess.common import UserError
@@ -171,6 +171,8 @@ def test_photos_may_lie_beside_the_table_and_in_folders(example):
      ("square.jpg,,masks", "../square.jpg,,masks", "may lead out of the folder"),
      ("hearts.jpg,none", "heart.jpg,none", "heart.jpg: no such file"),
      ("crosses.jpg,75", "hearts.jpg,75", "annotation 75 of .* is of 'crosses.jpg'"),
+     (",train", ",manifest", "split 'manifest'. Name it"),
+     (",annotation,mask,", ";annotation;mask;", "Needed: image"),
      (",train", ",my split", "split 'my split'. Name it with letters"),
      ('"the large cross, bottom right"', "the large cross, bottom right", "not as many cells"),
      (",split", ",splits", "its columns are image, annotation, mask, expression, splits."),
@@ -182,6 +184,98 @@ def test_what_is_amiss_is_named(example, old, new, message):
     with pytest.raises(UserError, match=message):
         prepare_custom(settings(example))
     assert not (example.parent / "data/data_v3/anns/mine/manifest.json").exists()
+
+
+def test_a_table_with_semicolons_is_told_so(example):
+    path = example / "expressions.csv"
+    path.write_text(path.read_text().replace(",", ";"))
+    with pytest.raises(UserError, match="its cells are apart by ';'. Save it with commas"):
+        prepare_custom(settings(example))
+
+
+def test_columns_may_be_in_capitals(example):
+    replace_line(example, "image,annotation,mask,", "Image,Annotation,MASK,")
+    assert prepare_custom(settings(example))["masks"]["count"] == 6
+
+
+def test_an_image_of_the_same_name_in_another_folder_is_another(example):
+    """COCO's a/hearts.jpg is not the row's b/hearts.jpg, nor hearts.jpg if there are two."""
+    path = example / "annotations.json"
+    edit_json(path, lambda content: content["images"][0].update(file_name="a/hearts.jpg"))
+    prepare_custom(settings(example))  # a bare name that is there once
+    edit_json(path, lambda content: content["images"].append(
+        {"id": 99, "file_name": "b/hearts.jpg", "height": 175, "width": 203}))  # fmt: skip
+    with pytest.raises(UserError, match="annotation 21 of .* is of 'a/hearts.jpg'"):
+        prepare_custom(settings(example))
+    replace_line(example, "hearts.jpg", "b/hearts.jpg")
+    with pytest.raises(UserError, match="annotation 21 of .* is of 'a/hearts.jpg'"):
+        prepare_custom(settings(example))
+
+
+def test_data_under_a_linked_folder(example, tmp_path):
+    (tmp_path / "far/away/disk").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far/away/disk")
+    prepare_custom(settings(example, data=str(tmp_path / "link")))
+    found = verify_all(VerifySettings("mine", str(tmp_path / "link"), workers=1))
+    assert found.checked.problems == [] and found.checked.images == 3
+
+
+@pytest.mark.parametrize("changed", ["table", "coco", "mask", "gone"])
+def test_what_changed_since_is_noticed(example, changed, caplog, tiny_config):
+    prepare_custom(settings(example))
+    path = example / {
+        "table": "expressions.csv", "coco": "annotations.json", "mask": "masks/square.png",
+        "gone": "annotations.json",
+    }[changed]  # fmt: skip
+    if changed == "mask":
+        Image.fromarray(np.full((182, 219), 255, np.uint8)).save(path)
+    elif changed == "gone":
+        path.unlink()
+    else:
+        path.write_text(path.read_text().replace("75", "74"))
+    found = verify_all(VerifySettings("mine", str(example.parent / "data"), workers=1))
+    ((where, what),) = found.checked.problems
+    assert where.endswith("expressions.csv") and "custom mine ...' again" in what
+    data = dataclasses.replace(tiny_config.data, root=str(example.parent / "data"),
+                               dataset="mine", shapes=0)  # fmt: skip
+    prepare_data(dataclasses.replace(tiny_config, data=data))
+    assert "custom mine ...' again" in caplog.text
+
+
+def test_without_the_sources_the_prepared_data_are_taken_as_they_are(example):
+    prepare_custom(settings(example))
+    (example / "expressions.csv").unlink()
+    assert verify_all(VerifySettings("mine", str(example.parent / "data"), workers=1)).sound
+
+
+def save_mask(example, image, name="masks/square.png"):
+    image.save(example / name)
+
+
+def test_mask_images_that_cannot_be_meant(example, caplog):
+    save_mask(example, Image.new("L", (219, 182)))
+    with pytest.raises(UserError, match="line 8: the mask image .* is all black"):
+        prepare_custom(settings(example))
+    save_mask(example, Image.new("L", (219, 182), 255))
+    with caplog.at_level(logging.WARNING):
+        prepare_custom(settings(example))
+    assert "marks every pixel" in caplog.text
+    Image.open(EXAMPLE / "masks/square.png").save(example / "masks/square.jpg")
+    replace_line(example, "masks/square.png", "masks/square.jpg")
+    with pytest.raises(UserError, match="a mask must not be JPEG"):
+        prepare_custom(settings(example))
+
+
+def test_mask_images_with_transparency_and_palettes(example):
+    drawn = np.asarray(Image.open(EXAMPLE / "masks/square.png")) > 0
+    clear = np.full((*drawn.shape, 4), 255, np.uint8)
+    clear[..., 3] = 255 * drawn
+    palette = Image.fromarray(drawn.astype(np.uint8), "P")
+    palette.putpalette([0, 0, 0, 128, 0, 0])
+    for image in (Image.fromarray(clear), palette, Image.fromarray(drawn)):
+        save_mask(example, image)
+        prepare_custom(settings(example))
+        assert np.array_equal(mask(example, entries(example, "test")[0]), drawn)
 
 
 def test_all_lines_amiss_are_said_at_once(example):

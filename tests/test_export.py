@@ -23,7 +23,7 @@ from dghin import files
 from dghin.config import load_config
 from dghin.data import open_split
 from dghin.evaluate import evaluate_split
-from dghin.preparing import prepare_data, split_card
+from dghin.preparing import prepare_data, split_card, verification
 from dghin.train import train
 
 
@@ -192,6 +192,8 @@ def test_the_notebooks_take_exported_data_as_they_are(server, tiny_config, tmp_p
     there = with_prepared(tiny_config, server[0], cache=str(tmp_path))
     assert prepare_data(there)["shards"]
     assert split_card(there)["Here"].sum() == split_card(tiny_config)["Here"].sum()
+    found = verification(there)
+    assert found.checked is None and len(found.table) == 12
 
 
 def test_a_url_that_leads_nowhere_is_named(server, tiny_config, tmp_path):

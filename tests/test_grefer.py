@@ -76,7 +76,6 @@ def test_an_empty_target_is_no_warning(raw, caplog):
     ("wrong", "message"),
     [(ref(9, [], 1, "train", "x"), r"ref_id 9: ann_id \[\] is neither"),
      (ref(9, [100, -1], 1, "train", "x"), r"ann_id \[100, -1\] is neither"),
-     (ref(9, [104], 1, "train", "x"), "all its annotations .104. are crowds"),
      (ref(9, [999], 1, "train", "x"), "its ann_id 999 is no annotation"),
      (ref(9, [102], 1, "train", "x"), "says image 1, but annotation 102 .* says image 2")],
 )  # fmt: skip
@@ -84,6 +83,12 @@ def test_refs_that_make_no_sense_are_named(tmp_path, wrong, message):
     root = write_grefcoco(tmp_path, lambda refs: refs.append(wrong))
     with pytest.raises(UserError, match=message):
         records(root)
+
+
+def test_refs_of_crowds_only_are_left_out_and_counted(tmp_path, caplog):
+    root = write_grefcoco(tmp_path, lambda refs: refs.append(ref(9, [104], 1, "train", "x")))
+    assert "9" not in records(root) and len(records(root)) == 6
+    assert "left out refs of crowds only: {'train': 1}" in caplog.text
 
 
 def test_prepared_annotations_say_how_many_are_meant(prepared):

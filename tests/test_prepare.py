@@ -315,3 +315,10 @@ def test_real_refcoco_sample(tmp_path):
         for entry in entries(tmp_path, split):
             drawn = (read_mask(tmp_path, entry["segment_id"]) > 0).sum()
             assert drawn == pytest.approx(areas[tuple(entry["bbox"])], rel=0.1)
+
+
+def test_two_processes_do_not_prepare_the_same_data_set_at_once(raw):
+    with prepare.alone(raw / "data_v3/anns/refcoco"):
+        with pytest.raises(UserError, match="another process prepares this data set"):
+            prepare.prepare(settings(raw))
+    prepare.prepare(settings(raw))
