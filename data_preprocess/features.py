@@ -27,7 +27,7 @@ _OTHER_WORDS = 6  # the last class of `pos`
 REMEDY = (
     "Make the features again: python -m data_preprocess prepare DATASET data=RAW "
     "tokenizer=... parser=... words=... alignment=... (or 'adopt' for prepared data of the "
-    "original)."
+    "original, 'custom' for those of your own)."
 )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from .common import UserError
 from .mirrors import Mirrors, Source, read_mirrors
 from .obtain import Tried, obtain
-from .presence import PARTS, is_there
+from .presence import PARTS, held, is_there
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ def fetch(settings: FetchSettings) -> int:
         return 0
     steps = _steps(known, missing, data)
     _announce(steps, _second_choices(known, steps), data, settings.dataset)
+    _announce_parts(known, missing, data)
     if settings.dry_run:
         log.info("dry run: nothing was fetched")
         return 0
@@ -125,13 +126,21 @@ def _announce(
             log.info("  from %s", url)
 
 
+def _announce_parts(known: Mirrors, missing: list[str], data: Path) -> None:
+    """Say of a folder that has some of its files: they may be all that a data set shows."""
+    for target in missing:
+        if target.endswith("/") and (count := held(known, target, data)):
+            log.info("%s: %s files are there, fewer than in the archive. If they are all that you "
+                     "need: images=false", _shown(target, data), f"{count:,}")  # fmt: skip
+
+
 def _check_space(steps: list[tuple[Source, list[str]]], data: Path) -> None:
     """Refuse to begin what cannot end: downloads and what comes out of them, where known."""
     needed = 0
     for source, targets in steps:
         size = source.size or 0
-        held = max(_size(data / PARTS / name) for name in (source.name, f"{source.name}.part"))
-        needed += max(0, size - held)
+        parts = (source.name, f"{source.name}.part")
+        needed += max(0, size - max(_size(data / PARTS / name) for name in parts))
         if source.archive:
             # an archive is hardly ever larger than what is in it
             folders = [data / target for target in targets if target.endswith("/")]

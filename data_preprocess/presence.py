@@ -20,11 +20,11 @@ def is_there(known: Mirrors, target: str, data: Path) -> bool:
     """
     if not target.endswith("/"):
         return (data / target).is_file()
-    held, state = _count(known, target, data), _state(target, data)
+    there, state = held(known, target, data), _state(target, data)
     if state.get("complete"):
-        return 0 < state.get("count", 0) <= held
+        return 0 < state.get("count", 0) <= there
     counts = [source.counts[target] for source in known.of(target) if target in source.counts]
-    return held >= counts[0] if counts else held > 0 and not state
+    return there >= counts[0] if counts else there > 0 and not state
 
 
 def mark(target: str, data: Path, complete: bool, count: int = 0) -> None:
@@ -32,7 +32,7 @@ def mark(target: str, data: Path, complete: bool, count: int = 0) -> None:
     write_json(_state_path(target, data), {"complete": complete, "count": count})
 
 
-def _count(known: Mirrors, target: str, data: Path) -> int:
+def held(known: Mirrors, target: str, data: Path) -> int:
     """The files of a folder whose names are as in the archives that it comes from."""
     names = {
         PurePosixPath(pattern).name
