@@ -23,7 +23,7 @@ from .download import WrongFile
 
 _PIECE = 1 << 20
 _BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError,
-           zlib.error, NotImplementedError, RuntimeError)  # fmt: skip
+           zlib.error, RuntimeError)  # fmt: skip
 
 
 @dataclass(frozen=True)
