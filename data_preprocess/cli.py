@@ -71,9 +71,10 @@ def _language(settings: Any) -> int:
 
 
 def _verify(settings: Any) -> int:
+    from .cards import markdown, split_card, summary
     from .datasets import DATASETS, JOINT, find_dataset
     from .published import published_sources
-    from .verify import markdown, split_card, summary, verify_all
+    from .verify import verify_all
 
     found = verify_all(settings)
     print(markdown(split_card(found.table)), end="\n\n")
@@ -98,7 +99,7 @@ def _fetch(settings: Any) -> int:
 
 def _alignment(settings: Any) -> int:
     from .alignment import measure
-    from .verify import markdown
+    from .cards import markdown
 
     table, pieces = measure(settings)
     table["Percent"] = table["Percent"].map("{:.3f}".format)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .annotations import counts, read_entries
+from .cards import DIFFERS
 from .checks import Checked, check_prepared, check_raw
 from .common import UserError, sha256_file
 from .custom import outdated
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 BEFORE, AFTER = "as released", "without unreadable images"
 JOINED = "without held-out images"
-PREPARED, DIFFERS = "prepared", "differs"
+PREPARED = "prepared"
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,27 @@ def verify_all(settings: VerifySettings) -> Verification:
     dataset, form = _find(settings)
     raws = _read(settings, dataset) if form == "raw" else {}
     table = _raw_table(settings, dataset, raws) if raws else _prepared_table(settings, dataset)
-    checked = None
-    if settings.files:
-        checked = Checked()
-        for name, raw in raws.items():
-            checked.add(check_raw(_readable(DATASETS[name], raw), settings.workers))
-        if not raws:
-            checked.add(check_prepared(settings.root, dataset.name, settings.workers))
-            if dataset.reader == "custom":
-                checked.problems += outdated(settings.root, dataset.name)
+    checked = _checked(settings, dataset, raws) if settings.files else None
     if not settings.overlap:
         return Verification(table, checked, None)
     pairs = overlaps(images_on_disk(Path(settings.data), settings.root, raws))
     return Verification(table, checked, pairs, len(unexpected(pairs, dataset)))
+
+
+def _checked(settings: VerifySettings, dataset: Dataset, raws: Mapping[str, Raw]) -> Checked:
+    """Every file; what several members of `joint` show is opened once."""
+    if raws:
+        readable = {name: _readable(DATASETS[name], raw) for name, raw in raws.items()}
+        splits = {
+            f"{name}:{split}": records
+            for name, raw in readable.items()
+            for split, records in raw.splits.items()
+        }
+        return check_raw(replace(next(iter(raws.values())), splits=splits), settings.workers)
+    checked = check_prepared(settings.root, dataset.name, settings.workers)
+    if dataset.reader == "custom":
+        checked.problems += outdated(settings.root, dataset.name)
+    return checked
 
 
 def verify(settings: VerifySettings) -> "pandas.DataFrame":
@@ -245,48 +254,6 @@ def count_records(records: list[Record]) -> dict[str, int]:
     return dict(zip(COUNTS, found, strict=True))
 
 
-def split_card(table: "pandas.DataFrame") -> "pandas.DataFrame":
-    """The counts for reading: a row a split; a figure that differs stands beside its published one.
-
-    Columns: data set, split, stage, images, objects, expressions, verdict.
-    """
-    import pandas
-
-    lines = []
-    for key, rows in table.groupby(["dataset", "split", "stage"], sort=False):
-        cells = [
-            f"{row.found:,} (published {row.published:,})" if row.verdict == DIFFERS
-            else f"{row.found:,}"
-            for row in rows.itertuples()
-        ]  # fmt: skip
-        verdicts = set(rows["verdict"])
-        verdict = DIFFERS if DIFFERS in verdicts else "same" if "same" in verdicts else ""
-        if verdict == "same" and len(verdicts) > 1:
-            unknown = rows[rows["verdict"] == "not published"]["count"]
-            verdict += f" ({', '.join(unknown)} not published)"
-        lines.append([*key, *cells, verdict or "not published"])
-    return pandas.DataFrame(lines, columns=["data set", "split", "stage", *COUNTS, "verdict"])
-
-
-def markdown(table: "pandas.DataFrame") -> str:
-    """A table as Markdown; numbers with thousands separators, missing ones as a dash."""
-    rows = [list(table.columns), ["---"] * len(table.columns)]
-    rows += [[_cell(value) for value in row] for row in table.astype(object).values.tolist()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def summary(table: "pandas.DataFrame") -> str:
-    """One sentence: how many figures are the published ones, and which are not."""
-    same = int((table["verdict"] == "same").sum())
-    differing = table[table["verdict"] == "differs"]
-    if not same and differing.empty:
-        return "No figures are published to hold these against."
-    text = f"{same} of {same + len(differing)} published figures are met"
-    if len(differing):
-        text += "; the rest differ, so this is not the data set as released"
-    return text + "."
-
-
 def _split_rows(
     dataset: str, split: str, stage: str, records: list[Record], published: Mapping[str, int]
 ) -> list[Mapping[str, Any]]:
@@ -306,9 +273,3 @@ def _count_rows(
             "found": found[name], "published": known, "verdict": verdict,
         })  # fmt: skip
     return rows
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, int):
-        return f"{value:,}"
-    return value if isinstance(value, str) else "–"

@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 from raw_trees import LANGUAGE, edit_json, edit_pickle, write_image, write_refer, write_referit
 
+from data_preprocess.cards import split_card
 from data_preprocess.checks import Checked, box_meets
 from data_preprocess.cli import main
 from data_preprocess.datasets import DATASETS
 from data_preprocess.export import ExportSettings, export
 from data_preprocess.overlap import COLUMNS, images_on_disk, overlaps, unexpected
 from data_preprocess.prepare import PrepareSettings, prepare
-from data_preprocess.verify import VerifySettings, split_card, verify, verify_all
+from data_preprocess.verify import VerifySettings, verify, verify_all
 
 IMAGE = "images/train2014/COCO_train2014_000000000001.jpg"
 

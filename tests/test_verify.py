@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from raw_trees import LANGUAGE, SHARED, needs_shared, write_refer, write_referit
 
+from data_preprocess.cards import markdown, summary
 from data_preprocess.datasets import DATASETS
 from data_preprocess.prepare import SplitSettings, language
 from data_preprocess.published import published_counts, published_sources
-from data_preprocess.verify import VerifySettings, markdown, summary, verify
+from data_preprocess.verify import VerifySettings, verify
 
 
 def found(table, split, stage="as released"):

@@ -1,0 +1,58 @@
+"""Counts for people: the split card, tables in Markdown, one sentence that sums up."""
+
+from typing import TYPE_CHECKING, Any
+
+from .published import COUNTS
+
+if TYPE_CHECKING:
+    import pandas
+
+DIFFERS = "differs"
+
+
+def split_card(table: "pandas.DataFrame") -> "pandas.DataFrame":
+    """The counts for reading: a row a split; a figure that differs stands beside its published one.
+
+    Columns: data set, split, stage, images, objects, expressions, verdict.
+    """
+    import pandas
+
+    lines = []
+    for key, rows in table.groupby(["dataset", "split", "stage"], sort=False):
+        cells = [
+            f"{row.found:,} (published {row.published:,})" if row.verdict == DIFFERS
+            else f"{row.found:,}"
+            for row in rows.itertuples()
+        ]  # fmt: skip
+        verdicts = set(rows["verdict"])
+        verdict = DIFFERS if DIFFERS in verdicts else "same" if "same" in verdicts else ""
+        if verdict == "same" and len(verdicts) > 1:
+            unknown = rows[rows["verdict"] == "not published"]["count"]
+            verdict += f" ({', '.join(unknown)} not published)"
+        lines.append([*key, *cells, verdict or "not published"])
+    return pandas.DataFrame(lines, columns=["data set", "split", "stage", *COUNTS, "verdict"])
+
+
+def markdown(table: "pandas.DataFrame") -> str:
+    """A table as Markdown; numbers with thousands separators, missing ones as a dash."""
+    rows = [list(table.columns), ["---"] * len(table.columns)]
+    rows += [[_cell(value) for value in row] for row in table.astype(object).values.tolist()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def summary(table: "pandas.DataFrame") -> str:
+    """One sentence: how many figures are the published ones, and which are not."""
+    same = int((table["verdict"] == "same").sum())
+    differing = table[table["verdict"] == "differs"]
+    if not same and differing.empty:
+        return "No figures are published to hold these against."
+    text = f"{same} of {same + len(differing)} published figures are met"
+    if len(differing):
+        text += "; the rest differ, so this is not the data set as released"
+    return text + "."
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return value if isinstance(value, str) else "–"
