@@ -26,7 +26,7 @@ from .raw import read_raw, read_split
 if TYPE_CHECKING:
     import pandas
 
-DRIFT = "expressions whose parse drifts from the word pieces"
+DRIFT = "expressions whose parse drifts from its pieces"  # shown whole by pandas
 MEASURES = {  # measure -> what it is a share of
     DRIFT: "expressions",
     "words at another place than their piece": "words",
