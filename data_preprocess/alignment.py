@@ -10,7 +10,7 @@ The figures of the real data sets, measured by the `alignment` command, are in a
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -149,10 +149,3 @@ def split_pieces(language: Language) -> list[tuple[str, str]]:
             found.append((piece, " + ".join(parts)))
         start = place
     return found
-
-
-def as_records(dataset: str, parser: str, table: "pandas.DataFrame") -> Sequence[str]:
-    """A table as lines of alignment.csv."""
-    return [
-        f'{dataset},"{line.Measure}",{line.Count},{line.Of},{parser}' for line in table.itertuples()
-    ]

@@ -59,6 +59,30 @@ def atomic_path(path: Path, sync: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def locked(path: Path, wait: bool) -> Iterator[bool]:
+    """Hold an existing file or folder for this process; yields whether it is held.
+
+    With `wait`, until the other process lets go of it. The lock dies with its process. Where the
+    system has no such locks, nobody is kept out.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        held = True
+    except BlockingIOError:
+        held = False
+    try:
+        yield held
+    finally:
+        os.close(handle)
+
+
 def sync_folder(folder: Path) -> None:
     """Bring a folder's own entries to the disk: a rename is safe after that, too."""
     if os.name == "posix":

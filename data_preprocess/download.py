@@ -110,6 +110,23 @@ def check(path: Path, size: int | None, sha256: str, md5: str) -> None:
             raise WrongFile(f"{kind} is {digest.hexdigest()}, expected {wanted[kind]}")
 
 
+def download_checked(
+    url: str, part: Path, size: int | None = None, sha256: str = "", md5: str = ""
+) -> None:
+    """Download into `part` and check it. A part that turns out wrong is removed; one that was
+    there before is then begun anew, once. Raises MirrorError or WrongFile."""
+    resumed = part.is_file()
+    try:
+        download(url, part, size, bool(sha256 or md5))
+        check(part, size, sha256, md5)
+    except WrongFile as error:
+        part.unlink(missing_ok=True)
+        if not resumed:
+            raise
+        log.info("%s: %s; once more from the beginning", url, error)
+        download_checked(url, part, size, sha256, md5)
+
+
 def no_space(path: Path, error: OSError) -> UserError:
     """The error for a disk that is full or not writable."""
     if error.errno == errno.ENOSPC:

@@ -32,7 +32,13 @@ from .common import (
     write_text,
 )
 from .features import Features, read_features
-from .manifest import annotation_path, features_path, manifest_path, read_manifest, write_manifest
+from .manifest import (
+    annotation_path,
+    features_path,
+    prepared_root,
+    read_manifest,
+    write_manifest,
+)
 from .pool import run_tasks, workers_for
 
 log = logging.getLogger(__name__)
@@ -54,7 +60,7 @@ class ExportSettings:
     @property
     def root(self) -> Path:
         """The prepared root."""
-        return Path(self.prepared) if self.prepared else Path(self.data) / "data_v3"
+        return prepared_root(self.data, self.prepared)
 
 
 @dataclass(frozen=True)
@@ -193,11 +199,12 @@ def _plan(
     groups: list[list[Sample]] = []
     size, limit = 0, settings.shard_mb * 1_000_000
     for sample in _samples(settings, manifest, split):
-        if not groups or size + sample.size > limit:
+        own = sample.size
+        if not groups or size + own > limit:
             groups.append([])
             size = 0
         groups[-1].append(sample)
-        size += sample.size
+        size += own
     return [
         Shard(folder / f"{split}-{number:06d}.tar", tuple(group))
         for number, group in enumerate(groups)
@@ -285,9 +292,3 @@ def _index(shards: list[Shard]) -> dict[str, Any]:
         digest = sha256_file(shard.path)
         files.append({"name": shard.path.name, "bytes": size, "sha256": digest})
     return {"shards": files, "images": images, "masks": masks}
-
-
-def is_exported(root: Path, dataset: str) -> bool:
-    """Whether a folder holds a data set as shards."""
-    path = manifest_path(root, dataset)
-    return path.is_file() and "shards" in read_json(path, "Export it again.")

@@ -101,15 +101,10 @@ class LanguageEncoder:
 
     def encode_many(self, sentences: Sequence[str], progress: bool = True) -> Features:
         """All expressions, in their order; each distinct one is tokenized and parsed once."""
-        index: dict[str, int] = {}
-        rows = np.empty(len(sentences), np.int64)
-        for number, sentence in enumerate(sentences):
-            sentence = clean_sentence(sentence, f"expression {number}")
-            rows[number] = index.setdefault(sentence, len(index))
-        encoded = self._encode(list(index))
-        bar = tqdm(encoded, "parse", len(index), unit=" expressions", mininterval=0.5,
+        once, rows = distinct(sentences)
+        bar = tqdm(self._encode(once), "parse", len(once), unit=" expressions", mininterval=0.5,
                    disable=not progress)  # fmt: skip
-        return _stack(bar, len(index), self.words)[rows]
+        return _stack(bar, len(once), self.words)[rows]
 
     def key(self) -> dict[str, Any]:
         """How these features are made: what must agree before a model may use them."""
@@ -181,6 +176,16 @@ class LanguageEncoder:
             if token.head.i + 1 < self.words:
                 heads[token.i + 1] = token.head.i + 1
         return pos, heads
+
+
+def distinct(sentences: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Every different expression, cleaned, once, and for each of N where it is among them (N,)."""
+    index: dict[str, int] = {}
+    rows = np.empty(len(sentences), np.int64)
+    for number, sentence in enumerate(sentences):
+        sentence = clean_sentence(sentence, f"expression {number}")
+        rows[number] = index.setdefault(sentence, len(index))
+    return list(index), rows
 
 
 def features_key(encoder: LanguageEncoder, sentences: Sequence[str]) -> dict[str, Any]:

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from .common import UserError, sha256_json
 from .features import KEY_FIELDS, Features, concatenate, read_features, write_features
-from .language import LanguageEncoder
+from .language import LanguageEncoder, distinct
 from .pool import run_tasks, workers_for
-from .records import clean_sentence
 
 log = logging.getLogger(__name__)
 
@@ -42,19 +40,14 @@ def encode_in_parts(
 
     workers: processes, 0 for one a core. The result does not depend on it.
     """
-    index: dict[str, int] = {}
-    rows = np.empty(len(sentences), np.int64)
-    for number, sentence in enumerate(sentences):
-        sentence = clean_sentence(sentence, f"expression {number}")
-        rows[number] = index.setdefault(sentence, len(index))
-    distinct = list(index)
-    parts = _parts(encoder, distinct, folder)
+    once, rows = distinct(sentences)
+    parts = _parts(encoder, once, folder)
     missing = [part for part in parts if not _is_made(part)]
-    done = len(distinct) - sum(len(part.sentences) for part in missing)
+    done = len(once) - sum(len(part.sentences) for part in missing)
     if done:
-        log.info("%s: %d of %d distinct expressions are there already", folder, done, len(distinct))
+        log.info("%s: %d of %d distinct expressions are there already", folder, done, len(once))
     workers = workers_for(workers, len(missing))
-    with tqdm(desc="parse", total=len(distinct), initial=done, unit=" expressions") as bar:
+    with tqdm(desc="parse", total=len(once), initial=done, unit=" expressions") as bar:
         for part, _ in run_tasks(_encode, missing, workers, *_preparation(encoder, workers)):
             bar.update(len(part.sentences))
     found = [read_features(part.path, part.key, part.sentences) for part in parts]
@@ -66,12 +59,12 @@ def remove_parts(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _parts(encoder: LanguageEncoder, distinct: list[str], folder: Path) -> list[Part]:
+def _parts(encoder: LanguageEncoder, sentences: list[str], folder: Path) -> list[Part]:
     key = encoder.key()
     named = [key.get(name) for name in KEY_FIELDS]
     parts = []
-    for start in range(0, len(distinct), PART):
-        chosen = tuple(distinct[start : start + PART])
+    for start in range(0, len(sentences), PART):
+        chosen = tuple(sentences[start : start + PART])
         path = folder / f"{sha256_json([named, chosen])[:32]}.npz"
         parts.append(Part(path, chosen, key | {"sentences": sha256_json(list(chosen))}))
     return parts

@@ -12,6 +12,11 @@ from .common import UserError, read_json, sha256_file, write_json
 _PACKAGES = ("numpy", "pillow", "pycocotools", "scipy", "spacy", "transformers", "tokenizers")
 
 
+def prepared_root(data: str, prepared: str) -> Path:
+    """The folder of prepared data: as it is named, or data_v3 in the raw root `data`."""
+    return Path(prepared) if prepared else Path(data) / "data_v3"
+
+
 def annotation_path(root: Path, dataset: str, split: str) -> Path:
     return root / "anns" / dataset / f"{split}.json"
 

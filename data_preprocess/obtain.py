@@ -9,7 +9,7 @@ from .download import (
     MirrorError,
     WrongFile,
     check,
-    download,
+    download_checked,
     no_space,
     note_path,
     read_note,
@@ -40,7 +40,7 @@ def obtain(source: Source, needed: list[str], data: Path, keep: bool) -> tuple[b
             if place in held:
                 check(whole, source.size, source.sha256, source.md5)
             else:
-                _download(place, source, part)
+                download_checked(place, part, source.size, source.sha256, source.md5)
                 os.replace(part, whole)
                 write_json(note_path(part), {"url": place, "whole": True})
                 own = False
@@ -63,20 +63,6 @@ def _remove(whole: Path, part: Path) -> None:
     whole.unlink(missing_ok=True)
     if not part.is_file():
         note_path(part).unlink(missing_ok=True)
-
-
-def _download(url: str, source: Source, part: Path) -> None:
-    """Download and check. A part that turns out wrong is removed; an old one gets a second try."""
-    resumed = part.is_file()
-    try:
-        download(url, part, source.size, bool(source.sha256 or source.md5))
-        check(part, source.size, source.sha256, source.md5)
-    except WrongFile as error:
-        part.unlink(missing_ok=True)
-        if not resumed:
-            raise
-        log.info("%s: %s; once more from the beginning", url, error)
-        _download(url, source, part)
 
 
 def _put(source: Source, whole: Path, needed: list[str], data: Path) -> None:

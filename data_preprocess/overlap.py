@@ -40,8 +40,9 @@ def images_on_disk(data: Path, root: Path, known: Mapping[str, Raw] = {}) -> Ima
         if name in known or _has_raw(data, dataset):
             try:
                 raw = known.get(name) or read_raw(data, dataset)
+                folder = raw.images.resolve()  # once: it costs a look at every folder above
                 found[name] = {
-                    split: {(raw.images / record.image).resolve() for record in records}
+                    split: {folder / record.image for record in records}
                     for split, records in raw.splits.items()
                 }
             except UserError as error:

@@ -6,23 +6,23 @@ The manifest is written last: where it is, everything is there. A run that was c
 where it stopped; every file is written under another name and renamed.
 """
 
-import contextlib
 import functools
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .annotations import annotations, counts, expressions
-from .common import UserError, read_json, write_json
+from .common import UserError, locked, read_json, write_json
 from .datasets import Dataset, find_dataset, find_raw_dataset
 from .features import keys_agree, read_key
 from .manifest import (
     annotation_path,
     features_path,
     manifest_path,
+    prepared_root,
     split_entry,
     versions,
     write_manifest,
@@ -55,7 +55,7 @@ class LanguageSettings:
     @property
     def root(self) -> Path:
         """The prepared root."""
-        return Path(self.output) if self.output else Path(self.data) / "data_v3"
+        return prepared_root(self.data, self.output)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,14 @@ def prepare_raw(
     manifest, and so do the notes."""
     _check_files(raw)
     load_encoder(settings)  # a missing parser or tokenizer is said before any mask is drawn
-    with alone(manifest_path(settings.root, dataset.name).parent):
+    folder = manifest_path(settings.root, dataset.name).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, wait=False) as held:  # on the folder itself: no file is left behind
+        if not held:
+            raise UserError(
+                f"{folder}: another process prepares this data set at the moment. Wait for it, or "
+                "choose another output=FOLDER."
+            )
         return _prepare(settings, dataset, raw, name, notes)
 
 
@@ -144,28 +151,6 @@ def _masks(settings: PrepareSettings, dataset: Dataset, raw: Raw) -> dict[str, s
             (folder / name).unlink()
         masks = draw()
     return masks
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from preparing the same data set, where the system has such locks."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)  # a lock on the folder itself leaves no file behind
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise UserError(
-            f"{folder}: another process prepares this data set at the moment. Wait for it, or "
-            "choose another output=FOLDER."
-        ) from error
-    finally:
-        os.close(handle)
 
 
 def language(settings: SplitSettings) -> dict[str, int]:

@@ -16,7 +16,7 @@ def statistics() -> "pandas.DataFrame":
     import pandas
 
     with (resources.files(__package__) / "statistics.csv").open(encoding="utf-8") as file:
-        return pandas.read_csv(file, keep_default_na=True)
+        return pandas.read_csv(file)
 
 
 def published_counts(dataset: Dataset) -> dict[str, dict[str, int]]:

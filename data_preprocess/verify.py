@@ -18,7 +18,13 @@ from .common import UserError, sha256_file
 from .custom import outdated
 from .datasets import DATASETS, TRAIN, Dataset, find_dataset
 from .joint import TOGETHER, held_out
-from .manifest import annotation_path, features_path, manifest_path, read_manifest
+from .manifest import (
+    annotation_path,
+    features_path,
+    manifest_path,
+    prepared_root,
+    read_manifest,
+)
 from .overlap import images_on_disk, overlaps, unexpected
 from .published import COUNTS, published_counts
 from .raw import read_raw
@@ -48,7 +54,7 @@ class VerifySettings:
     @property
     def root(self) -> Path:
         """The prepared root."""
-        return Path(self.output) if self.output else Path(self.data) / "data_v3"
+        return prepared_root(self.data, self.output)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import yaml
 
 from data_preprocess.common import UserError, unknown_name, write_text
+from data_preprocess.manifest import prepared_root
 from data_preprocess.settings import build, flatten, to_mapping
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -59,7 +60,7 @@ class DataConfig:
         if is_url(self.prepared):
             name = hashlib.sha256(self.prepared.rstrip("/").encode()).hexdigest()[:16]
             return Path(self.cache or Path(self.root) / "cache") / name
-        return Path(self.prepared) if self.prepared else Path(self.root) / "data_v3"
+        return prepared_root(self.root, self.prepared)
 
 
 def is_url(place: str) -> bool:

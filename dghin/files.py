@@ -7,19 +7,18 @@ Shards are made by `python -m data_preprocess export`. Behind a URL, a shard is 
 its first sample is asked for, once a machine, and kept.
 """
 
-import contextlib
 import functools
 import io
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from data_preprocess.common import UserError, read_json
+from data_preprocess.common import UserError, locked, read_json
 from data_preprocess.manifest import manifest_path, read_manifest
 
 from .config import DataConfig, is_url
@@ -143,8 +142,7 @@ def fetch(
     from data_preprocess.download import (
         MirrorError,
         WrongFile,
-        check,
-        download,
+        download_checked,
         no_space,
         note_path,
     )
@@ -152,37 +150,22 @@ def fetch(
     if path.is_file():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.parent / f".{path.name}.part"
-    with _alone(path.parent / f".{path.name}.lock"):
+    part, lock = path.parent / f".{path.name}.part", path.parent / f".{path.name}.lock"
+    lock.touch()
+    with locked(lock, wait=True):
         for attempt in range(1, attempts + 1):
             if path.is_file():  # of another process
                 return
             try:
-                download(url, part, size, bool(sha256))
-                check(part, size, sha256, "")
+                download_checked(url, part, size, sha256)
                 note_path(part).unlink(missing_ok=True)
                 os.replace(part, path)
             except MirrorError as error:
-                if isinstance(error, WrongFile):
-                    part.unlink(missing_ok=True)
                 log.warning("%s: %s (attempt %d of %d)", url, error, attempt, attempts)
-                if attempt == attempts:
+                if attempt == attempts or isinstance(error, WrongFile):
                     raise UserError(
                         f"{url}: {error}. Check data.prepared, and that this machine reaches it; "
                         f"if the data there were exported anew, remove {path.parents[2]}."
                     ) from error
             except OSError as error:
                 raise no_space(path, error) from error
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Held by one process of this machine at a time, where the system has such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -39,6 +39,12 @@ def site(monkeypatch):
         yield found
 
 
+def test_progress_is_shown(tmp_path, site, capsys):
+    fetch(settings_for(tmp_path, site, images=True))
+    shown = capsys.readouterr().err
+    assert "refcoco.zip: 100%" in shown and "unpack train2014.zip: 100%" in shown
+
+
 def test_everything_lands_in_its_place(tmp_path, site, caplog):
     caplog.set_level(logging.INFO)
     settings = settings_for(tmp_path, site, images=True)
@@ -166,19 +172,15 @@ def test_another_mirror_goes_on_where_the_first_was_cut(tmp_path, site):
     assert_whole(tmp_path)
 
 
-def test_a_server_without_ranges_starts_anew(tmp_path, site):
-    settings, held = cut_once(tmp_path, site)
-    site.faults["/refcoco.zip"] = "no ranges"
-    assert fetch(settings) == 0
-    size = len(site.files["/refcoco.zip"])
-    assert site.requests == [("/refcoco.zip", f"bytes={held}-", 200, size)]
-    assert_whole(tmp_path)
-
-
-def test_a_file_that_changed_starts_anew(tmp_path, site):
-    settings, held = cut_once(tmp_path, site, sha256=None, size=None)
-    site.files["/refcoco.zip"] = zipped(ANNOTATIONS | {"refcoco/more.txt": b"new"})
-    site.etags["/refcoco.zip"] = '"two"'
+@pytest.mark.parametrize("why", ["no ranges", "changed"])
+def test_a_download_that_cannot_go_on_starts_anew(tmp_path, site, why):
+    known = {"sha256": None, "size": None} if why == "changed" else {}
+    settings, held = cut_once(tmp_path, site, **known)
+    if why == "changed":
+        site.files["/refcoco.zip"] = zipped(ANNOTATIONS | {"refcoco/more.txt": b"new"})
+        site.etags["/refcoco.zip"] = '"two"'
+    else:
+        site.faults["/refcoco.zip"] = why
     assert fetch(settings) == 0
     size = len(site.files["/refcoco.zip"])
     assert site.requests == [("/refcoco.zip", f"bytes={held}-", 200, size)]

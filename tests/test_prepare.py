@@ -23,7 +23,7 @@ from raw_trees import (
 )
 
 from data_preprocess import mask_files, pool, prepare
-from data_preprocess.common import UserError, sha256_file
+from data_preprocess.common import UserError, locked, sha256_file
 from data_preprocess.features import adjacency, read_features, read_key
 from data_preprocess.language import LanguageEncoder
 from data_preprocess.manifest import read_manifest
@@ -318,7 +318,10 @@ def test_real_refcoco_sample(tmp_path):
 
 
 def test_two_processes_do_not_prepare_the_same_data_set_at_once(raw):
-    with prepare.alone(raw / "data_v3/anns/refcoco"):
+    folder = raw / "data_v3/anns/refcoco"
+    folder.mkdir(parents=True)
+    with locked(folder, wait=False) as held:
+        assert held
         with pytest.raises(UserError, match="another process prepares this data set"):
             prepare.prepare(settings(raw))
     prepare.prepare(settings(raw))
