@@ -1,5 +1,8 @@
 """The alignment table: what it counts, and the recorded figures of real data sets."""
 
+import json
+from pathlib import Path
+
 import pytest
 from raw_trees import LANGUAGE, SHARED, needs_shared, write_refer
 
@@ -84,5 +87,16 @@ def test_the_recorded_figures_of_referit_are_met():
     settings = AlignmentSettings("referit", f"{SHARED}/data", **LANGUAGE)
     table, _ = measure(settings)
     known = recorded()[recorded()["dataset"] == "ReferIt"]
+    assert table["Count"].tolist() == known["count"].tolist()
+    assert table["Of"].tolist() == known["of"].tolist()
+
+
+@needs_shared
+@pytest.mark.slow
+def test_the_recorded_figures_of_refcoco_are_met():
+    refs = json.loads(Path(f"{SHARED}/data/expressions/refcoco_unc.json").read_text())
+    sentences = [sentence["sent"] for ref in refs for sentence in ref["sentences"]]
+    table, _ = alignment_table(sentences, **LANGUAGE)
+    known = recorded()[recorded()["dataset"] == "RefCOCO val, testA, testB"]
     assert table["Count"].tolist() == known["count"].tolist()
     assert table["Of"].tolist() == known["of"].tolist()

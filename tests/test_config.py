@@ -3,6 +3,7 @@
 import pytest
 
 from data_preprocess.common import UserError
+from data_preprocess.datasets import DATASETS, JOINT, find_dataset
 from dghin.config import CONFIGS, Config, load_config, save_config
 
 ALL = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
@@ -11,6 +12,16 @@ ALL = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 @pytest.mark.parametrize("name", ALL)
 def test_every_config_loads_and_is_named_after_its_file(name):
     assert load_config(name).name == name
+
+
+@pytest.mark.parametrize("name", [*DATASETS, JOINT])
+def test_every_data_set_has_a_config_of_its_name_and_splits(name):
+    """So `make reproduce RUN=name` and the notebooks' parameter `run` reach it."""
+    data = load_config(name).data
+    dataset = find_dataset(name, data.members)
+    assert data.dataset == name
+    splits = {data.train_split, *data.test_splits, *([data.val_split] if data.val_split else [])}
+    assert splits <= set(dataset.splits)
 
 
 def test_defaults_are_the_papers():

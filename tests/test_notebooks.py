@@ -9,6 +9,8 @@ import pandas as pd
 import papermill
 import pytest
 from conftest import TINY_MODEL
+from grefcoco import write_grefcoco
+from raw_trees import LANGUAGE
 
 from dghin import reproduce
 from dghin.metrics import PROTOCOLS
@@ -103,8 +105,33 @@ def test_the_chain_leaves_everything(chain):
         "learning_curves", "precision", "by_length", "by_kind", "masks_best", "masks_median",
         "masks_worst", "word_attention", "visual_graph_start", "visual_graph_trained",
     }  # fmt: skip
-    for name in ("main", "by_length", "by_kind", "splits"):
+    for name in ("main", "by_length", "by_kind", "splits", "overlap", "alignment"):
         assert {p.suffix for p in folder.glob(f"tables/{name}.*")} == {".md", ".csv", ".tex"}
+
+
+def test_the_alignment_table_is_in_the_report(chain):
+    page = (chain[0] / "report.html").read_text()
+    assert "expressions whose parse drifts from its pieces" in page and "ReferIt, %" in page
+
+
+@pytest.mark.slow
+def test_the_chain_on_several_referents_or_none(chain, tmp_path, monkeypatch):
+    """gRefCOCO's layout, with masks that are empty, through every notebook."""
+    folder, words = chain
+    monkeypatch.chdir(folder.parent.parent)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    root = write_grefcoco(tmp_path)
+    own = ("run=", "config=", "data=", "data.shapes=", "train.batch_per_process=")
+    words = [word for word in words if not word.startswith(own)]
+    made = reproduce.reproduce([
+        "run=grefcoco", f"data={root}", "data.test_splits=[testA]",
+        "model.backbone=efficientnet_lite0",
+        "train.batch=2", "train.batch_per_process=2", "train.iterations_of=0", "train.processes=1",
+        *(f"data.{key}={value}" for key, value in LANGUAGE.items()), *words,
+    ])  # fmt: skip
+    table = pd.read_csv(folder.parent / made.name / "tables/generalized.csv")
+    assert table["Without target"].tolist() == [1, 1]
+    assert "Several referents or none" in (folder.parent / made.name / "report.html").read_text()
 
 
 def test_metrics_have_their_form(chain):

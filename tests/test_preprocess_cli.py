@@ -1,7 +1,9 @@
 import pytest
-from raw_trees import write_refer, write_referit
+from grefcoco import write_grefcoco
+from raw_trees import LANGUAGE, edit_pickle, write_refer, write_referit
 
 from data_preprocess.cli import COMMANDS, main
+from data_preprocess.datasets import DATASETS, JOINT, MEMBERS
 
 
 def test_help_lists_the_commands(capsys):
@@ -62,3 +64,32 @@ def test_shapes_writes_the_embedded_data_set(tmp_path, capsys):
     assert main(["verify", "referit", f"data={tmp_path}"]) == 0
     assert main(["shapes", "imges=4"]) == 2
     assert "unknown key 'imges'. Did you mean 'images'" in capsys.readouterr().err
+
+
+def write_raw(root, name):
+    """A small raw tree of a data set, as the original lays it out."""
+    if name == "referit":
+        return write_referit(root)
+    if name == "grefcoco":
+        return write_grefcoco(root)
+    if name == JOINT:
+        for member in MEMBERS:
+            write_raw(root, member)
+            path = root / DATASETS[member].refs  # an image of its own to train on
+            edit_pickle(path, lambda refs: [ref.update(split="train") for ref in refs[:3]])
+        return root
+    return write_refer(root, DATASETS[name].folder, DATASETS[name].split_by)
+
+
+@pytest.mark.parametrize("name", [*DATASETS, JOINT])
+def test_every_data_set_is_prepared_and_verified_by_one_command(tmp_path, capsys, name):
+    root = write_raw(tmp_path, name)
+    if name == "refcoco_google":
+        edit_pickle(root / DATASETS[name].refs, lambda refs: refs[3].update(split="test"))
+    words = [f"{key}={value}" for key, value in LANGUAGE.items()]
+    assert main(["prepare", name, f"data={root}", "workers=1", *words]) == 0
+    text = capsys.readouterr().out
+    assert f"{name} {'trainval' if name == 'referit' else 'train'}: " in text
+    assert ("removed from refcoco+ train: " in text) == (name == JOINT)
+    assert main(["verify", name, f"data={root}", "form=prepared", "workers=1"]) == 0
+    assert "masks looked at: 0 problems" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from raw_trees import LANGUAGE, SHARED, needs_shared, write_refer, write_referit
 from data_preprocess.cards import markdown, summary
 from data_preprocess.datasets import DATASETS
 from data_preprocess.prepare import SplitSettings, language
-from data_preprocess.published import published_counts, published_sources
+from data_preprocess.published import COUNTS, published_counts, published_sources
 from data_preprocess.verify import VerifySettings, verify
 
 
@@ -100,3 +100,22 @@ def test_every_expression_of_refcocos_held_out_splits_is_counted_as_published(tm
 
 def rectangle(x, y, width, height):
     return [x, y, x + width, y, x + width, y + height, x, y + height]
+
+
+def test_the_published_figures_are_those_of_the_papers():
+    """Images, objects and expressions of every split; None where no source gives a figure."""
+    wanted = {
+        "refcoco": {"train": (16994, 42404, 120624), "val": (1500, 3811, 10834),
+                    "testA": (750, 1975, 5657), "testB": (750, 1810, 5095)},
+        "refcoco+": {"train": (16992, 42278, 120191), "val": (1500, 3805, 10758),
+                     "testA": (750, 1975, 5726), "testB": (750, 1798, 4889)},
+        "refcocog_umd": {"train": (21899, 42226, 80512), "val": (1300, 2573, 4896),
+                         "test": (2600, 5023, 9602)},
+        "referit": {"trainval": (9995, 49515, 59976), "test": (9994, 49730, 60105),
+                    "trainval_after_drop": (None, 49513, 59969),
+                    "test_after_drop": (None, 49728, 60103)},
+    }  # fmt: skip
+    for name, splits in wanted.items():
+        published = published_counts(DATASETS[name])
+        for split, figures in splits.items():
+            assert tuple(map(published[split].get, COUNTS)) == figures
