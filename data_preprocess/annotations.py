@@ -80,6 +80,8 @@ def _entry(record: Record, name: str, sentences: list[dict[str, Any]]) -> dict[s
         entry["bbox"] = list(record.bbox)
     if record.targets != 1:
         entry["targets"] = record.targets
+    if record.distractors is not None:
+        entry["distractors"] = record.distractors
     return entry
 
 
@@ -98,8 +100,9 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
         safe(name, where, "segment_id")
         safe_path(entry["img_name"], where, "img_name")
         _check_sentences(entry["sentences"], where)
-        if whole(entry.get("targets", 1), 0) is None:
-            raise UserError(f"{where}: targets {short(entry['targets'])} is no number. {_REMEDY}")
+        for key in ("targets", "distractors"):  # left out: one target, unknown distractors
+            if whole(entry.get(key, 1), 0) is None:
+                raise UserError(f"{where}: {key} {short(entry[key])} is no number. {_REMEDY}")
     return entries
 
 

@@ -232,6 +232,7 @@ def _annotated(plain: Record, ids: list[int], coco: Instances, coco_name: str) -
         category=plain.category or ", ".join(name for name in names if name),
         bbox=tuple(boxes[0]) if single and boxes else (),
         targets=len(annotations),
+        distractors=coco.distractors(annotations),
     )
 
 

@@ -243,10 +243,12 @@ def _describe(
 ) -> dict[str, Any]:
     """An expression as KEY.json holds it; `index` is its place in the split."""
     segment = str(entry["segment_id"])
-    extra = {key: entry[key] for key in ("category", "bbox", "targets") if key in entry}
+    extra = {
+        key: entry[key] for key in ("category", "bbox", "targets", "distractors") if key in entry
+    }
     language = {key: getattr(features, key)[row].tolist() for key in _FEATURES}
-    length = {"length": int(features.length[row])}
-    return {"index": row, "segment_id": segment, **sentence, **extra, **language, **length}
+    numbers = {key: int(getattr(features, key)[row]) for key in ("length", "depth")}
+    return {"index": row, "segment_id": segment, **sentence, **extra, **language, **numbers}
 
 
 def _write_shard(shard: Shard) -> None:

@@ -67,6 +67,7 @@ def _record(ref: dict[str, Any], instances: Instances, refs_path: Path) -> Recor
         category=", ".join(name for name in names if name),
         bbox=_around([annotation["bbox"] for annotation in objects if annotation.get("bbox")]),
         targets=len(objects),
+        distractors=instances.distractors(chosen),  # crowds that are meant are none
     )
 
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from .common import UserError, sha256_json
 from .features import Features, adjacency, check_key, read_features, write_features
+from .kinds import CODES, RULE, depth, kind
 from .records import clean_sentence
 from .resources import describe_missing, resolve, short_name, vocabulary_digest
 
@@ -45,7 +46,8 @@ class Language:
 
     word_ids, attention_mask, pos: (L,) int64. heads: (L,) int64, -1 for no edge. adjacency:
     (L, L) float32. length: words of the parse before any cut. tokens: their texts; pieces: the
-    word pieces.
+    word pieces. kind: what the expression tells its referent by, one of kinds.KINDS or "". depth:
+    edges from the deepest word of the parse to its root.
     """
 
     word_ids: np.ndarray
@@ -55,6 +57,8 @@ class Language:
     length: int
     tokens: tuple[str, ...]
     pieces: tuple[str, ...]
+    kind: str
+    depth: int
 
     @property
     def adjacency(self) -> np.ndarray:
@@ -118,6 +122,7 @@ class LanguageEncoder:
             "spacy": spacy.__version__,
             "words": self.words,
             "alignment": self.alignment,
+            "kinds": RULE,
         }
 
     def _encode(self, sentences: list[str]) -> Iterator[Language]:
@@ -125,7 +130,10 @@ class LanguageEncoder:
             word_ids, attention_mask = self._words(ids)
             pos, heads = self._graph(doc)
             tokens = tuple(token.text for token in doc)
-            yield Language(word_ids, attention_mask, pos, heads, len(doc), tokens, tuple(pieces))
+            yield Language(
+                word_ids, attention_mask, pos, heads, len(doc), tokens, tuple(pieces),
+                kind(doc, self._continued(pieces, doc)), depth(doc),
+            )  # fmt: skip
 
     def _parsed(self, sentences: list[str]) -> Iterator[tuple[list[int], list[str], Any]]:
         """(word piece ids, word pieces, parsed spaCy document) of every sentence."""
@@ -150,6 +158,18 @@ class LanguageEncoder:
         spaces = [True] * (len(pieces) - 1) + [False]
         words = [_without_mark(piece) for piece in pieces]
         return Doc(self.parser.vocab, words=words, spaces=spaces[: len(words)])
+
+    def _continued(self, pieces: list[str], doc: Any) -> list[bool]:
+        """For every token, whether it goes on the word before it: a piece marked with ## does."""
+        if self.alignment == "aligned":
+            return [piece.startswith("##") and len(piece) > 2 for piece in pieces]
+        starts, start = set(), 0  # of such pieces in the text that was parsed
+        for piece in pieces:
+            text = piece.replace("#", "")
+            if text and piece.startswith("##"):
+                starts.add(start)
+            start += len(text) + 1
+        return [token.idx in starts for token in doc]
 
     def _words(self, ids: list[int]) -> tuple[np.ndarray, np.ndarray]:
         """([CLS] ids [SEP]) cut to L and padded with 0, and where there is a word: (L,), (L,).
@@ -268,8 +288,11 @@ def _stack(encoded: Iterable[Language], count: int, words: int) -> Features:
         pos=np.zeros((count, words), np.uint8),
         heads=np.full((count, words), -1, np.int8),
         length=np.zeros(count, np.int16),
+        kind=np.zeros(count, np.uint8),
+        depth=np.zeros(count, np.int16),
     )
     for row, language in enumerate(encoded):
-        for name in ("word_ids", "attention_mask", "pos", "heads", "length"):
+        for name in ("word_ids", "attention_mask", "pos", "heads", "length", "depth"):
             getattr(features, name)[row] = getattr(language, name)
+        features.kind[row] = CODES.index(language.kind)
     return features

@@ -14,7 +14,14 @@ from typing import Any
 from tqdm import tqdm
 
 from .common import UserError, sha256_json
-from .features import KEY_FIELDS, Features, concatenate, read_features, write_features
+from .features import (
+    KEY_FIELDS,
+    Features,
+    concatenate,
+    is_current,
+    read_features,
+    write_features,
+)
 from .language import LanguageEncoder, distinct
 from .pool import run_tasks, workers_for
 
@@ -71,15 +78,17 @@ def _parts(encoder: LanguageEncoder, sentences: list[str], folder: Path) -> list
 
 
 def _is_made(part: Part) -> bool:
-    """Whether a part's file is whole, and of this key and these expressions."""
+    """Whether a part's file is whole, of this key and these expressions, and not outdated."""
     if not part.path.is_file():
         return False
     try:
         read_features(part.path, part.key, part.sentences)
+        current = is_current(part.path, part.key)
     except UserError:
+        current = False
+    if not current:
         part.path.unlink()
-        return False
-    return True
+    return current
 
 
 def _preparation(encoder: LanguageEncoder, workers: int) -> tuple[Any, tuple[Any, ...]]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .kinds import KINDS
 from .shapes_scene import Scene, Thing
 
-KINDS = ("attribute", "place", "relation", "ordinal", "superlative")
 # the chances of a kind among those possible for a thing; attributes alone are often not enough
 _CHANCES = dict(zip(KINDS, (0.63, 0.235, 0.165, 0.06, 0.085), strict=True))
 PLACES = ("left", "right", "top", "bottom", "middle",

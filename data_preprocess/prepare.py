@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .annotations import annotations, counts, expressions
 from .common import UserError, locked, read_json, write_json
 from .datasets import Dataset, find_dataset, find_raw_dataset
-from .features import keys_agree, read_key
+from .features import is_current
 from .manifest import (
     annotation_path,
     features_path,
@@ -181,7 +181,10 @@ def load_encoder(settings: LanguageSettings) -> "LanguageEncoder":
 def write_language(
     settings: LanguageSettings, entries: Mapping[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
-    """Write the language features of every split that has none of this key; returns the key."""
+    """Write the language features of every split that has none of this key, or outdated ones.
+
+    Returns the key.
+    """
     from .language import features_key, write_features
     from .language_parts import encode_in_parts, remove_parts
 
@@ -189,7 +192,11 @@ def write_language(
     sentences = {split: expressions(listed) for split, listed in entries.items()}
     keys = {split: features_key(encoder, listed) for split, listed in sentences.items()}
     paths = {split: features_path(settings.root, settings.dataset, split) for split in entries}
-    missing = [split for split in entries if not _up_to_date(paths[split], keys[split])]
+    missing = [
+        split
+        for split in entries
+        if not paths[split].is_file() or not is_current(paths[split], keys[split])
+    ]
     if missing:
         manifest_path(settings.root, settings.dataset).unlink(missing_ok=True)  # holds no longer
         everything = [sentence for split in missing for sentence in sentences[split]]
@@ -203,14 +210,6 @@ def write_language(
             start = stop
         remove_parts(folder)
     return encoder.key()
-
-
-def _up_to_date(path: Path, key: Mapping[str, Any]) -> bool:
-    """Whether the features of a split are there, of this key and for these expressions."""
-    if not path.is_file():
-        return False
-    found = read_key(path)
-    return keys_agree(found, key) and found.get("sentences") == key["sentences"]
 
 
 def _all(raw: Raw) -> list[Record]:

@@ -44,6 +44,7 @@ class Record:
     category: str = ""
     bbox: tuple[float, ...] = ()
     targets: int = 1  # objects that are meant; 0: the expressions name nothing in the image
+    distractors: int | None = None  # others of the same class in the image; None: unknown
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ containers, text and numbers is refused, not run.
 import functools
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,19 @@ class Instances:
         """The name of an annotation's category; empty where there is none."""
         number = annotation.get("category_id")
         return self.categories.get(number, "") if isinstance(number, Id) else ""
+
+    def distractors(self, meant: Sequence[dict[str, Any]]) -> int | None:
+        """How many other annotations (crowds, too) of their images are of the same category as
+        one that is meant. None where nothing is meant, or one has no category."""
+        classes = {_class(annotation) for annotation in meant}
+        if not classes or None in classes:
+            return None
+        return sum(self._class_sizes[each] for each in classes) - len(meant)
+
+    @functools.cached_property
+    def _class_sizes(self) -> Counter[tuple[Id, Id] | None]:
+        """The number of annotations of every image and category."""
+        return Counter(_class(annotation) for annotation in self.annotations.values())
 
     def _found(self, known: dict[Id, Any], number: Any, kind: str, key: str, where: str) -> Any:
         if not isinstance(number, Id) or isinstance(number, bool) or number not in known:
@@ -188,6 +201,12 @@ def _by_id(entries: Any, kind: str, path: Path) -> dict[Id, dict[str, Any]]:
     return found
 
 
+def _class(annotation: dict[str, Any]) -> tuple[Id, Id] | None:
+    """The image and the category of an annotation; None where one is missing or no id."""
+    image, category = annotation["image_id"], annotation.get("category_id")
+    return (image, category) if isinstance(image, Id) and isinstance(category, Id) else None
+
+
 def _same(one: Any, other: Any) -> bool:
     try:
         return one == other
@@ -208,6 +227,7 @@ def _record(ref: dict[str, Any], instances: Instances, refs_path: Path) -> Recor
         where=f"{instances.path}, annotation {annotation['id']}",
         category=instances.category(annotation),
         bbox=annotation["bbox"],
+        distractors=instances.distractors([annotation]),
     )
 
 

@@ -17,7 +17,8 @@ from torch.utils.data import Dataset
 
 from data_preprocess.annotations import read_entries
 from data_preprocess.common import UserError, unknown_name
-from data_preprocess.features import adjacency, read_features
+from data_preprocess.features import Features, adjacency, read_features
+from data_preprocess.kinds import CODES
 from data_preprocess.manifest import read_manifest
 from data_preprocess.resources import folder_vocabulary, resolve, vocabulary_digest
 
@@ -37,10 +38,12 @@ class Expression:
     segment_id: str
     sentence_index: int
     sentence: str
-    kind: str
+    kind: str  # as the annotations name it, else by its words; "" unknown or none of the kinds
     image: str  # the image's file name
     length: int  # spaCy tokens
     targets: int = 1  # objects meant: several or none in gRefCOCO
+    distractors: int | None = None  # other objects of its class in the image; None unknown
+    depth: int | None = None  # of the parse: edges from the deepest word to the root
 
 
 class PreparedDataset(Dataset):
@@ -81,19 +84,22 @@ class PreparedDataset(Dataset):
         self._images: dict[str, Tensor] = {}  # the newest few, for expressions that share one
 
     def _expressions(self, entries: list[dict[str, Any]]) -> list[Expression]:
-        lengths = iter(self.features.length.tolist())
+        features = self.features
+        said = [(entry, sentence) for entry in entries for sentence in entry["sentences"]]
+        rows = zip(features.length.tolist(), features.kind, features.depth.tolist(), strict=True)
         return [
             Expression(
                 str(entry["segment_id"]),
                 sentence["idx"],
                 sentence["sent"],
-                sentence.get("kind", ""),
+                sentence.get("kind") or CODES[code],
                 entry["img_name"],
-                next(lengths),
+                length,
                 entry.get("targets", 1),
+                entry.get("distractors"),
+                depth,
             )
-            for entry in entries
-            for sentence in entry["sentences"]
+            for (entry, sentence), (length, code, depth) in zip(said, rows, strict=True)
         ]
 
     def __len__(self) -> int:
@@ -132,21 +138,34 @@ class PreparedDataset(Dataset):
             self._images[name] = resize_image(image, self.image_size)
         return self._images[name]
 
-    def inputs(self, index: int, language: int | None = None) -> dict[str, Any]:
-        """What the network takes: image (3, S, S) uint8, language features (L,), index.
-
-        language: the expression whose words are taken (default: its own; controls take others).
-        """
+    def inputs(self, index: int) -> dict[str, Any]:
+        """What the network takes: image (3, S, S) uint8, language features (L,), index."""
         name = self.expressions[index].image
-        words = index if language is None else language
-        features = {field: getattr(self.features, field)[words] for field in LANGUAGE}
-        return {"image": self.resized_image(name), "image_name": name, **features, "index": index}
+        words = language_of(self.features, index)
+        return {"image": self.resized_image(name), "image_name": name, **words, "index": index}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """A training sample: `inputs` and mask (S, S) uint8 in {0, 1}, nearest neighbour."""
         truth = Image.fromarray(self.truth(index).view(np.uint8))
         small = truth.resize((self.image_size, self.image_size), Image.Resampling.NEAREST)
         return self.inputs(index) | {"mask": torch.from_numpy(np.array(small))}
+
+
+def language_of(features: Features, index: int) -> dict[str, np.ndarray]:
+    """What the network reads of one expression: LANGUAGE, each (L,)."""
+    return {field: getattr(features, field)[index] for field in LANGUAGE}
+
+
+def language_batch(
+    features: Features, device: torch.device | str = "cpu"
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Expressions as the network takes them: word_ids, attention_mask, pos (E, L); adjacency."""
+    words = {
+        field: torch.from_numpy(getattr(features, field)).long().to(device)
+        for field in LANGUAGE
+        if field != "heads"
+    }
+    return words, torch.from_numpy(adjacency(features.heads)).to(device)
 
 
 def run_manifest(config: Config) -> dict[str, Any]:

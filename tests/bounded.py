@@ -17,6 +17,7 @@ from data_preprocess.annotations import annotations, read_entries
 from data_preprocess.common import UserError, read_json
 from data_preprocess.datasets import DATASETS
 from data_preprocess.features import Features, read_features, read_key
+from data_preprocess.kinds import CODES
 from data_preprocess.mask_files import _is_whole
 from data_preprocess.masks import (
     draw_mask,
@@ -138,7 +139,8 @@ def check_features(folder: Path) -> str:
     found: Features = read_features(folder / "a.npz", {"words": key.get("words")})
     count, positions = found.word_ids.shape
     assert found.heads.shape == found.pos.shape == (count, positions)
-    assert found.length.shape == (count,)
+    assert found.length.shape == found.kind.shape == found.depth.shape == (count,)
+    assert found.kind.max(initial=0) < len(CODES)
     found.adjacency()
     return str(count)
 

@@ -226,7 +226,7 @@ def _write_features(path: Path) -> None:
     heads = np.array([[1, 1, 1, -1, -1], [0, 0, 1, 3, -1]], np.int8)
     features = Features(
         word_ids=np.arange(10).reshape(2, 5), attention_mask=heads >= 0, pos=np.abs(heads),
-        heads=heads, length=np.array([3, 4]),
+        heads=heads, length=np.array([3, 4]), kind=np.array([1, 5]), depth=np.array([2, 3]),
     )  # fmt: skip
     write_features(path, features, {"words": 5, "tokenizer": "0" * 64, "sentences": "1" * 64})
 

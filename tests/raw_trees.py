@@ -112,6 +112,15 @@ def edit_pickle(path: Path, change: Callable[[Any], None]) -> None:
     path.write_bytes(pickle.dumps(value, protocol=2))
 
 
+def make_old(path: Path) -> None:
+    """Rewrite a feature file as versions without kinds and depths left it."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files if name not in ("kind", "depth")}
+    key = json.loads(str(arrays.pop("key")))
+    key.pop("kinds")
+    np.savez_compressed(path, key=np.array(json.dumps(key, sort_keys=True)), **arrays)
+
+
 def tree_bytes(root: Path) -> dict[str, bytes]:
     """Every file under a folder, hidden ones too: relative name -> bytes."""
     return {

@@ -4,7 +4,9 @@ import pytest
 from raw_trees import LANGUAGE, edit_json, tree_bytes, write_refer
 
 from data_preprocess.adopt import adopt
+from data_preprocess.annotations import read_entries
 from data_preprocess.common import UserError
+from data_preprocess.features import read_features
 from data_preprocess.manifest import read_manifest
 from data_preprocess.prepare import LanguageSettings, PrepareSettings, prepare
 
@@ -37,6 +39,18 @@ def test_adopt_adds_features_and_manifest_and_touches_nothing(raw):
     train = manifest["splits"]["train"]
     assert (train["images"], train["objects"], train["expressions"]) == (1, 2, 3)
     assert manifest["masks"]["count"] == 7
+
+
+def test_annotations_of_the_original_say_nothing_of_distractors(raw):
+    path = adoptable(raw, "refcoco") / "anns/refcoco/val.json"
+    edit_json(path, lambda entries: [entry.pop("distractors") for entry in entries])
+    adopt(LanguageSettings(dataset="refcoco", data=str(raw), **LANGUAGE))
+    assert "distractors" not in path.read_text()
+    features = read_features(path.with_name("val.language.npz"))
+    assert len(features.depth) == len(features.kind) == len(read_entries(path))
+    edit_json(path, lambda entries: entries[0].update(distractors=-1))
+    with pytest.raises(UserError, match=r"entry 0: distractors -1 is no number"):
+        read_entries(path)
 
 
 def test_adopted_refcocog_is_linked_under_the_name_of_its_split(tmp_path):

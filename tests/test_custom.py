@@ -65,14 +65,29 @@ def test_the_example_is_prepared(example):
     said = [sentence["sent"] for sentence in heart["sentences"]]
     assert said == ["the green heart", "heart on the left"] and heart["category"] == "heart"
     assert (both["targets"], nothing["targets"]) == (2, 0)
+    assert "distractors" in heart and "distractors" in both and "distractors" not in nothing
     one, two, none = (mask(example, entry) for entry in (heart, both, nothing))
     assert one.any() and (two & one).sum() == one.sum() and two.sum() > one.sum()
     assert not none.any()
     (square,) = entries(example, "test")
     drawn = np.asarray(Image.open(EXAMPLE / "masks/square.png")) > 0
-    assert np.array_equal(mask(example, square), drawn)
+    assert np.array_equal(mask(example, square), drawn) and "distractors" not in square
     found = verify_all(VerifySettings("mine", str(example.parent / "data"), workers=1))
     assert found.sound and found.checked.masks == 6
+
+
+def test_others_of_the_same_class_are_counted(example):
+    def change(coco):
+        for annotation in coco["annotations"]:
+            annotation["category_id"] = coco["categories"][0]["id"]
+
+    edit_json(example / "annotations.json", change)
+    prepare_custom(settings(example))
+    coco = json.loads((example / "annotations.json").read_text())
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    for entry in entries(example, "train")[:2]:
+        there = [a for a in coco["annotations"] if names[a["image_id"]] == entry["img_name"]]
+        assert entry["distractors"] == len(there) - entry.get("targets", 1)
 
 
 def test_prepared_twice_is_prepared_once(example):

@@ -1,5 +1,6 @@
 """Prepared data → samples → batches."""
 
+import dataclasses
 import json
 import shutil
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from raw_trees import edit_json, make_old
 
 from data_preprocess.common import UserError
+from data_preprocess.kinds import CODES
 from dghin.config import load_config
 from dghin.data import TrainingBatches, collate, open_split, resize_image
 
@@ -31,6 +34,38 @@ def test_samples(tiny_config, shapes):
     assert truth.shape == (photo.height, photo.width) and truth.any() and not truth.all()
     listed = json.loads((shapes / "data_v3/anns/refcoco/train.json").read_text())
     assert len(dataset) == sum(len(entry["sentences"]) for entry in listed)
+
+
+def test_expressions_know_their_kind_depth_and_distractors(tiny_config, shapes):
+    dataset = open_split(tiny_config, "train")
+    listed = json.loads((shapes / "data_v3/anns/refcoco/train.json").read_text())
+    wanted = [(e["distractors"], s["kind"]) for e in listed for s in e["sentences"]]
+    assert [(e.distractors, e.kind) for e in dataset.expressions] == wanted
+    assert [e.depth for e in dataset.expressions] == dataset.features.depth.tolist()
+    assert {type(e.depth) for e in dataset.expressions} == {int}
+
+
+def test_the_kind_is_read_off_the_words_where_the_annotations_name_none(tiny_config, copy):
+    def without(entries):
+        for entry in entries:
+            entry.pop("distractors")
+            for sentence in entry["sentences"][:1]:
+                sentence.pop("kind")
+
+    edit_json(copy / "data_v3/anns/refcoco/val.json", without)
+    config = dataclasses.replace(
+        tiny_config, data=dataclasses.replace(tiny_config.data, root=str(copy), shapes=0)
+    )
+    known = [e.kind for e in open_split(tiny_config, "val").expressions]
+    dataset = open_split(config, "val")
+    for row, expression in enumerate(dataset.expressions):
+        read = CODES[dataset.features.kind[row]]
+        assert expression.kind == (known[row] if expression.sentence_index else read)
+        assert expression.distractors is None
+    make_old(copy / "data_v3/anns/refcoco/val.language.npz")
+    old = open_split(config, "val").expressions
+    assert {e.kind for e in old if not e.sentence_index} == {""}
+    assert [e.depth for e in old] == [e.depth for e in dataset.expressions]
 
 
 def test_collate_shares_images(tiny_config):

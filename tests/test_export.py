@@ -114,6 +114,7 @@ def test_the_webdataset_library_reads_them(shards, shapes):
             mask = sample[f"mask{expression['mask']}.png"]
             assert mask.size == size and np.asarray(mask.convert("L")).any()
             assert len(expression["word_ids"]) == len(expression["heads"]) == 17
+            assert expression["depth"] >= 0 and expression["distractors"] >= 0
 
 
 def test_a_second_export_writes_nothing_anew(shards, shapes):

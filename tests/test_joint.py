@@ -149,6 +149,9 @@ def test_other_splits_are_the_members_own(whole):
         for split in {ref["split"] for ref in refs(whole, name)} - {"train"}:
             own = said(entries(whole, split, name), f"{name}/")
             assert said(entries(whole, f"{name}_{split}")) == own
+            numbers = [[e["distractors"] for e in entries(whole, s, d)] for s, d in
+                       ((split, name), (f"{name}_{split}", "joint"))]  # fmt: skip
+            assert numbers[0] == numbers[1] and any(numbers[0])
     vals = [said(entries(whole, "val", name), f"{name}/") for name in MEMBERS]
     assert said(entries(whole, "val")) == sum(vals, [])
 

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_trees import LANGUAGE
+from raw_trees import LANGUAGE, make_old
 
 from data_preprocess.common import UserError
 from data_preprocess.features import (
     adjacency,
     check_key,
+    is_current,
     keys_agree,
+    longest_chains,
     read_features,
     read_key,
     write_features,
 )
+from data_preprocess.kinds import CODES, KINDS
 from data_preprocess.language import LanguageEncoder, features_key, load_tokenizer
 from data_preprocess.resources import folder_vocabulary, resolve, vocabulary_digest
 
@@ -74,6 +77,7 @@ def test_batches_equal_single_expressions_in_order(encoder):
         single = encoder(sentence)
         for name in ("word_ids", "attention_mask", "pos", "heads", "length"):
             np.testing.assert_array_equal(getattr(features, name)[row], getattr(single, name))
+        assert CODES[features.kind[row]] == single.kind and features.depth[row] == single.depth
     np.testing.assert_array_equal(features.adjacency(0), encoder(SENTENCES[-1]).adjacency)
 
 
@@ -209,10 +213,57 @@ def test_key_names_everything_that_matters(encoder, aligned):
 def test_features_survive_the_disk(encoder, stored):
     found = read_features(stored, encoder.key(), SENTENCES)
     wanted = encoder.encode_many(SENTENCES, progress=False)
-    for name in ("word_ids", "attention_mask", "pos", "heads", "length"):
+    for name in ("word_ids", "attention_mask", "pos", "heads", "length", "kind", "depth"):
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
     assert found.heads.dtype == np.int8 and found.pos.dtype == np.uint8
+    assert found.kind.shape == found.depth.shape == (len(SENTENCES),)
+    assert found.kind.dtype == np.uint8 and found.depth.dtype == np.int16
+    assert found.kind.any() and found.depth.max() > 2
     assert read_key(stored)["tokenizer_name"] == LANGUAGE["tokenizer"]
+
+
+def test_files_without_kinds_and_depths_are_read_but_out_of_date(encoder, stored):
+    key, whole = features_key(encoder, SENTENCES), read_features(stored)
+    assert is_current(stored, key) and not is_current(stored, key | {"sentences": "others"})
+    make_old(stored)
+    found = read_features(stored, encoder.key(), SENTENCES)
+    assert not found.kind.any() and found.kind.dtype == np.uint8
+    assert found.depth.dtype == np.int16 and not is_current(stored, key)
+    kept = whole.length < 17  # the whole parse is in the file
+    np.testing.assert_array_equal(found.depth[kept], whole.depth[kept])
+    assert kept.any() and (found.depth <= whole.depth).all()
+    write_features(stored, found[:2], key | {"kinds": 0})  # of another rule
+    assert not is_current(stored, key)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("kind", np.full(len(SENTENCES), len(CODES), np.uint8)), ("kind", np.zeros(2, np.uint8)),
+     ("depth", np.zeros(len(SENTENCES), np.int8)), ("depth", None)],
+)  # fmt: skip
+def test_kinds_and_depths_that_cannot_be_are_refused(stored, name, value):
+    with np.load(stored) as file:
+        arrays = {key: file[key] for key in file.files if key != name}
+    np.savez_compressed(stored, **arrays, **({} if value is None else {name: value}))
+    with pytest.raises(UserError, match="not readable as language features"):
+        read_features(stored)
+
+
+def test_the_longest_chain_of_heads():
+    heads = np.array([[-1, 1, 1, 2, 3], [-1, 2, 2, 2, -1], [-1, -1, -1, -1, -1], [-1, 2, 1, -1, 3]])
+    found = longest_chains(heads.astype(np.int8))
+    assert found[:3].tolist() == [3, 1, 0] and found[3] <= 5  # words 1 and 2 go in a circle
+    assert longest_chains(np.zeros((0, 5), np.int8)).shape == (0,)
+
+
+def test_kind_and_depth_of_one_expression(encoder):
+    found = encoder("the woman next to the red car")
+    assert found.kind == "relation" and found.kind in KINDS
+    heads = dict(enumerate(found.heads.tolist()))
+    steps, at = 0, next(i for i, word in enumerate(("", *found.tokens)) if word == "red")
+    while heads[at] != at:
+        steps, at = steps + 1, heads[at]
+    assert found.depth >= steps > 1 and encoder("woman").depth == 0
 
 
 def test_equal_features_are_equal_bytes(encoder, stored):

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from raw_trees import LANGUAGE, tree_bytes, write_refer
+from raw_trees import LANGUAGE, make_old, tree_bytes, write_refer
 
 from data_preprocess import language_parts
 from data_preprocess.common import UserError
@@ -83,6 +83,14 @@ def test_damaged_parts_and_parts_of_another_key_are_made_anew(encoder, tmp_path)
     for one in (encoder, shorter):
         found = encode_in_parts(one, SENTENCES, tmp_path, 1)
         assert_equal(found, one.encode_many(SENTENCES, progress=False))
+
+
+def test_parts_of_an_older_version_are_made_anew(encoder, tmp_path):
+    wanted = encode_in_parts(encoder, SENTENCES, tmp_path, 1)
+    for part in tmp_path.glob("*.npz"):
+        make_old(part)
+    assert wanted.kind.any()
+    assert_equal(encode_in_parts(encoder, SENTENCES, tmp_path, 1), wanted)
 
 
 def test_an_empty_expression_is_refused_by_its_number(encoder, tmp_path):

@@ -14,6 +14,7 @@ from raw_trees import (
     WIDTH,
     edit_json,
     edit_pickle,
+    make_old,
     needs_shared,
     tree_bytes,
     write_image,
@@ -25,6 +26,7 @@ from raw_trees import (
 from data_preprocess import mask_files, pool, prepare
 from data_preprocess.common import UserError, locked, sha256_file
 from data_preprocess.features import adjacency, read_features, read_key
+from data_preprocess.kinds import CODES
 from data_preprocess.language import LanguageEncoder
 from data_preprocess.manifest import read_manifest
 from data_preprocess.prepare import PrepareSettings, SplitSettings
@@ -60,6 +62,7 @@ def test_refer_annotations_masks_and_manifest(raw):
         "sentences_num": 2,
         "category": "thing",
         "bbox": [1.0, 2.0, 3.0, 4.0],
+        "distractors": 1,
     }
     mask = read_mask(root, "10")
     assert mask.shape == (HEIGHT, WIDTH) and set(np.unique(mask)) == {0, 255}
@@ -90,6 +93,7 @@ def test_features_follow_the_annotations(raw):
             wanted = encoder(sentence)
             np.testing.assert_array_equal(features.word_ids[row], wanted.word_ids)
             np.testing.assert_array_equal(adjacency(features.heads[row]), wanted.adjacency)
+            assert (CODES[features.kind[row]], features.depth[row]) == (wanted.kind, wanted.depth)
 
 
 def test_referit(tmp_path):
@@ -100,6 +104,7 @@ def test_referit(tmp_path):
     assert manifest["dropped"] == {"trainval": 1}
     assert manifest["images_folder"] == "../images/referit/images"
     assert manifest["splits"]["trainval"]["expressions"] == 3
+    assert not any("distractors" in e for e in entries(raw / "data_v3", "trainval", "referit"))
 
 
 def test_one_mask_a_sentence_as_in_the_original(raw):
@@ -113,6 +118,7 @@ def test_one_mask_a_sentence_as_in_the_original(raw):
         "sentences_num": 1,
         "category": "thing",
         "bbox": [1.0, 2.0, 3.0, 4.0],
+        "distractors": 1,
     }
     assert by_sentence["masks"]["count"] == 7 and by_sentence["per_sentence_masks"]
     np.testing.assert_array_equal(read_mask(root, "10_0"), read_mask(root, "10_1"))
@@ -211,6 +217,16 @@ def test_changed_alignment_makes_the_features_again(raw):
     manifest = prepare.prepare(settings(raw, alignment="aligned"))
     path = raw / "data_v3/anns/refcoco/val.language.npz"
     assert read_key(path)["alignment"] == manifest["language"]["alignment"] == "aligned"
+
+
+def test_features_without_kinds_are_made_again(raw):
+    prepare.prepare(settings(raw))
+    before = tree_bytes(raw / "data_v3")
+    path = raw / "data_v3/anns/refcoco/train.language.npz"
+    make_old(path)
+    assert not read_features(path).kind.any()
+    prepare.prepare(settings(raw))
+    assert read_features(path).kind.any() and tree_bytes(raw / "data_v3") == before
 
 
 def test_prepared_data_of_another_origin_is_not_overwritten(raw):

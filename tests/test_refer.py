@@ -46,6 +46,26 @@ def test_kind_is_kept(raw):
     assert [s.kind for s in read_split(raw, REFCOCO, "train")[0].sentences] == ["", "place"]
 
 
+def test_others_of_the_same_class_in_the_image_are_counted(raw):
+    def change(instances):
+        one = instances["annotations"][0]
+        instances["annotations"] += [
+            {**one, "id": 900, "iscrowd": 1}, {**one, "id": 901, "category_id": 2},
+            {**one, "id": 902, "image_id": 3}, {**one, "id": 903, "category_id": [1]},
+            {**one, "id": 904, "category_id": None},
+        ]  # fmt: skip
+        instances["annotations"][2].pop("category_id")
+
+    splits = read_raw(raw, REFCOCO).splits
+    assert [r.distractors for r in splits["train"]] == [1, 1]
+    assert [splits[name][0].distractors for name in ("val", "testA")] == [0, 0]
+    edit_json(raw / "refcoco/instances.json", change)
+    splits = read_raw(raw, REFCOCO).splits
+    assert [r.distractors for r in splits["train"]] == [2, 2]
+    assert splits["val"][0].distractors is None  # of no category
+    assert splits["testA"][0].distractors == 1
+
+
 def test_python_2_pickles_are_read(tmp_path):
     path = tmp_path / "old.p"
     # what Python 2 writes for [{'sent': 'caf\xe9', 'n': 5L}]: byte strings and a long
