@@ -11,7 +11,9 @@ import json
 import os
 import platform
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from .distributed import cores
 
 ROOT = Path(__file__).parent.parent
 FILE = "environment.json"
+STARTED_BY = "DGHIN_COMMAND"  # an environment variable that `dghin.reproduce` sets
 PACKAGES = (
     "torch", "torchvision", "torch-geometric", "timm", "transformers", "tokenizers", "safetensors",
     "numpy", "scipy", "pandas", "pyarrow", "pillow", "spacy", "pycocotools", "matplotlib",
@@ -52,12 +55,21 @@ def environment(config: Config) -> dict[str, Any]:
     """Versions, git commit, hardware, seeds and data digests, here and now."""
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": command(),
         "code": git_state(ROOT),
         "hardware": hardware(),
         "versions": {"python": platform.python_version(), **versions()},
         "seeds": {"training": config.train.seed, "shuffled control": 0},
         "data": data_digests(config),
     }
+
+
+def command() -> str:
+    """The command that this process was started with, as one types it.
+
+    In a notebook and what it starts: that of the `dghin.reproduce` which runs the notebook.
+    """
+    return os.environ.get(STARTED_BY) or shlex.join(["python", *sys.orig_argv[1:]])
 
 
 def git_state(root: Path) -> dict[str, Any]:

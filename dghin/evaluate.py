@@ -2,95 +2,146 @@
 
     python -m dghin.evaluate run=demo                       every test split of the run, and val
     python -m dghin.evaluate run=demo split=testA           one split
-    python -m dghin.evaluate run=demo control=shuffled      with other images' expressions
+    python -m dghin.evaluate run=demo control=all           under all controls, too (dghin.controls)
     python -m dghin.evaluate run=theirs config=refcoco model=FOLDER   weights from elsewhere
     torchrun --standalone --nproc-per-node=4 -m dghin.evaluate run=demo       shared out
 
-Every expression is scored at the photo's own size, under both protocols, and becomes one row
-of reports/<run>/rows/<split>.parquet; metrics.json and the tables are computed from those rows.
+Every expression is scored under every protocol (dghin.metrics) and becomes one row of
+reports/<run>/rows/<split>.parquet; metrics.json and the tables are computed from those rows. The
+rows carry where they come from: commit, checkpoint, data and command (dghin.provenance).
 """
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
-from data_preprocess.common import UserError, atomic_path, unknown_name
+from data_preprocess.common import UserError, atomic_path
 from data_preprocess.settings import difference, to_mapping
 
 from .cli import read_words, run_cli
 from .config import Config, load_config, save_config
-from .data import PreparedDataset, collate, model_inputs, open_split
+from .controls import CONTROLS, Altered, alter, check_control, needs_other_images
+from .data import PreparedDataset, language_batch, open_split
 from .distributed import Place, gather, join, leave, threads
 from .loading import load_batches
-from .metrics import PROTOCOLS, intersection_union, predict_mask
-from .model import DGHIN
+from .metrics import PROTOCOLS, compare, intersection_union, predict_mask
+from .model import DGHIN, Image
+from .provenance import provenance
+from .run import BEST
 
 log = logging.getLogger(__name__)
-CONTROLS = ("shuffled",)
 AT_ONCE = 16  # expressions of one image that go through the network together
+Rows = dict[str, list[dict[str, Any]]]  # by control
 
 
-class Samples:
-    """What evaluation reads of an expression: network inputs, and the truth at its own size."""
+class Pass(NamedTuple):
+    """One image with the expressions of it that go through the network together."""
 
-    def __init__(self, dataset: PreparedDataset, language: np.ndarray):
-        self.dataset, self.language = dataset, language
+    number: int
+    image: Tensor  # (3, S, S) uint8
+    shown: Tensor | None  # the image in its place under the control `other-image`
+    truths: list[np.ndarray]  # the expressions' masks at the photo's own size, (H, W) bool
 
-    def name(self, index: int) -> str:
-        return self.dataset.name(index)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        inputs = self.dataset.inputs(index, int(self.language[index]))
-        return inputs | {"truth": self.dataset.truth(index)}
+class Passes:
+    """What evaluation reads, pass by pass."""
+
+    def __init__(self, dataset: PreparedDataset, groups: list[list[int]], other: Altered | None):
+        self.dataset, self.groups, self.other = dataset, groups, other
+
+    def name(self, number: int) -> str:
+        return self.dataset.name(self.groups[number][0])
+
+    def __getitem__(self, number: int) -> Pass:
+        members = self.groups[number]
+        name = self.dataset.expressions[members[0]].image
+        image = self.dataset.resized_image(name)
+        shown = self.dataset.resized_image(self.other.image(name)) if self.other else None
+        return Pass(number, image, shown, [self.dataset.truth(index) for index in members])
 
 
 def evaluate_split(
     model: DGHIN,
     dataset: PreparedDataset,
     config: Config,
-    control: str | None = None,
     place: Place | None = None,
     limit: int = 0,
     progress: bool = False,
 ) -> pd.DataFrame:
     """Score every expression of a split: one row each, on every rank.
 
-    The network sees every image once for all its expressions. Ranks share the images without
-    padding, so that every expression is counted once. limit: the first so many expressions only.
+    limit: the first so many expressions only.
+    """
+    return evaluate_with_controls(model, dataset, config, (), place, limit, progress)[""]
+
+
+def evaluate_with_controls(
+    model: DGHIN,
+    dataset: PreparedDataset,
+    config: Config,
+    controls: Sequence[str],
+    place: Place | None = None,
+    limit: int = 0,
+    progress: bool = False,
+) -> dict[str, pd.DataFrame]:
+    """Score a split as it is ("") and under controls: {control: rows}, on every rank.
+
+    The network sees an image once for all its expressions and all controls of the words. Ranks
+    share the images without padding, so that every expression is counted once.
     """
     place = place or Place(0, 1, next(model.parameters()).device)
-    if control is not None and control not in CONTROLS:
-        raise unknown_name("control", control, CONTROLS)
     count = min(limit or config.evaluate.expressions or len(dataset), len(dataset))
-    language = shuffled(dataset) if control == "shuffled" else np.arange(len(dataset))
+    altered = {control: alter(dataset, control, config) for control in ("", *controls)}
     groups = image_groups(dataset, count)[place.rank :: place.world]
-    samples, workers = Samples(dataset, language), config.evaluate.workers
-    batches = load_batches(samples, groups, _collate, workers)
+    passes = Passes(dataset, groups, altered.get("other-image"))
+    size = config.evaluate.batch
+    batches = [list(range(start, len(groups)))[:size] for start in range(0, len(groups), size)]
+    loaded = load_batches(passes, batches, list, config.evaluate.workers)
     model.eval()
+    own: Rows = {control: [] for control in altered}
     shown = tqdm(
-        batches, dataset.split, len(groups), unit="image", disable=not progress, mininterval=2
+        total=len(groups), desc=dataset.split, unit="image", disable=not progress, mininterval=2
     )
-    with contextlib.closing(batches):
-        own = [row for batch in shown for row in score_batch(model, dataset, batch, place.device)]
-    rows = [row for part in gather(own, place) for row in part]
-    frame = pd.DataFrame(rows).sort_values("index").drop(columns="index").reset_index(drop=True)
-    if len(frame) != count:
-        raise RuntimeError(f"{len(frame)} rows for {count} expressions of {dataset.split}")
+    with contextlib.closing(loaded), shown:
+        for batch in loaded:
+            for one in batch:
+                members = groups[one.number]
+                for control, rows in score_pass(model, dataset, one, members, altered).items():
+                    own[control] += rows
+            shown.update(len(batch))
+    parts = gather(own, place)
+    return {
+        control: _frame([row for part in parts for row in part[control]], expected, dataset.split)
+        for control, expected in (
+            (control, int((one.indices < count).sum())) for control, one in altered.items()
+        )
+    }
+
+
+def _frame(rows: list[dict[str, Any]], expected: int, split: str) -> pd.DataFrame:
+    """Rows of all ranks in the order of the split; a wrong number of them is an error."""
+    if len(rows) != expected:
+        raise RuntimeError(f"{len(rows)} rows for {expected} expressions of {split}")
+    frame = pd.DataFrame(rows)
+    if rows:
+        frame = frame.sort_values("index").drop(columns="index").reset_index(drop=True)
+        frame = frame.astype({"distractors": "Int64", "depth": "Int64"})
     return frame
 
 
 def image_groups(dataset: PreparedDataset, count: int) -> list[list[int]]:
     """The first `count` expressions, by image: each group is one pass of the network.
 
-    A group depends on the data only, and so does its arithmetic: no number of ranks or workers
-    changes a digit of the result.
+    A group depends on the data only, and so does its arithmetic: no number of ranks or workers,
+    and no size of batches, changes a digit of the result.
     """
     images: dict[str, list[int]] = {}
     for index in range(count):
@@ -102,40 +153,74 @@ def image_groups(dataset: PreparedDataset, count: int) -> list[list[int]]:
     ]
 
 
-def shuffled(dataset: PreparedDataset, seed: int = 0) -> np.ndarray:
-    """For every expression another one, of another image: the language control. (N,) int."""
-    images = np.array([expression.image for expression in dataset.expressions])
-    if len(set(images)) < 2:
-        raise UserError(f"{dataset.split}: one image only; 'shuffled' needs other images.")
-    order = np.random.default_rng(seed).permutation(len(images))
-    position = {index: place for place, index in enumerate(order)}
-    other = np.empty(len(images), dtype=np.int64)
-    for index in range(len(images)):
-        step = position[index] + 1
-        while images[order[step % len(order)]] == images[index]:
-            step += 1
-        other[index] = order[step % len(order)]
-    return other
-
-
 @torch.inference_mode()
-def score_batch(
-    model: DGHIN, dataset: PreparedDataset, batch: dict[str, Any], device: torch.device
-) -> Iterator[dict[str, Any]]:
-    """One row an expression of the batch."""
-    out = model(**model_inputs(batch, device))
-    for index, logits, truth in zip(batch["index"].tolist(), out.mask, batch["truth"], strict=True):
-        yield {"index": index, **describe(dataset, index, truth), **score(logits, truth)}
+def score_pass(
+    model: DGHIN,
+    dataset: PreparedDataset,
+    one: Pass,
+    members: Sequence[int],
+    altered: Mapping[str, Altered],
+) -> Rows:
+    """The rows of one pass, by control: `members` are its expressions; "" comes first."""
+    device = next(model.parameters()).device
+    image = model.encode_image(one.image[None].to(device))
+    answers: dict[int, Tensor] = {}  # the plain masks, which those under controls are held against
+    rows: Rows = {}
+    for control, inputs in altered.items():
+        chosen = np.intersect1d(members, inputs.indices)
+        rows[control] = []
+        if not len(chosen):
+            continue
+        other = control == "other-image"
+        seen = model.encode_image(one.shown[None].to(device)) if other else image
+        logits = answer(model, seen, inputs, chosen, repeats=control != "")
+        for index, of_one in zip(chosen.tolist(), logits, strict=True):
+            truth = one.truths[members.index(index)]
+            row = {"index": index, **describe(dataset, index, truth)}
+            counts, mask = score(of_one, truth)
+            row |= counts
+            if control == "":
+                answers[index] = mask
+            else:
+                row["read"] = inputs.sentences[index]
+                same = intersection_union(mask, answers[index])
+                row["agreement_intersection"], row["agreement_union"] = same
+            rows[control].append(row)
+    return rows
 
 
-def score(logits: torch.Tensor, truth: np.ndarray) -> dict[str, int]:
-    """Intersection and union of one expression under every protocol: logits (2, S, S), (H, W)."""
+def answer(
+    model: DGHIN, image: Image, inputs: Altered, chosen: np.ndarray, repeats: bool
+) -> Tensor:
+    """The logits (E, 2, S, S) of some expressions about one image.
+
+    repeats: expressions that read the same go through the network once.
+    """
+    features, back = inputs.features[chosen], np.arange(len(chosen))
+    if repeats:
+        read = np.hstack([features.word_ids, features.attention_mask, features.pos, features.heads])
+        _, first, back = np.unique(read, axis=0, return_index=True, return_inverse=True)
+        features = features[first]
+    device = image.shallow.device
+    words, adjacency = language_batch(features, device)
+    sentence = model.encode_words(**words)
+    index = torch.zeros(len(features), dtype=torch.long, device=device)
+    logits = model.interact(image.select(index), sentence, adjacency).mask
+    return logits[torch.from_numpy(back.reshape(-1)).to(device)]
+
+
+def score(logits: Tensor, truth: np.ndarray) -> tuple[dict[str, int], Tensor]:
+    """Intersection and union of one expression under every protocol, and its strict mask.
+
+    logits (2, S, S), truth (H, W).
+    """
+    target = torch.from_numpy(truth).to(logits.device)
+    masks = {p: predict_mask(logits, truth.shape, p) for p in PROTOCOLS}
     counts = {}
-    for protocol in PROTOCOLS:
-        mask = predict_mask(logits.float(), truth.shape, protocol)
-        pair = intersection_union(mask, truth)
-        counts[f"{protocol}_intersection"], counts[f"{protocol}_union"] = map(int, pair)
-    return counts
+    for protocol, mask in masks.items():
+        pair = compare(mask, target, protocol)
+        counts[f"{protocol}_intersection"], counts[f"{protocol}_union"] = pair
+    return counts, masks["strict"]
 
 
 def describe(dataset: PreparedDataset, index: int, truth: np.ndarray) -> dict[str, Any]:
@@ -151,20 +236,17 @@ def describe(dataset: PreparedDataset, index: int, truth: np.ndarray) -> dict[st
         "image": expression.image,
         "length": expression.length,
         "targets": expression.targets,
+        "distractors": expression.distractors,
+        "depth": expression.depth,
         "height": truth.shape[0],
         "width": truth.shape[1],
         "area": int(truth.sum()),
     }
 
 
-def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    truths = [sample.pop("truth") for sample in samples]
-    return collate(samples, share_images=True) | {"truth": truths}
-
-
-def rows_path(folder: Path, split: str, control: str | None = None) -> Path:
+def rows_path(folder: Path, split: str, control: str = "") -> Path:
     """Where the rows of a split are kept in a run's folder."""
-    return folder / "rows" / (control or "") / f"{split}.parquet"
+    return folder / "rows" / control / f"{split}.parquet"
 
 
 def evaluate_run(
@@ -174,42 +256,60 @@ def evaluate_run(
     controls: Sequence[str] = (),
     model: DGHIN | None = None,
     place: Place | None = None,
+    weights: Path | None = None,
 ) -> dict[str, dict[str, pd.DataFrame]]:
     """Score splits (default: val and the test splits) with the run's best weights; write rows.
 
+    weights: the folder that `model` is from, where it is not the run's own.
     → {"": {split: rows}, control: {split: rows}}, on every rank; the main one writes.
     """
     place = place or Place(0, 1, Place.here().device)
-    model = model or DGHIN.from_pretrained(folder / "train" / "best")
+    for control in controls:
+        check_control(control)
+    weights = weights or folder / BEST
+    model = model or DGHIN.from_pretrained(weights)
     if changed := difference(to_mapping(config.model), to_mapping(model.config)):
         raise UserError(
-            f"{folder / 'train' / 'best'}: a model of other settings (key: asked, there): "
+            f"{weights}: a model of other settings (key: asked, there): "
             f"{changed}. Leave the model's settings out, or train them in another run."
         )
     model.to(place.device)
     torch.set_num_threads(threads(config.train.threads))
     names = list(splits) or [s for s in (config.data.val_split, *config.data.test_splits) if s]
     datasets = {name: open_split(config, name) for name in names}
+    origin = provenance(config, weights) if place.is_main else {}
     results: dict[str, dict[str, pd.DataFrame]] = {}
-    for control in ("", *controls):
-        for name, dataset in datasets.items():
-            if control and len({expression.image for expression in dataset.expressions}) < 2:
-                log.warning("%s: one image only, so that '%s' cannot be scored", name, control)
+    for name, dataset in datasets.items():
+        possible = possible_controls(dataset, controls)
+        found = evaluate_with_controls(
+            model, dataset, config, possible, place, progress=place.is_main
+        )
+        for control, rows in found.items():
+            if rows.empty:
+                log.warning("%s: no expression that '%s' could change", name, control)
                 continue
-            rows = evaluate_split(
-                model, dataset, config, control or None, place, progress=place.is_main
-            )
+            rows.attrs["provenance"] = origin
             if place.is_main:
                 with atomic_path(rows_path(folder, name, control)) as temporary:
                     rows.to_parquet(temporary, index=False)
             results.setdefault(control, {})[name] = rows
-    return results
+    return {name: results[name] for name in ("", *controls) if name in results}
+
+
+def possible_controls(dataset: PreparedDataset, controls: Sequence[str]) -> list[str]:
+    """The controls that a split can be scored under; of the others it is said why not."""
+    if len({expression.image for expression in dataset.expressions}) > 1:
+        return list(controls)
+    for control in filter(needs_other_images, controls):
+        log.warning("%s: one image only, so that '%s' cannot be scored", dataset.split, control)
+    return [control for control in controls if not needs_other_images(control)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     from .environment import record_environment
-    from .tables import metrics_table, read_results, write_results
+    from .results import write_results
+    from .tables import metrics_table, read_results, with_intervals
 
     own = {"run": "demo", "split": "", "control": "", "model": "", "config": ""}
     own["reports"] = "reports"
@@ -223,17 +323,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = load_config(values["config"] or str(folder / "config.yaml"), words)
     model = DGHIN.from_pretrained(values["model"]) if values["model"] else None
     splits = [values["split"]] if values["split"] else []
-    controls = [values["control"]] if values["control"] else []
+    controls = CONTROLS if values["control"] == "all" else list(filter(None, [values["control"]]))
     place = join()
     try:
         if place.is_main:
             if values["config"]:
                 save_config(config, folder / "config.yaml")
             record_environment(folder, config, "evaluate")
-        results = evaluate_run(folder, config, splits, controls, model, place)
+        weights = Path(values["model"]) if values["model"] else None
+        results = evaluate_run(folder, config, splits, controls, model, place, weights)
         if place.is_main:
             write_results(read_results(folder), folder)  # with what was scored before
-            print(metrics_table(results).round(2).to_string(index=False))
+            print(with_intervals(metrics_table(results)).round(2).to_string(index=False))
     finally:
         leave()
 

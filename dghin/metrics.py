@@ -1,9 +1,13 @@
-"""Scores of predicted masks, under two protocols.
+"""Scores of predicted masks, each under a protocol that has a name.
 
-`paper`   as the original measures: argmax at S×S, the 0/1 mask resized bilinearly to the photo's
-          size, and every value > 0 is foreground. This rounds masks up along their whole border:
-          a perfect disc of radius 12 pixels scores 0.86.
-`strict`  logits upsampled bilinearly to the photo's size, then argmax.
+`strict`          logits upsampled bilinearly to the photo's size, then argmax.
+`paper`           as the original measures: argmax at S×S, the 0/1 mask resized bilinearly to the
+                  photo's size, and every value > 0 is foreground. This rounds masks up along
+                  their whole border: a perfect disc of radius 12 pixels scores 0.86.
+`resized`         as LAVT measures: argmax at S×S against the true mask resized there (nearest).
+                  Photos are distorted to a square, and large ones weigh no more than small ones.
+`threshold=0.35`  as CRIS measures: the referent's probability upsampled bilinearly to the photo's
+                  size, foreground where it is above 0.35. Any other number in (0, 1) may be asked.
 
 overall IoU (oIoU, also cIoU): the sum of all intersections over the sum of all unions.
 mean IoU (mIoU, also gIoU for one referent): the mean of every expression's IoU.
@@ -26,7 +30,8 @@ from torch import Tensor
 
 from data_preprocess.common import unknown_name
 
-PROTOCOLS = ("paper", "strict")
+PROTOCOLS = ("strict", "paper", "resized", "threshold=0.35")  # of every row, and in this order
+_THRESHOLD = "threshold="
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 NO_TARGET_PIXELS = 50  # a smaller mask answers "nothing is meant" (the rule of the GRES paper)
 LENGTHS = {"1-2": (1, 2), "3": (3, 3), "4-5": (4, 5), "6-20": (6, 20)}  # spaCy tokens, inclusive
@@ -50,8 +55,7 @@ class SegmentationMetrics:
 
         length: the expression's number of spaCy tokens. Returns (intersection, union) in pixels.
         """
-        mask = predict_mask(logits, tuple(truth.shape), self.protocol)
-        intersection, union = intersection_union(mask, truth)
+        intersection, union = score(logits, truth, self.protocol)
         self.counts.append((intersection, union, length or 0))
         return intersection, union
 
@@ -61,11 +65,35 @@ class SegmentationMetrics:
 
 
 def predict_mask(logits: Tensor, size: tuple[int, int], protocol: str = "strict") -> Tensor:
-    """The mask that a protocol makes of logits (2, S, S): bool (H, W), on the logits' device."""
-    if check_protocol(protocol) == "paper":
+    """The mask that a protocol makes of logits (2, S, S): bool (H, W), on the logits' device.
+
+    In the `resized` protocol (S, S), which is where it is scored.
+    """
+    check_protocol(protocol)
+    logits = logits.float()
+    if protocol == "resized":
+        return logits.argmax(dim=0) == 1
+    if protocol == "paper":
         small = logits.argmax(dim=0).float()  # (S, S) in {0, 1}
         return _resize(small[None], size)[0] > 0
-    return _resize(logits.float(), size).argmax(dim=0) == 1
+    if protocol.startswith(_THRESHOLD):
+        probability = logits.softmax(dim=0)[1:]  # (1, S, S)
+        return _resize(probability, size)[0] > float(protocol.removeprefix(_THRESHOLD))
+    return _resize(logits, size).argmax(dim=0) == 1
+
+
+def score(logits: Tensor, truth: Tensor | np.ndarray, protocol: str) -> tuple[int, int]:
+    """Intersection and union of one expression, in pixels: logits (2, S, S), truth (H, W)."""
+    return compare(predict_mask(logits, tuple(truth.shape), protocol), truth, protocol)
+
+
+def compare(mask: Tensor, truth: Tensor | np.ndarray, protocol: str) -> tuple[int, int]:
+    """Intersection and union of a mask from `predict_mask` and the truth (H, W), in pixels."""
+    if protocol == "resized":
+        whole = torch.as_tensor(truth)[None, None] != 0
+        # nearest-exact takes the pixel in the middle, as PIL's nearest, which LAVT uses
+        truth = F.interpolate(whole.float(), tuple(mask.shape), mode="nearest-exact")[0, 0]
+    return intersection_union(mask, truth)
 
 
 def intersection_union(mask: Tensor | np.ndarray, truth: Tensor | np.ndarray) -> tuple[int, int]:
@@ -152,12 +180,13 @@ def generalized_scores(
 def metrics_from_rows(rows: Any, protocol: str) -> dict[str, Any]:
     """The same scores from evaluation rows (a DataFrame, one row an expression).
 
-    Where expressions mean several objects or none (gRefCOCO), `generalized_scores` are added.
+    Where expressions mean several objects or none (gRefCOCO), `generalized_scores` are added (not
+    in the `resized` protocol: `area` is of the photo).
     """
     check_protocol(protocol)
     intersection, union = (rows[f"{protocol}_{name}"] for name in ("intersection", "union"))
     scores = metrics_from_counts(intersection, union, rows["length"])
-    if is_generalized(rows):
+    if is_generalized(rows) and protocol != "resized":
         scores |= generalized_scores(intersection, union, rows["area"], rows["targets"])
     return scores
 
@@ -169,9 +198,23 @@ def is_generalized(rows: Any) -> bool:
 
 def check_protocol(protocol: str) -> str:
     """The protocol's name, if it is one."""
-    if protocol not in PROTOCOLS:
+    if protocol not in PROTOCOLS and not _is_threshold(protocol):
         raise unknown_name("protocol", protocol, PROTOCOLS)
     return protocol
+
+
+def _is_threshold(protocol: str) -> bool:
+    """Whether it reads threshold=NUMBER, with the number in (0, 1)."""
+    name, _, number = protocol.partition("=")
+    try:
+        return name == "threshold" and 0 < float(number) < 1
+    except ValueError:
+        return False
+
+
+def protocols_of(rows: Any) -> list[str]:
+    """The protocols that rows were scored under (rows of older versions have fewer)."""
+    return [protocol for protocol in PROTOCOLS if f"{protocol}_union" in rows]
 
 
 def _resize(maps: Tensor, size: Sequence[int]) -> Tensor:

@@ -9,6 +9,7 @@ from .config import CONFIGS, Config, load_config
 
 REPORTS = Path("reports")
 SETTINGS = "config.yaml"
+BEST = Path("train") / "best"  # in a run's folder: the weights that scored best on val
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Run:
     @property
     def best(self) -> Path:
         """The weights that scored best on val: `DGHIN.from_pretrained(run.best)`."""
-        return self.folder / "train" / "best"
+        return self.folder / BEST
 
 
 def enter_project() -> Path:

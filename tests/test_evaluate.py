@@ -7,19 +7,20 @@ import pandas as pd
 import pytest
 import torch
 
-from data_preprocess.common import UserError
+from data_preprocess.common import UserError, sha256_file
 from dghin.config import save_config
+from dghin.controls import CONTROLS
 from dghin.data import open_split
 from dghin.distributed import Place
 from dghin.evaluate import (
     evaluate_run,
     evaluate_split,
+    evaluate_with_controls,
     image_groups,
     main,
     rows_path,
-    shuffled,
 )
-from dghin.metrics import SegmentationMetrics, metrics_from_rows
+from dghin.metrics import PROTOCOLS, SegmentationMetrics, metrics_from_rows
 
 
 @pytest.fixture
@@ -34,11 +35,23 @@ def test_every_expression_is_a_row_in_order(tiny_model, dataset, tiny_config):
     assert rows["kind"].isin(["attribute", "place", "relation", "ordinal", "superlative"]).all()
 
 
-def test_workers_change_no_digit(tiny_model, dataset, tiny_config):
-    expected = evaluate_split(tiny_model, dataset, tiny_config)
-    workers = dataclasses.replace(tiny_config.evaluate, workers=2)
-    found = evaluate_split(tiny_model, dataset, dataclasses.replace(tiny_config, evaluate=workers))
-    pd.testing.assert_frame_equal(found, expected)
+@pytest.mark.parametrize(("batch", "workers"), [(1, 0), (3, 0), (100, 0), (2, 2)])
+def test_batch_and_workers_change_no_digit(tiny_model, dataset, tiny_config, batch, workers):
+    expected = evaluate_with_controls(tiny_model, dataset, tiny_config, CONTROLS)
+    settings = dataclasses.replace(tiny_config.evaluate, batch=batch, workers=workers)
+    config = dataclasses.replace(tiny_config, evaluate=settings)
+    found = evaluate_with_controls(tiny_model, dataset, config, CONTROLS)
+    assert list(found) == ["", *CONTROLS]
+    for control, rows in expected.items():
+        pd.testing.assert_frame_equal(found[control], rows)
+
+
+def test_controls_change_no_digit_of_the_plain_rows(tiny_model, dataset, tiny_config):
+    alone = evaluate_split(tiny_model, dataset, tiny_config)
+    together = evaluate_with_controls(tiny_model, dataset, tiny_config, CONTROLS)
+    pd.testing.assert_frame_equal(together[""], alone)
+    one = evaluate_with_controls(tiny_model, dataset, tiny_config, ["blind"])
+    pd.testing.assert_frame_equal(one["blind"], together["blind"])
 
 
 @pytest.mark.parametrize("world", [2, 3])
@@ -67,7 +80,7 @@ def test_a_group_is_of_one_image_and_not_too_large(dataset, monkeypatch):
 
 def test_rows_agree_with_the_public_metrics(tiny_model, dataset, tiny_config):
     rows = evaluate_split(tiny_model, dataset, tiny_config)
-    for protocol in ("paper", "strict"):
+    for protocol in PROTOCOLS:
         metrics = SegmentationMetrics(protocol)
         for i in range(len(dataset)):
             sample = dataset[i]
@@ -88,20 +101,48 @@ def test_limit(tiny_model, dataset, tiny_config):
     assert len(evaluate_split(tiny_model, dataset, tiny_config, limit=3)) == 3
 
 
-def test_shuffled_takes_another_images_expression(dataset):
-    other = shuffled(dataset)
-    images = np.array([e.image for e in dataset.expressions])
-    assert (images != images[other]).all()
-    assert np.array_equal(other, shuffled(dataset))
-
-
-def test_control_changes_words_only(tiny_model, dataset, tiny_config):
-    plain = evaluate_split(tiny_model, dataset, tiny_config)
-    control = evaluate_split(tiny_model, dataset, tiny_config, control="shuffled")
-    assert control["sentence"].tolist() == plain["sentence"].tolist()
-    assert control["area"].tolist() == plain["area"].tolist()
+def test_a_control_changes_words_only(tiny_model, dataset, tiny_config):
+    rows = evaluate_with_controls(tiny_model, dataset, tiny_config, ["shuffled", "blind"])
+    for control in ("shuffled", "blind"):
+        assert rows[control]["sentence"].tolist() == rows[""]["sentence"].tolist()
+        assert rows[control]["area"].tolist() == rows[""]["area"].tolist()
+    assert (rows["shuffled"]["read"] != rows["shuffled"]["sentence"]).mean() > 0.8
+    assert (rows["blind"]["read"] == "").all()
     with pytest.raises(UserError, match="control 'shuffle'.*Did you mean 'shuffled'"):
-        evaluate_split(tiny_model, dataset, tiny_config, control="shuffle")
+        evaluate_with_controls(tiny_model, dataset, tiny_config, ["shuffle"])
+
+
+def test_without_words_all_expressions_of_an_image_have_one_answer(
+    tiny_model, dataset, tiny_config
+):
+    """Same answer, so the same pixels: intersection + union - area is the mask's size."""
+    rows = evaluate_with_controls(tiny_model, dataset, tiny_config, ["blind"])["blind"]
+    size = rows.strict_intersection + rows.strict_union - rows.area
+    assert (size.groupby(rows.image).nunique() == 1).all()
+
+
+def test_agreement_is_with_the_plain_answer(tiny_model, dataset, tiny_config, monkeypatch):
+    """A control that changes nothing agrees with it in every pixel, and scores the same."""
+    from dghin import evaluate
+
+    alter = evaluate.alter
+    monkeypatch.setattr(evaluate, "alter", lambda data, control, config: alter(data, "", config))
+    rows = evaluate_with_controls(tiny_model, dataset, tiny_config, ["shuffled"])
+    same, plain = rows["shuffled"], rows[""]
+    assert (same.agreement_intersection == same.agreement_union).mean() > 0.95
+    assert np.allclose(same.strict_union, plain.strict_union, rtol=1e-3, atol=3)
+
+
+def test_rows_say_where_they_come_from(tiny_model, tiny_config, tmp_path, monkeypatch):
+    tiny_model.save_pretrained(tmp_path / "train" / "best")
+    monkeypatch.setenv("DGHIN_COMMAND", "python -m dghin.reproduce run=x")
+    evaluate_run(tmp_path, tiny_config, ["testA"])
+    origin = pd.read_parquet(rows_path(tmp_path, "testA")).attrs["provenance"]
+    weights = tmp_path / "train/best/model.safetensors"
+    assert origin["checkpoint"] == sha256_file(weights)
+    assert origin["command"] == "python -m dghin.reproduce run=x"
+    assert origin["data"]["testA"]["language_sha256"]
+    assert {"commit", "changed files"} <= set(origin)
 
 
 def test_a_run_writes_its_rows(tiny_model, tiny_config, tmp_path):

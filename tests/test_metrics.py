@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from data_preprocess.common import UserError
 from dghin.metrics import (
@@ -20,6 +21,7 @@ from dghin.metrics import (
     intersection_union,
     metrics_from_counts,
     predict_mask,
+    score,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -66,7 +68,7 @@ def test_paper_scores_are_what_the_original_printed(recorded, scored):
 
 def test_strict_is_not_inflated(scored):
     _, pairs = scored
-    paper, strict = (np.array(pairs[protocol]) for protocol in PROTOCOLS)
+    paper, strict = (np.array(pairs[protocol]) for protocol in ("paper", "strict"))
     assert (strict[:, 1] <= paper[:, 1]).all() and (strict[:, 0] <= paper[:, 0]).all()
 
 
@@ -76,12 +78,36 @@ def test_a_perfect_small_disc_scores_086_in_the_paper_protocol():
     y, x = (np.mgrid[0:416, 0:416] + 0.5) / 416
     margin = 12 - np.sqrt((y * 480 - 240) ** 2 + (x * 640 - 320) ** 2)
     logits = torch.from_numpy(np.stack([-margin, margin]))
-    scores = {}
-    for protocol in PROTOCOLS:
-        intersection, union = intersection_union(predict_mask(logits, truth.shape, protocol), truth)
-        scores[protocol] = intersection / union
+    counts = {protocol: score(logits, truth, protocol) for protocol in PROTOCOLS}
+    scores = {protocol: intersection / union for protocol, (intersection, union) in counts.items()}
     assert scores["paper"] == pytest.approx(0.86, abs=0.02)
-    assert scores["strict"] > 0.97
+    assert scores["strict"] > 0.97 and scores["resized"] > 0.95
+    assert scores["strict"] > scores["threshold=0.35"] > scores["paper"]  # a rim, but a thinner one
+
+
+def test_resized_is_lavts_evaluation():
+    """argmax at S×S against the mask resized there by PIL's nearest neighbour."""
+    random = np.random.default_rng(0)
+    truth = random.random((50, 31)) > 0.6
+    logits = torch.from_numpy(random.normal(size=(2, 16, 16)))
+    small = Image.fromarray(truth.astype(np.uint8)).resize((16, 16), Image.Resampling.NEAREST)
+    small, mask = np.asarray(small) > 0, logits.argmax(dim=0).numpy() == 1
+    expected = ((mask & small).sum(), (mask | small).sum())
+    assert score(logits, truth, "resized") == expected
+    assert SegmentationMetrics("resized").update(logits, truth) == expected
+
+
+def test_threshold_is_criss_evaluation():
+    """The probability of the referent, enlarged, against a threshold; any in (0, 1)."""
+    logits = torch.zeros(2, 8, 8)
+    logits[1, :, :4], logits[1, :, 4:] = -0.5, 0.2  # probabilities 0.378 and 0.550
+    share = {t: predict_mask(logits, (8, 8), f"threshold={t}").float().mean() for t in (0.35, 0.5)}
+    assert share == {0.35: 1.0, 0.5: 0.5}
+    even = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 8, 8)))
+    assert torch.equal(predict_mask(even, (8, 8), "threshold=0.5"), predict_mask(even, (8, 8)))
+    for wrong in ("threshold=0", "threshold=1.2", "threshold=x", "threshold", "0.35"):
+        with pytest.raises(UserError, match="protocol"):
+            predict_mask(logits, (8, 8), wrong)
 
 
 def test_truth_may_be_bool_or_255_array_or_tensor():

@@ -1,0 +1,28 @@
+"""Where rows come from: commit, command, checkpoint and data, kept inside every rows file.
+
+rows.attrs["provenance"]      # pandas writes attrs into the parquet file and reads them back
+"""
+
+from pathlib import Path
+from typing import Any
+
+from data_preprocess.common import sha256_file
+
+from .config import Config
+from .environment import ROOT, command, data_digests, git_state
+from .hub import WEIGHTS
+
+
+def provenance(config: Config, weights: Path) -> dict[str, Any]:
+    """What rows made here and now come from.
+
+    weights: the model's folder. A number of changed files other than 0 means that the commit alone
+    does not say what code ran.
+    """
+    path = Path(weights) / WEIGHTS
+    return {
+        **git_state(ROOT),
+        "command": command(),
+        "checkpoint": sha256_file(path) if path.is_file() else None,
+        "data": data_digests(config),
+    }
