@@ -35,6 +35,12 @@ class ModelConfig:
     text_mlp_width: int = 3072
     text_dropout: float = 0.1
     vocabulary: int = 30522
+    # parts that can be left out, to see what each brings (ablations)
+    text_graph: bool = True  # words passed along the edges of the parse
+    visual_graph: bool = True  # patches passed along the learnt adjacency
+    interaction: Literal["both", "entity", "graph"] = "both"  # where words meet patches
+    part_of_speech: bool = True  # in the words' embedding
+    auxiliary_heads: bool = True  # the four coarser masks, which only the loss uses
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     backbone_learning_rate_scale: float = 1.0
     text_learning_rate_scale: float = 1.0
+    keep_encoded: bool = False  # of a frozen text encoder: keep the encoded sentences on the disk
     clip_gradient: float = 0.0  # the largest norm of the gradient; 0: not clipped
     skip_limit: int = 10  # steps skipped for a non-finite loss, after which the run stops
     validate_expressions: int = 0  # 0: the whole split
@@ -120,6 +127,7 @@ class TrainConfig:
 class EvaluateConfig:
     """How splits are scored."""
 
+    batch: int = 4  # images read and moved to the device together; changes no digit
     workers: int = 2
     best_by: Literal["paper", "strict"] = "strict"  # the protocol that picks the checkpoint on val
     expressions: int = 0  # 0: all; else the first so many of a split, for trials
@@ -130,6 +138,7 @@ class Config:
     """A whole run."""
 
     name: str = "refcoco"
+    notebooks: tuple[str, ...] = ()  # that `dghin.reproduce` runs; empty: 01 to 06
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     weights: WeightsConfig = field(default_factory=WeightsConfig)
@@ -169,11 +178,13 @@ def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 WITHOUT_EFFECT = (  # on a training's result
-    "name", "data.root", "data.prepared", "data.cache", "data.shapes", "data.test_splits",
+    "name", "notebooks", "data.root", "data.prepared", "data.cache", "data.shapes",
+    "data.test_splits",
     "train.workers", "train.threads", "train.log_every", "train.tensorboard", "train.processes",
     "train.skip_limit", "train.save_every", "train.keep_checkpoints", "train.prefetch",
+    "train.keep_encoded",
     "train.checkpoint_activations", "train.stop_at", "train.resume_changed", "train.max_restarts",
-    "evaluate.workers", "evaluate.expressions",
+    "evaluate.batch", "evaluate.workers", "evaluate.expressions",
 )  # fmt: skip
 
 

@@ -3,13 +3,18 @@
 import ast
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from data_preprocess.common import write_json
+
 from .config import Config, settings_with_effect
 from .data import run_manifest
+from .stopping import only_one
 
+log = logging.getLogger(__name__)
 PACKAGES = ("dghin", "data_preprocess")
 
 
@@ -44,6 +49,36 @@ def training_digest(config: Config, processes: int) -> str:
     for path in sorted(module_files(["dghin.train"], inner=False)):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What was finished before; nothing, where the record is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def set_stale_training_aside(folder: Path, config: Config, force: bool, processes: int = 0) -> None:
+    """Make room for a new training unless the one there was made from the same: then it goes on.
+
+    The same: settings, data, number of processes and code of the trainer. With
+    train.resume_changed it goes on whatever it was made from. Else train/ becomes train-before-1/,
+    -2/, ... and is never deleted: it may have cost days. A training without record was started by
+    hand and is kept, too; the trainer itself refuses to go on with other settings.
+    """
+    train, wanted = folder / "train", training_digest(config, processes)
+    record = train / "made_from.json"
+    found = read_state(record).get("digest") if record.is_file() else wanted
+    goes_on = found == wanted or config.train.resume_changed
+    if train.is_dir() and (force or not goes_on):
+        with only_one(train, patience=0):  # a training that still runs would write on beside it
+            pass
+        taken = [int(path.name.rpartition("-")[2]) for path in folder.glob("train-before-*")]
+        number = 1 + max(taken, default=0)
+        before = train.rename(folder / f"train-before-{number}")
+        log.info("%s: of other settings, data or code; kept as %s", train, before.name)
+    write_json(record, {"digest": wanted})
 
 
 def beside_the_code() -> list[Path]:

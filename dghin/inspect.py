@@ -15,6 +15,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from data_preprocess.common import UserError
+
 from .model import DGHIN, Level
 
 LEVELS = (1, 2, 3)  # strides 8, 16, 32
@@ -39,7 +41,7 @@ class Observation:
         graph: at the graph level, after both graphs, instead of the entity level.
         """
         name = "graph_attention" if graph else "entity_attention"
-        words, visual = self.inputs[level, name]
+        words, visual = self._inputs(level, name)
         shares = getattr(self._level(level), name).attention(words, visual)  # (E, N, L)
         return shares.transpose(1, 2).unflatten(-1, visual.shape[-2:])
 
@@ -49,13 +51,22 @@ class Observation:
 
         patches: flat positions row · w + column on the level's grid; only these rows are computed.
         """
+        (visual,) = self._inputs(level, "visual_graph")
         graph = self._level(level).visual_graph
-        (visual,) = self.inputs[level, "visual_graph"]
         return graph.rows(visual, torch.as_tensor(patches, device=visual.device))
 
     def grid(self, level: int) -> tuple[int, int]:
         """The level's patch grid (h, w)."""
-        return tuple(self.inputs[level, "visual_graph"][0].shape[-2:])
+        return tuple(self._inputs(level, "visual_graph")[0].shape[-2:])
+
+    def _inputs(self, level: int, name: str) -> tuple[Tensor, ...]:
+        """What a module was given; a network without it is an error that says so."""
+        if getattr(self._level(level), name) is None:
+            raise UserError(
+                f"{name}, level {level}: this network was built without it (model.text_graph, "
+                "model.visual_graph, model.interaction). Look at another part."
+            )
+        return self.inputs[level, name]
 
 
 @contextmanager
@@ -65,6 +76,8 @@ def observe(model: DGHIN) -> Iterator[Observation]:
     for number in LEVELS:
         for name in ("entity_attention", "graph_attention", "visual_graph"):
             module = getattr(model.levels[number - 1], name)
+            if module is None:  # left out by the config
+                continue
 
             def keep(_module, inputs, key=(number, name)):
                 seen.inputs[key] = tuple(x.detach() for x in inputs)

@@ -21,7 +21,8 @@ COORDINATES = 8
 
 
 class Output(NamedTuple):
-    """mask (E, 2, S, S) logits; scales: four logits (E, 2, S/4..S/32), for the auxiliary losses."""
+    """mask (E, 2, S, S) logits; scales: four logits (E, 2, S/4..S/32), for the auxiliary losses
+    (none where the config leaves the auxiliary heads out)."""
 
     mask: Tensor
     scales: tuple[Tensor, ...]
@@ -70,45 +71,62 @@ class Head(nn.Sequential):
 
 
 class WordEmbedding(nn.Module):
-    """Words and their part of speech: f = L2(PReLU(BN(Linear(w ⊙ p)))) + w."""
+    """Words and their part of speech: f = L2(PReLU(BN(Linear(w ⊙ p)))) + w.
 
-    def __init__(self, text_width: int, width: int):
+    Without part of speech: f = L2(PReLU(BN(Linear(w)))) + w.
+    """
+
+    def __init__(self, text_width: int, width: int, part_of_speech: bool = True):
         super().__init__()
         self.word = LinearNormPReLU(text_width, width)
-        self.pos = nn.Sequential(
-            LinearNormPReLU(POS_CLASSES, 2 * width), LinearNormPReLU(2 * width, width)
-        )
+        self.pos = None
+        if part_of_speech:
+            self.pos = nn.Sequential(
+                LinearNormPReLU(POS_CLASSES, 2 * width), LinearNormPReLU(2 * width, width)
+            )
         self.fuse = LinearNormPReLU(width, width)
 
     def forward(self, words: Tensor, pos: Tensor) -> Tensor:
         """words (E, L, T), pos (E, L) in 0..6 → (E, L, D)."""
         word = F.normalize(self.word(words), dim=-1)
+        if self.pos is None:
+            return F.normalize(self.fuse(word), dim=-1) + word
         one_hot = F.one_hot(pos.long(), POS_CLASSES).to(words.dtype)
         part = F.normalize(self.pos(one_hot), dim=-1)
         return F.normalize(self.fuse(word * part), dim=-1) + word
 
 
 class Level(nn.Module):
-    """One of levels 1..3: entity level and graph level, merged."""
+    """One of levels 1..3: entity level and graph level, merged.
 
-    def __init__(self, channels: int, width: int):
+    What the config leaves out is not there: a graph that is off passes its nodes on as they are,
+    and one level of interaction alone is all that is merged.
+    """
+
+    def __init__(self, channels: int, config: ModelConfig):
         super().__init__()
+        width, interaction = config.width, config.interaction
+        entity, graph = interaction != "graph", interaction != "entity"
         self.patch = ConvNormPReLU(channels + COORDINATES, width)
-        self.visual_graph = VisualGraph(width)
-        self.text_graph = TextGraph(width)
-        self.entity_attention = WordVisualAttention(width)
-        self.graph_attention = WordVisualAttention(width)
-        self.merge = ConvNormPReLU(2 * width, width)
+        self.visual_graph = VisualGraph(width) if graph and config.visual_graph else None
+        self.text_graph = TextGraph(width) if graph and config.text_graph else None
+        self.entity_attention = WordVisualAttention(width) if entity else None
+        self.graph_attention = WordVisualAttention(width) if graph else None
+        self.merge = ConvNormPReLU((entity + graph) * width, width)
 
     def see(self, visual: Tensor) -> tuple[Tensor, Tensor]:
         """The image side: v (B, C, h, w) → u and u', both (B, D, h, w)."""
         patches = F.normalize(self.patch(with_coordinates(F.normalize(visual, dim=1))), dim=1)
-        return patches, self.visual_graph(patches)
+        return patches, self.visual_graph(patches) if self.visual_graph else patches
 
     def forward(self, patches: Tensor, graph: Tensor, words: Tensor, adjacency: Tensor) -> Tensor:
-        entity = self.entity_attention(words, patches)
-        relation = self.graph_attention(self.text_graph(words, adjacency), graph)
-        return self.merge(torch.cat([entity, relation], dim=1))
+        met = []
+        if self.entity_attention:
+            met.append(self.entity_attention(words, patches))
+        if self.graph_attention:
+            nodes = self.text_graph(words, adjacency) if self.text_graph else words
+            met.append(self.graph_attention(nodes, graph))
+        return self.merge(torch.cat(met, dim=1))
 
 
 class Decoder(nn.Module):
@@ -142,12 +160,13 @@ class DGHIN(nn.Module, HubMixin):
         shallow, *deep = self.visual_encoder.channels
         self.context = Context(text_width)
         self.context_projection = LinearNormPReLU(text_width, shallow)
-        self.embedding = WordEmbedding(text_width, width)
+        self.embedding = WordEmbedding(text_width, width, config.part_of_speech)
         self.shallow_level = ConvNormPReLU(2 * shallow + COORDINATES, width)
-        self.levels = nn.ModuleList(Level(channels, width) for channels in deep)
+        self.levels = nn.ModuleList(Level(channels, config) for channels in deep)
         self.decoder = Decoder(width)
         self.head = Head(width)
-        self.auxiliary_heads = nn.ModuleList(Head(width) for _ in range(4))
+        heads = 4 if config.auxiliary_heads else 0
+        self.auxiliary_heads = nn.ModuleList(Head(width) for _ in range(heads))
 
     def encode_image(self, image: Tensor) -> Image:
         """image (B, 3, S, S), RGB 0..255: everything no word enters."""
@@ -172,7 +191,7 @@ class DGHIN(nn.Module, HubMixin):
         levels = [self.shallow_level(with_coordinates(torch.cat([image.shallow, tile], dim=1)))]
         for level, patches, graph in zip(self.levels, image.patches, image.graphs, strict=True):
             levels.append(level(patches, graph, sentence.words, adjacency))
-        scales = tuple(head(x) for head, x in zip(self.auxiliary_heads, levels, strict=True))
+        scales = tuple(head(x) for head, x in zip(self.auxiliary_heads, levels, strict=False))
         mask = self.head(self.decoder(levels))
         mask = F.interpolate(mask, scale_factor=4, mode="bilinear", align_corners=False)
         return Output(mask, scales)

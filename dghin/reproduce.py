@@ -2,6 +2,7 @@
 
     python -m dghin.reproduce run=demo                       the embedded data set
     python -m dghin.reproduce run=refcoco data=/path         the paper's run on real data
+    python -m dghin.reproduce run=ablation                   what each part of the network brings
     python -m dghin.reproduce run=demo train.iterations=100  any setting of the config
     python -m dghin.reproduce run=demo --force               repeat what is up to date, too
 
@@ -12,8 +13,8 @@ is out of date is repeated; after a failure it goes on from the notebook that fa
 
 import argparse
 import ast
-import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -32,19 +33,24 @@ from data_preprocess.settings import flatten, parse_value, to_mapping
 
 from .cli import run_cli
 from .config import Config, load_config
-from .freshness import notebook_digest, training_digest
+from .environment import STARTED_BY, command
+from .freshness import notebook_digest, read_state, set_stale_training_aside
 from .launch import processes_here
 from .logbook import clock
 from .run import REPORTS, enter_project
-from .stopping import only_one
 
 log = logging.getLogger(__name__)
 NOTEBOOKS = Path("notebooks")
-STARTED = {"03_train": ("dghin.train",)}  # modules that a notebook starts by name
+STARTED = {  # modules that a notebook starts by name
+    "03_train": ("dghin.train",),
+    "07_ablation": ("dghin.train",),
+}
+ON_REQUEST = ("07_ablation",)  # run where a config names them only
 RESULTS = {  # what a finished notebook has left in the run's folder
     "03_train": ("train/best/model.safetensors", "train/log.jsonl"),
     "04_evaluate": ("metrics.json",),
     "06_report": ("report.html",),
+    "07_ablation": ("report.html", "tables/ablation.csv"),
 }
 TRAINS = "03_train"
 PREPARES = "01_preprocess"  # its result is the prepared data's manifest, outside the run's folder
@@ -86,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("words", nargs="*", metavar="key=value")
     parser.add_argument("--force", action="store_true", help="repeat what is up to date, too")
     parsed = parser.parse_args(arguments)
+    os.environ.setdefault(STARTED_BY, command())  # notebooks and the trainer record it
     folder = reproduce(parsed.words, parsed.force)
     print(closing_words(folder))
 
@@ -168,6 +175,16 @@ def notebooks() -> list[Path]:
     return found
 
 
+def chosen_notebooks(config: Config) -> list[Path]:
+    """The notebooks of this run, in order: those that the config names, or 01 to 06."""
+    found = {path.stem: path for path in notebooks()}
+    for name in config.notebooks:
+        if name not in found:
+            raise unknown_name("notebook", name, found)
+    names = config.notebooks or [name for name in found if name not in ON_REQUEST]
+    return [found[name] for name in sorted(names)]
+
+
 def parameters_of(path: Path) -> dict[str, Any]:
     """A notebook's parameters as its `parameters` cell declares them."""
     return papermill.inspect_notebook(str(path))
@@ -178,7 +195,7 @@ def plan(parameters: dict[str, Any], config: Config) -> list[Step]:
     data = config.data
     manifest = data.prepared_root / "anns" / data.dataset / "manifest.json"
     steps, previous = [], ""
-    for path in notebooks():
+    for path in chosen_notebooks(config):
         own = {name: parameters[name] for name in parameters_of(path) if name in parameters}
         previous = notebook_digest(
             path, own, STARTED.get(path.stem, ()), previous, to_mapping(config)
@@ -186,14 +203,6 @@ def plan(parameters: dict[str, Any], config: Config) -> list[Step]:
         made = manifest if path.stem == PREPARES else None
         steps.append(Step(path.stem, path, own, previous, made))
     return steps
-
-
-def read_state(path: Path) -> dict[str, Any]:
-    """What was finished before; nothing, where the record is missing or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
 
 
 def up_to_date(step: Step, done: dict[str, Any], folder: Path) -> bool:
@@ -205,28 +214,6 @@ def up_to_date(step: Step, done: dict[str, Any], folder: Path) -> bool:
     if entry.get("digest") != step.digest or not all(path.is_file() for path in results):
         return False
     return step.manifest is None or entry.get("manifest") == sha256_file(step.manifest)
-
-
-def set_stale_training_aside(folder: Path, config: Config, force: bool, processes: int = 0) -> None:
-    """Make room for a new training unless the one there was made from the same: then it goes on.
-
-    The same: settings, data, number of processes and code of the trainer. With
-    train.resume_changed it goes on whatever it was made from. Else train/ becomes train-before-1/,
-    -2/, ... and is never deleted: it may have cost days. A training without record was started by
-    hand and is kept, too; the trainer itself refuses to go on with other settings.
-    """
-    train, wanted = folder / "train", training_digest(config, processes)
-    record = train / "made_from.json"
-    found = read_state(record).get("digest") if record.is_file() else wanted
-    goes_on = found == wanted or config.train.resume_changed
-    if train.is_dir() and (force or not goes_on):
-        with only_one(train, patience=0):  # a training that still runs would write on beside it
-            pass
-        taken = [int(path.name.rpartition("-")[2]) for path in folder.glob("train-before-*")]
-        number = 1 + max(taken, default=0)
-        before = train.rename(folder / f"train-before-{number}")
-        log.info("%s: of other settings, data or code; kept as %s", train, before.name)
-    write_json(record, {"digest": wanted})
 
 
 def executed_path(step: Step, folder: Path) -> Path:
@@ -273,8 +260,8 @@ def _tidy(record: logging.LogRecord) -> bool:
 
 def closing_words(folder: Path) -> str:
     """The main table and where the report is."""
-    table = folder / "tables" / "main.md"
-    parts = [table.read_text(encoding="utf-8")] if table.is_file() else []
+    tables = [folder / "tables" / f"{name}.md" for name in ("main", "ablation")]
+    parts = [table.read_text(encoding="utf-8") for table in tables if table.is_file()]
     places = {
         "report": folder / "report.html",
         "tables": folder / "tables",
