@@ -9,7 +9,6 @@ carry the same in grey.
 
 import itertools
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from matplotlib.figure import Figure
 from data_preprocess.common import UserError, atomic_path
 
 from .metrics import expression_iou
-from .tables import EXPRESSIONS
+from .tables import LANGUAGE_CONTROL
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 SKY, VERMILLION, YELLOW, GREY = "#56B4E9", "#D55E00", "#F0E442", "#999999"
@@ -141,42 +140,6 @@ def _validation_curves(axes: Axes, val: pd.DataFrame) -> None:
     axes.legend(loc="lower right")
 
 
-@styled
-def bars(table: pd.DataFrame, group: str, value: str, series: str = "Split") -> Figure:
-    """A table's `value` (percent) by `group`, one bar for every `series`; counts on the bars.
-
-    Bars of one group stand side by side, numbers of expressions above them.
-    """
-    groups, names = list(dict.fromkeys(table[group])), list(dict.fromkeys(table[series]))
-    figure = new_figure(max(5.0, 1.2 + 0.55 * len(groups) * max(2, len(names))), 3.2)
-    axes = figure.subplots()
-    width = 0.8 / max(1, len(names))
-    for number, name in enumerate(names):
-        part = table[table[series] == name].set_index(group).reindex(groups)
-        place = np.arange(len(groups)) + (number - (len(names) - 1) / 2) * width
-        colour, hatch = SERIES[number % len(SERIES)], HATCHES[number * 7 // 6 % len(HATCHES)]
-        axes.bar(place, part[value].fillna(0), 0.92 * width, label=name, color=colour,
-                 hatch=hatch, edgecolor="white")  # fmt: skip
-        for x, height, count in zip(place, part[value], part[EXPRESSIONS], strict=True):
-            _count_label(axes, x, height, count)
-    axes.set_xticks(range(len(groups)), groups)
-    axes.set_xlabel(group.lower())
-    axes.set_ylabel(f"{value}, percent")
-    axes.set_ylim(0, 112)
-    axes.set_yticks(range(0, 101, 20))
-    axes.set_title("above the bars: number of expressions", fontsize=8, color="#555555")
-    if names:
-        axes.legend(title=series.lower(), loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
-
-
-def _count_label(axes: Axes, x: float, height: float, count: float) -> None:
-    missing = math.isnan(height)
-    text = "none" if missing else f"{int(count):,}"
-    axes.annotate(text, (x, 0 if missing else height), xytext=(0, 2), ha="center",
-                  textcoords="offset points", fontsize=7)  # fmt: skip
-
-
 def styles() -> Iterator[tuple[str, str]]:
     """Colour and marker of one series after another: as many pairs as there are combinations."""
     return zip(itertools.cycle(SERIES), itertools.cycle(MARKERS), strict=False)
@@ -184,11 +147,12 @@ def styles() -> Iterator[tuple[str, str]]:
 
 @styled
 def precision_curves(results: Mapping[str, Mapping[str, pd.DataFrame]], protocol: str) -> Figure:
-    """The share of expressions that reach every IoU, a curve a split; controls dashed."""
+    """The share of expressions that reach every IoU, a curve a split; dashed: `shuffled`."""
     figure = new_figure(5.2, 3.6)
     axes = figure.subplots()
     thresholds = np.linspace(0, 1, 101)
-    for number, (control, splits) in enumerate(results.items()):
+    shown = {name: results[name] for name in ("", LANGUAGE_CONTROL) if name in results}
+    for number, (control, splits) in enumerate(shown.items()):
         for (colour, marker), (split, rows) in zip(styles(), splits.items(), strict=False):
             iou = expression_iou(rows[f"{protocol}_intersection"], rows[f"{protocol}_union"])
             shares = 100 * (iou[None] >= thresholds[:, None]).mean(axis=1)

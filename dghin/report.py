@@ -1,114 +1,165 @@
 """One self-contained page of a run: reports/<run>/report.html, figures inside, no network.
 
-    python -m dghin.report run=demo      remake it, and all tables, from what the run has left
+    python -m dghin.report run=demo              remake it, and all tables, from what the run has
+    python -m dghin.report compare demo wide     one page over several runs (dghin.compare)
+    python -m dghin.report verify reports/demo   compute all numbers anew from rows (dghin.proof)
 
 It is made from files only: rows, train/log.jsonl, config.yaml, environment.json, tables/ and
 figures/. What a run does not have (yet) is left out.
 """
 
-import base64
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
-from data_preprocess.common import write_text
+from data_preprocess.common import UserError, write_text
 from data_preprocess.settings import flatten
 
+from .breakdowns import BREAKDOWNS
 from .cli import read_words, run_cli
 from .config import Config, load_config
 from .environment import read_environment
-from .figures import bars, learning_curves, precision_curves, read_log, save_figure
+from .figures import learning_curves, precision_curves, read_log, save_figure
+from .figures_scores import breakdown_figure, controls_figure
+from .glossary import glossary_table
 from .logbook import clock
-from .metrics import PROTOCOLS
+from .page import data_uri, render
+from .proof import checkpoint, digests, write_proof
+from .published import why_not
+from .results import write_results
 from .run import REPORTS, enter_project
-from .tables import (
-    KIND,
-    LENGTH,
-    Results,
-    cells,
-    generalized_table,
-    kind_table,
-    length_table,
-    metrics_table,
-    numeric,
-    read_results,
-    run_metrics,
-    write_results,
-)
+from .tables import LANGUAGE_CONTROL, Results, read_results, run_metrics, with_intervals
 
 log = logging.getLogger(__name__)
 TEMPLATE = "report.html"
-CONTROL = "shuffled"
+LITERATURE = "literature"
 
 
 def write_report(folder: Path) -> Path:
     """Write tables, the figures of numbers, and report.html of a run's folder; → the page."""
     results = read_results(folder)
     config = load_config(str(folder / "config.yaml"))
-    write_results(results, folder)
-    write_figures(results, folder)
-    page = render(contents(folder, config, results))
+    tables = write_results(results, folder)
+    write_figures(results, tables, folder)
     path = folder / TEMPLATE
-    write_text(path, page)
+    write_text(path, render(TEMPLATE, contents(folder, config, results, tables)))
+    write_proof(folder, "run", [folder])
     return path
 
 
-def write_figures(results: Results, folder: Path) -> None:
-    """The figures that are drawn from rows and log."""
+def write_figures(results: Results, tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """The figures that are drawn from rows and log; those that no longer hold are removed."""
     figures = folder / "figures"
     save_figure(precision_curves(results, "strict"), figures, "precision")
-    for name, table, group in (
-        ("by_length", length_table(results), LENGTH),
-        ("by_kind", kind_table(results), KIND),
-    ):
-        if len(table):
-            save_figure(bars(table, group, "oIoU"), figures, name)
+    for name, breakdown in BREAKDOWNS.items():
+        if name in tables:
+            save_figure(breakdown_figure(tables[name], breakdown.column), figures, name)
+    if "controls" in tables:
+        save_figure(controls_figure(tables["controls"]), figures, "controls")
+    for name in {*BREAKDOWNS, "controls"} - {*tables}:
+        for suffix in ("png", "pdf"):
+            (figures / f"{name}.{suffix}").unlink(missing_ok=True)
     if (folder / "train" / "log.jsonl").is_file():
         log_frame = read_log(folder / "train" / "log.jsonl")
         save_figure(learning_curves(log_frame), figures, "learning_curves")
 
 
-def contents(folder: Path, config: Config, results: Results) -> dict[str, Any]:
+def contents(
+    folder: Path, config: Config, results: Results, tables: Mapping[str, pd.DataFrame]
+) -> dict[str, Any]:
     """Everything that the template shows."""
+    environments = read_environment(folder)
+    shown = {name: with_intervals(frame) for name, frame in tables.items()}
     return {
         "run": folder.name,
         "config": config,
         "headline": headline(results, config.data.test_splits),
-        "tables": {
-            "main": metrics_table(results),
-            "generalized": generalized_table(results),
-            "by_length": length_table(results),
-            "by_kind": kind_table(results),
-            "alignment": read_table(folder / "tables" / "alignment.csv"),
-            "splits": split_table(read_table(folder / "tables" / "splits.csv")),
-        },
+        "tables": shown,
+        "breakdowns": BREAKDOWNS,
+        "literature": literature(shown.get(LITERATURE)),
+        "literature_note": why_not(config),
+        "glossary": glossary_table(),
+        "alignment": read_table(folder / "tables" / "alignment.csv"),
+        "splits": split_table(read_table(folder / "tables" / "splits.csv")),
         "figures": {p.stem: data_uri(p) for p in sorted((folder / "figures").glob("*.png"))},
         "training": training_facts(folder / "train" / "log.jsonl")
-        | machine_facts(read_environment(folder).get("train", {})),
+        | machine_facts(environments.get("train", {})),
         "settings": (folder / "config.yaml").read_text(encoding="utf-8"),
-        "environment": environment_table(read_environment(folder)),
-        "control": CONTROL,
+        "environment": environment_table(environments),
+        "origins": origin_table(folder, results),
+        "warnings": origin_warnings(results),
+        "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
+        "control": LANGUAGE_CONTROL,
     }
+
+
+def literature(frame: pd.DataFrame | None) -> dict[str, Any]:
+    """What the page shows of the published numbers: those that compare, and how many do not."""
+    if frame is None:
+        return {}
+    other = frame["Compares"].str.startswith("no")
+    return {"shown": frame[~other], "left_out": int(other.sum())}
+
+
+def origin_table(folder: Path, results: Results) -> pd.DataFrame:
+    """Where the rows come from, by what their files hold: a row a fact; several values stand apart.
+
+    Facts: commit, changed files, command, checkpoint (SHA-256 of the weights that were scored),
+    data digests; and the digest of the weights that lie in the run's folder now.
+    """
+    facts: dict[str, list[str]] = {}
+    for splits in results.values():
+        for rows in splits.values():
+            for key, value in flatten(rows.attrs.get("provenance", {})).items():
+                text = _shown(value)
+                if text not in facts.setdefault(key.replace(".", ": "), []):
+                    facts[key.replace(".", ": ")].append(text)
+    if facts:
+        facts["weights in this folder"] = [checkpoint(folder) or "none"]
+    lines = [[name, " | ".join(values)] for name, values in facts.items()]
+    return pd.DataFrame(lines, columns=["What", "Value"])
+
+
+def origin_warnings(results: Results) -> list[str]:
+    """What a reader should know before trusting the numbers; nothing, if all is well."""
+    origins = [
+        rows.attrs.get("provenance", {}) for splits in results.values() for rows in splits.values()
+    ]
+    warnings = []
+    if not all(origins):
+        warnings.append("Some rows do not say what they were made with: score them anew.")
+    origins = [origin for origin in origins if origin]
+    changed = max((origin.get("changed files") or 0 for origin in origins), default=0)
+    if changed:
+        warnings.append(
+            f"The code that scored had {changed} changed files: the commit alone does not say what "
+            "ran."
+        )
+    if any(origin.get("commit") is None for origin in origins):
+        warnings.append("The code that scored was no git checkout: its commit is not known.")
+    for key, name in (("checkpoint", "weights"), ("commit", "commits")):
+        if len({origin.get(key) for origin in origins}) > 1:
+            warnings.append(f"The rows come from different {name}: score all splits anew.")
+    return warnings
 
 
 def headline(results: Results, test_splits: Sequence[str]) -> list[dict[str, Any]]:
     """The overall IoU of every test split (all splits where none is one), with its control.
 
-    One entry a split: split, strict, paper, control (strict, or None), share (control / strict).
+    One entry a split: split, strict, control (strict, or None), share (control / strict).
     """
     metrics = run_metrics(results)
-    controls = metrics.pop("controls").get(CONTROL, {})
+    controls = metrics.pop("controls").get(LANGUAGE_CONTROL, {})
     entries = []
     for split in [name for name in metrics if name in test_splits] or list(metrics):
-        entry = {name: metrics[split][name]["oiou"] for name in PROTOCOLS}
+        strict = metrics[split]["strict"]["oiou"]
         control = controls[split]["strict"]["oiou"] if split in controls else None
-        known = control is not None and entry["strict"]
-        share = control / entry["strict"] if known else None
-        entries.append({"split": split, **entry, "control": control, "share": share})
+        share = control / strict if control is not None and strict else None
+        entries.append({"split": split, "strict": strict, "control": control, "share": share})
     return entries
 
 
@@ -190,35 +241,51 @@ def split_table(card: pd.DataFrame) -> pd.DataFrame:
     return wide.sort_values("Split", key=lambda names: names.map(order))[columns]
 
 
-def data_uri(path: Path) -> str:
-    """A PNG as text inside a page."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def verify_report(folder: Path) -> str:
+    """Compute every number of a report anew from its rows; UserError with all that differs."""
+    from .ablation_report import ablation_tables
+    from .compare import comparison_tables
+    from .proof import verify
+
+    makers = {"run": run_tables, "comparison": comparison_tables, "ablation": ablation_tables}
+    verdict = verify(folder, makers)
+    if verdict.differences:
+        raise UserError(verdict.text())
+    return verdict.text()
 
 
-def render(values: Mapping[str, Any]) -> str:
-    """The page."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dghin"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"cells": cells, "numeric": numeric, "percent": _percent}
-    return environment.get_template(TEMPLATE).render(values)
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f}"
+def run_tables(folder: Path, runs: Sequence[Path], output: Path) -> dict[str, pd.DataFrame]:
+    """Write metrics.json and the tables of a run into `output`, from its rows; → the tables."""
+    output.mkdir(parents=True)
+    config = folder / "config.yaml"
+    (output / config.name).write_bytes(config.read_bytes())
+    return write_results(read_results(folder), output)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's docstring."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["verify"]:
+        if len(words) != 2:
+            raise UserError("verify: give one folder, such as: verify reports/demo")
+        print(verify_report(Path(words[1])))
+        return
     enter_project()
-    values, _ = read_words(
-        "dghin.report", __doc__, {"run": "demo", "reports": str(REPORTS)}, arguments
-    )
-    print(write_report(Path(values["reports"]) / values["run"]))
+    if words[:1] == ["compare"]:
+        from .compare import compare_runs
+
+        names = [word for word in words[1:] if "=" not in word]
+        own = {"reports": str(REPORTS), "output": ""}
+        rest = [word for word in words[1:] if "=" in word]
+        values, _ = read_words("dghin.report compare", __doc__, own, rest)
+        output = Path(values["output"]) if values["output"] else None
+        print(compare_runs(names, Path(values["reports"]), output))
+        return
+    from .ablation_report import is_ablation, write_ablation_report
+
+    values, _ = read_words("dghin.report", __doc__, {"run": "demo", "reports": str(REPORTS)}, words)
+    folder = Path(values["reports"]) / values["run"]
+    print(write_ablation_report(folder) if is_ablation(folder) else write_report(folder))
 
 
 if __name__ == "__main__":

@@ -8,29 +8,39 @@ metrics.json holds fractions; tables hold percent.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from data_preprocess.common import UserError, write_json, write_text
+from data_preprocess.common import UserError, write_text
 
-from .metrics import LENGTHS, THRESHOLDS, is_generalized, metrics_from_rows
+from .latex import latex_table
+from .metrics import (
+    PROTOCOLS,
+    THRESHOLDS,
+    expression_iou,
+    is_generalized,
+    metrics_from_rows,
+    protocols_of,
+)
+from .uncertainty import bootstrap, expression_keys
 
 Results = Mapping[str, Mapping[str, pd.DataFrame]]  # control ("" for none) → split → rows
 
-SHOWN = ("strict", "paper")  # the order of protocols in tables
+SHOWN = PROTOCOLS  # the order of protocols in tables
 PRECISIONS = {f"pr{round(100 * t)}": f"Pr@{t}" for t in THRESHOLDS}
 GENERALIZED = {"giou": "gIoU", "ciou": "cIoU", "n_acc": "N-acc", "t_acc": "T-acc"}
 SCORES = {"oiou": "oIoU", "miou": "mIoU", **PRECISIONS}
 EXPRESSIONS = "Expressions"
-LENGTH, KIND = "Words", "Kind"
-_LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
+LANGUAGE_CONTROL = "shuffled"  # the one that stands in the main table
+LOW, HIGH, INTERVAL = ", low", ", high", ", 95 %"  # what follows a score's name, for its interval
+MOVED = 0.5  # an answer has changed where its IoU with the one before is smaller
+# what would be formatting in a cell of Markdown, and what looks like an HTML tag
+_MARKDOWN = re.compile(r"[\\|*`~]|<(?=[A-Za-z/!])")
 
 
 def read_results(folder: Path) -> dict[str, dict[str, pd.DataFrame]]:
@@ -55,7 +65,7 @@ def run_metrics(results: Results) -> dict[str, Any]:
     """What metrics.json holds: {split: {protocol: scores}} and "controls": {name: the same}."""
     scores = {
         control: {
-            split: {protocol: metrics_from_rows(rows, protocol) for protocol in SHOWN}
+            split: {protocol: metrics_from_rows(rows, protocol) for protocol in protocols_of(rows)}
             for split, rows in splits.items()
         }
         for control, splits in results.items()
@@ -66,30 +76,69 @@ def run_metrics(results: Results) -> dict[str, Any]:
 def metrics_table(results: Results) -> pd.DataFrame:
     """The main table, in percent: a row for every split and protocol.
 
-    Every control has a column of its own: its overall IoU, beside the one it is to be held against.
+    Overall and mean IoU with their 95 % intervals (bootstrap over images). The language control has
+    a column of its own: its overall IoU, beside the one it is to be held against.
     """
     metrics = run_metrics(results)
     controls = metrics.pop("controls")
     lines = []
     for split, by_protocol in metrics.items():
         for protocol, scores in by_protocol.items():
+            intervals = bootstrap(results[""][split], protocol, ["oiou", "miou"])
             line = {"Split": split, "Protocol": protocol, EXPRESSIONS: scores["count"]}
-            line |= {shown: percent(scores[name]) for name, shown in SCORES.items()}
-            for control, splits in controls.items():
-                found = splits.get(split, {}).get(protocol, {})
-                line[f"oIoU, {control}"] = percent(found.get("oiou"))
+            for name, shown in SCORES.items():
+                line[shown] = percent(scores[name])
+                if name in intervals:
+                    bounds = map(percent, intervals[name])
+                    line |= dict(zip((shown + LOW, shown + HIGH), bounds, strict=True))
+            if LANGUAGE_CONTROL in controls:
+                found = controls[LANGUAGE_CONTROL].get(split, {}).get(protocol, {})
+                line[f"oIoU, {LANGUAGE_CONTROL}"] = percent(found.get("oiou"))
             lines.append(line)
     return pd.DataFrame(lines)
 
 
-def length_table(results: Results) -> pd.DataFrame:
-    """Scores by the number of words (spaCy tokens); longer than 20 words is left out."""
-    return _breakdown(results, LENGTH, _by_length)
+def controls_table(results: Results, protocol: str = "strict") -> pd.DataFrame:
+    """How far the answer follows the words: a row for every split and control, in percent.
+
+    "oIoU, real" is of the same expressions as they are (a swap concerns only those that hold such a
+    word), "oIoU, control" of the altered ones; Share is the second over the first. Changed: the
+    share of expressions whose mask has an IoU below 0.5 with the one it was before.
+    """
+    columns = ["Split", "Control", EXPRESSIONS]
+    columns += [f"oIoU, {of}{end}" for of in ("real", "control") for end in ("", LOW, HIGH)]
+    columns += ["Share", "Changed"]
+    lines = []
+    for control in filter(None, results):
+        for split, altered in results[control].items():
+            if split not in results[""]:
+                continue
+            real = _same_expressions(results[""][split], altered)
+            pair = [_with_interval(rows, protocol) for rows in (real, altered)]
+            share = pair[1][0] / pair[0][0] if pair[0][0] else math.nan
+            lines.append([split, control, len(altered), *pair[0], *pair[1], 100 * share])
+            lines[-1].append(percent(changed_share(altered)))
+    return pd.DataFrame(lines, columns=columns)
 
 
-def kind_table(results: Results) -> pd.DataFrame:
-    """Scores by kind of expression; empty where the data set knows no kinds."""
-    return _breakdown(results, KIND, _by_kind)
+def changed_share(rows: pd.DataFrame) -> float | None:
+    """The share of a control's expressions whose answer has changed; None where unknown."""
+    if "agreement_union" not in rows:
+        return None
+    same = expression_iou(rows["agreement_intersection"], rows["agreement_union"])
+    return float((same < MOVED).mean())
+
+
+def _same_expressions(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the expressions that the others are of."""
+    wanted = set(expression_keys(others))
+    return rows[[key in wanted for key in expression_keys(rows)]]
+
+
+def _with_interval(rows: pd.DataFrame, protocol: str) -> list[float]:
+    """Overall IoU and the ends of its 95 % interval, in percent."""
+    interval = bootstrap(rows, protocol, ["oiou"])["oiou"]
+    return [percent(value) for value in (metrics_from_rows(rows, protocol)["oiou"], *interval)]
 
 
 def generalized_table(results: Results) -> pd.DataFrame:
@@ -100,32 +149,11 @@ def generalized_table(results: Results) -> pd.DataFrame:
     columns = ["Split", "Protocol", EXPRESSIONS, "Without target", *GENERALIZED.values()]
     lines = []
     for split, rows in results[""].items():
-        for protocol in SHOWN if is_generalized(rows) else ():
+        for protocol in protocols_of(rows) if is_generalized(rows) else ():
             scores = metrics_from_rows(rows, protocol)
-            shown = [percent(scores[name]) for name in GENERALIZED]
-            lines.append([split, protocol, scores["count"], scores["empty"], *shown])
-    return pd.DataFrame(lines, columns=columns)
-
-
-def _by_length(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    for name, (low, high) in LENGTHS.items():
-        yield name, rows[rows["length"].between(low, high)]
-
-
-def _by_kind(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    for name, group in rows[rows["kind"] != ""].groupby("kind", sort=True):
-        yield str(name), group
-
-
-def _breakdown(results: Results, column: str, groups: Any) -> pd.DataFrame:
-    """A row for every split and group: count, strict scores, overall IoU in the paper protocol."""
-    columns = ["Split", column, EXPRESSIONS, "oIoU", "mIoU", "Pr@0.5", "oIoU, paper"]
-    lines = []
-    for split, rows in results[""].items():
-        for name, group in groups(rows):
-            strict, paper = (metrics_from_rows(group, protocol) for protocol in SHOWN)
-            scores = [strict["oiou"], strict["miou"], strict["pr50"], paper["oiou"]]
-            lines.append([split, name, len(group), *map(percent, scores)])
+            if "giou" in scores:
+                shown = [percent(scores[name]) for name in GENERALIZED]
+                lines.append([split, protocol, scores["count"], scores["empty"], *shown])
     return pd.DataFrame(lines, columns=columns)
 
 
@@ -134,21 +162,29 @@ def percent(value: float | None) -> float:
     return math.nan if value is None else 100 * value
 
 
-def write_results(results: Results, folder: Path) -> None:
-    """metrics.json and the tables of an evaluation, in a run's folder."""
-    write_json(folder / "metrics.json", run_metrics(results))
-    tables = {"main": metrics_table, "by_length": length_table, "by_kind": kind_table}
-    if any(is_generalized(rows) for rows in results[""].values()):
-        tables["generalized"] = generalized_table
-    for name, make in tables.items():
-        write_table(make(results), folder / "tables", name)
-
-
 def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:
-    """Write a table as Markdown, CSV and LaTeX (booktabs): <folder>/<name>.{md,csv,tex}."""
-    write_text(folder / f"{name}.md", to_markdown(frame))
+    """Write a table as Markdown, CSV and LaTeX (booktabs): <folder>/<name>.{md,csv,tex}.
+
+    The two ends of an interval are columns of their own in the CSV, and one in the others.
+    """
+    shown = with_intervals(frame)
+    write_text(folder / f"{name}.md", to_markdown(shown))
     write_text(folder / f"{name}.csv", frame.round(2).to_csv(index=False, lineterminator="\n"))
-    write_text(folder / f"{name}.tex", to_latex(frame))
+    write_text(folder / f"{name}.tex", to_latex(shown))
+
+
+def with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table as it is shown: the columns "X, low" and "X, high" as one, "X, 95 %"."""
+    shown: dict[str, Any] = {}
+    for name in frame.columns:
+        of = str(name).removesuffix(LOW).removesuffix(HIGH)
+        if of == name or of + LOW not in frame or of + HIGH not in frame:
+            shown[name] = frame[name]
+        elif of + INTERVAL not in shown:
+            pairs = zip(frame[of + LOW], frame[of + HIGH], strict=True)
+            texts = [None if pd.isna(low) else f"{low:.2f}–{high:.2f}" for low, high in pairs]
+            shown[of + INTERVAL] = pd.Series(texts, frame.index, dtype=object)
+    return pd.DataFrame(shown, columns=list(shown))
 
 
 def cells(frame: pd.DataFrame, missing: str = "–") -> list[list[str]]:
@@ -161,7 +197,7 @@ def _cell(value: Any, missing: str) -> str:
         return missing
     if isinstance(value, float):
         return f"{value:.2f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, Integral) else str(value)
 
 
 def numeric(frame: pd.DataFrame) -> list[bool]:
@@ -172,7 +208,7 @@ def numeric(frame: pd.DataFrame) -> list[bool]:
 def to_markdown(frame: pd.DataFrame) -> str:
     """The table in Markdown, columns lined up for reading as plain text."""
     text = [list(frame.columns), *cells(frame)]
-    text = [[cell.replace("|", "\\|") for cell in line] for line in text]
+    text = [[_MARKDOWN.sub(r"\\\g<0>", _one_line(cell)) for cell in line] for line in text]
     widths = [max(3, *(len(line[i]) for line in text)) for i in range(len(frame.columns))]
     right = numeric(frame)
     rule = ["-" * (w - r) + ":" * r for w, r in zip(widths, right, strict=True)]
@@ -185,13 +221,9 @@ def to_markdown(frame: pd.DataFrame) -> str:
 
 
 def to_latex(frame: pd.DataFrame) -> str:
-    """The table as a LaTeX tabular; the document needs \\usepackage{booktabs}."""
-    spec = "".join("r" if right else "l" for right in numeric(frame))
-    lines = [[_escape(cell) for cell in line] for line in [frame.columns, *cells(frame, "--")]]
-    head, *body = (f"{' & '.join(line)} \\\\" for line in lines)
-    parts = [f"\\begin{{tabular}}{{{spec}}}", "\\toprule", head, "\\midrule", *body]
-    return "\n".join([*parts, "\\bottomrule", "\\end{tabular}", ""])
+    """The table as a LaTeX tabular; see `dghin.latex` for the packages that it needs."""
+    return latex_table(list(frame.columns), cells(frame), numeric(frame))
 
 
-def _escape(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())

@@ -11,7 +11,6 @@ from test_tables import make_rows
 
 from data_preprocess.common import UserError
 from dghin.figures import (
-    bars,
     learning_curves,
     length_histogram,
     precision_curves,
@@ -26,7 +25,6 @@ from dghin.figures_graphs import (
     word_attention_figure,
 )
 from dghin.figures_masks import MaskSample, ObjectSample, mask_figure, painted, samples_figure
-from dghin.tables import kind_table, length_table
 
 KINDS = ("attribute", "place", "relation")
 
@@ -182,27 +180,11 @@ def test_ten_splits_have_ten_curves(tmp_path):
     saved(figure, tmp_path)
     looks = {(line.get_color(), line.get_marker()) for line in figure.axes[0].lines}
     assert len(looks) == 10
-    bars(kind_table(rows), "Kind", "oIoU")
 
 
 def test_a_missing_log_is_named(tmp_path):
     with pytest.raises(UserError, match="log.jsonl: no such log"):
         read_log(tmp_path / "log.jsonl")
-
-
-@pytest.mark.parametrize(("table", "group"), [(kind_table, "Kind"), (length_table, "Words")])
-def test_bars_carry_their_counts(tmp_path, table, group):
-    frame = table({"": {"val": make_rows("val", 20, 0, KINDS), "testA": make_rows("testA", 9, 1)}})
-    figure = bars(frame, group, "oIoU")
-    saved(figure, tmp_path)
-    shown = [int(t.get_text()) for t in figure.axes[0].texts if t.get_text() != "none"]
-    assert sum(shown) == frame.Expressions.sum()
-
-
-def test_bars_of_an_empty_table(tmp_path):
-    saved(
-        bars(kind_table({"": {"val": make_rows("val", 3, kinds=("",))}}), "Kind", "oIoU"), tmp_path
-    )
 
 
 def test_precision_curves_agree_with_the_table(tmp_path):

@@ -16,10 +16,11 @@ from data_preprocess.prepare import PrepareSettings, prepare
 from data_preprocess.raw import read_raw
 from data_preprocess.verify import VerifySettings, verify_all
 from dghin.data import open_split
-from dghin.evaluate import evaluate_split
+from dghin.evaluate import evaluate_run, evaluate_split
 from dghin.metrics import generalized_scores, metrics_from_rows
-from dghin.report import contents
-from dghin.tables import generalized_table, metrics_table, write_results
+from dghin.report import write_report
+from dghin.results import write_results
+from dghin.tables import generalized_table, metrics_table
 
 GREFCOCO = DATASETS["grefcoco"]
 
@@ -57,6 +58,20 @@ def test_masks_are_unions_and_nothing_is_an_empty_mask(raw):
     assert np.array_equal(masks["3"], masks["1"])  # without the crowd
     assert not masks["4"].any() and masks["5"].any()
     assert found["2"].bbox == (1.0, 2.0, 3.0, 4.0) and found["4"].bbox == ()
+
+
+def test_distractors_are_others_of_the_classes_that_are_meant(raw):
+    found = {name: record.distractors for name, record in records(raw).items()}
+    # image 1 holds two objects and a crowd of one class
+    assert found == {"1": 2, "2": 1, "3": 1, "4": None, "5": 0, "6": 0}
+
+    def change(instances):
+        instances["annotations"][1]["category_id"] = 2
+        instances["annotations"].append({**instances["annotations"][1], "id": 105})
+
+    edit_json(raw / "grefcoco/instances.json", change)
+    found = {name: record.distractors for name, record in records(raw).items()}
+    assert (found["1"], found["2"], found["3"]) == (1, 2, 0)
 
 
 def test_the_box_of_several_is_around_them_all(raw):
@@ -147,7 +162,8 @@ def test_evaluation_to_tables(config, tiny_model, tmp_path):
     scores = metrics_from_rows(rows, "strict")
     assert scores["empty"] == 1 and scores["n_acc"] in (0.0, 1.0)
     table = generalized_table({"": {"val": rows}})
-    assert table["Without target"].tolist() == [1, 1]
+    assert table["Without target"].tolist() == [1, 1, 1]
+    assert "resized" not in set(table["Protocol"]), "areas are of the photo"
     assert table.columns.tolist()[-4:] == ["gIoU", "cIoU", "N-acc", "T-acc"]
     write_results({"": {"val": rows}}, tmp_path)
     assert (tmp_path / "tables/generalized.md").is_file()
@@ -166,10 +182,9 @@ def test_data_with_one_object_each_have_no_such_table(tiny_config, tiny_model, t
 
 
 def test_the_report_has_the_table(config, tiny_model, tmp_path):
-    rows = evaluate_split(tiny_model, open_split(config, "val"), config)
+    evaluate_run(tmp_path, config, ["val"], model=tiny_model)
     (tmp_path / "config.yaml").write_text("name: demo\n")
-    shown = contents(tmp_path, config, {"": {"val": rows}})["tables"]["generalized"]
-    assert len(shown) == 2
+    assert "Several referents or none" in write_report(tmp_path).read_text()
 
 
 def test_it_can_be_a_member_of_joint(raw):

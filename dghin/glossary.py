@@ -1,0 +1,43 @@
+"""What the names in the tables mean, and which papers use them: for notebook 04 and the report.
+
+The protocols of other papers were read from their public code.
+"""
+
+import pandas as pd
+
+METRIC = "metric"
+PROTOCOL = "protocol"
+ENTRIES = (
+    ("oIoU", METRIC, "Overall IoU: all intersections of a split added up, over all unions added "
+     "up. Large objects weigh more.", "MAttNet, CMPC, LAVT, DGHIN (“IoU”, “overall IoU”); "
+     "ReLA, LISA, EVF-SAM (“cIoU”)"),
+    ("mIoU", METRIC, "Mean IoU: the mean of every expression's IoU; each expression weighs the "
+     "same.", "LAVT; CRIS, ETRIS (“IoU”); LISA, EVF-SAM (“gIoU”, the same where an expression "
+     "means one object)"),
+    ("Pr@t", METRIC, "Precision at t: the share of expressions whose IoU is at least t.",
+     "DGHIN, LAVT, CRIS (“P@t”, “prec@t”)"),
+    ("gIoU, N-acc, T-acc", METRIC, "Only where expressions mean several objects or none: a right "
+     "“nothing” counts as IoU 1; the shares of expressions without (N) and with (T) a target that "
+     "are answered so.", "ReLA, on gRefCOCO"),
+    ("strict", PROTOCOL, "Logits enlarged to the photo's size, then the higher class wins at every "
+     "pixel. Weights are picked on val by this one.", "this kit"),
+    ("paper", PROTOCOL, "The higher class wins at the network's size, that mask of zeros and ones "
+     "is enlarged bilinearly, and everything above zero counts. It widens masks along their whole "
+     "border: a perfect disc of radius 12 pixels scores 86 %.", "DGHIN's code"),
+    ("resized", PROTOCOL, "The higher class wins at the network's size, and the true mask is "
+     "shrunk there. Photos are distorted to a square, and a large photo weighs as much as a small "
+     "one.", "LAVT (at 480 × 480)"),
+    ("threshold=0.35", PROTOCOL, "The probability enlarged to the photo's size; foreground where "
+     "it is above 0.35.", "CRIS"),
+    ("95 %", "interval", "Percentile bootstrap over images: images are drawn with replacement, "
+     "with all their expressions, which are not independent of each other. It covers the chance in "
+     "which images were tested, not the chance in training: for that, train several seeds.",
+     "this kit"),
+    ("shuffled", "control", "The same network, photos and true masks, with another image's "
+     "expression.", "this kit"),
+)  # fmt: skip
+
+
+def glossary_table() -> pd.DataFrame:
+    """Name, What it is, Meaning, Used by: a row a name."""
+    return pd.DataFrame(ENTRIES, columns=["Name", "Kind", "Meaning", "Used by"])

@@ -1,0 +1,72 @@
+"""All tables of a run, from its rows alone: made by evaluation and report, checked by `verify`.
+
+write_results(read_results(folder), folder)     # metrics.json, tables/*.{md,csv,tex}
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from data_preprocess.common import write_json
+
+from .breakdowns import BREAKDOWNS, breakdown_table
+from .config import Config, load_config
+from .latex import write_latex_document
+from .published import literature_table
+from .run import SETTINGS
+from .tables import (
+    Results,
+    controls_table,
+    generalized_table,
+    metrics_table,
+    run_metrics,
+    write_table,
+)
+
+MAIN = "main"
+METRICS = "metrics.json"
+
+
+def score_tables(results: Results, config: Config | None = None) -> dict[str, pd.DataFrame]:
+    """Every table that follows from the rows, by name; those that would be empty are left out.
+
+    config: the run's, for the published numbers of its data set beside it.
+    """
+    tables = {
+        MAIN: metrics_table(results),
+        "generalized": generalized_table(results),
+        "controls": controls_table(results),
+        **{name: breakdown_table(results, name) for name in BREAKDOWNS},
+        "literature": pd.DataFrame() if config is None else literature_table(results, config),
+    }
+    return {name: frame for name, frame in tables.items() if len(frame)}
+
+
+def settings_of(folder: Path) -> Config | None:
+    """The settings of a run's folder; None where it has none."""
+    path = folder / SETTINGS
+    return load_config(str(path)) if path.is_file() else None
+
+
+def write_results(results: Results, folder: Path) -> dict[str, pd.DataFrame]:
+    """Write metrics.json, the tables and tables.tex (all of them, to compile); → the tables.
+
+    Tables of an earlier evaluation that no longer follow from the rows are removed.
+    """
+    write_json(folder / METRICS, run_metrics(results))
+    tables = score_tables(results, settings_of(folder))
+    for name, frame in tables.items():
+        write_table(frame, folder / "tables", name)
+    remove_tables(
+        folder / "tables", {*BREAKDOWNS, "generalized", "controls", "literature"} - {*tables}
+    )
+    write_latex_document(folder / "tables")
+    return tables
+
+
+def remove_tables(folder: Path, names: Iterable[str]) -> None:
+    """Remove tables by name, where they are."""
+    for name in names:
+        for suffix in ("md", "csv", "tex"):
+            (folder / f"{name}.{suffix}").unlink(missing_ok=True)
