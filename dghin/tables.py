@@ -182,7 +182,7 @@ def with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
             shown[name] = frame[name]
         elif of + INTERVAL not in shown:
             pairs = zip(frame[of + LOW], frame[of + HIGH], strict=True)
-            texts = [None if pd.isna(low) else f"{low:.2f}–{high:.2f}" for low, high in pairs]
+            texts = [None if pd.isna(low) else f"[{low:.2f}, {high:.2f}]" for low, high in pairs]
             shown[of + INTERVAL] = pd.Series(texts, frame.index, dtype=object)
     return pd.DataFrame(shown, columns=list(shown))
 

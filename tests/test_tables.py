@@ -157,7 +157,7 @@ def test_an_interval_is_two_columns_on_disk_and_one_where_it_is_read():
                           "s, high": [4.0, np.nan], "left, low": [1, 2]})  # fmt: skip
     shown = with_intervals(frame)
     assert list(shown) == ["a", "s", "s, 95 %", "left, low"]
-    assert list(shown["s, 95 %"]) == ["1.23–4.00", None]
+    assert list(shown["s, 95 %"]) == ["[1.23, 4.00]", None]
     assert "s, 95 %" in to_markdown(shown)
 
 
