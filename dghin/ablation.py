@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
+from tqdm import tqdm
 
 from data_preprocess.common import UserError, sha256_file, unknown_name
 from data_preprocess.settings import build, to_mapping
@@ -122,24 +123,28 @@ def run_ablation(
             train_and_score(*task)
         return asked
     context = multiprocessing.get_context("spawn")
-    cards = context.Queue()
+    numbers = context.Queue()
     for number in range(jobs):
-        cards.put(number)
-    with ProcessPoolExecutor(jobs, context, _prepare_job, (cards, count)) as pool:
-        started = [pool.submit(train_and_score, *task) for task in tasks]
+        numbers.put(number)
+    pool = ProcessPoolExecutor(jobs, context, _prepare_job, (numbers, count))
+    with pool, tqdm(total=len(tasks), unit="training", mininterval=0) as bar:
+        started = {pool.submit(train_and_score, *task): task[2] for task in tasks}
         try:
             for one in as_completed(started):
                 one.result()
+                bar.set_description(f"{started[one].variant}, seed {started[one].seed}")
+                bar.update()
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return asked
 
 
-def _prepare_job(cards: Any, count: int) -> None:
-    """A process that trains: it says what it does, and has GPUs of its own where there are some."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    first = cards.get() * count
+def _prepare_job(numbers: Any, count: int) -> None:
+    """A process that trains: its log goes to the run's folder only, as others write beside it; it
+    has GPUs of its own where there are several."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")
+    first = numbers.get() * count
     if torch.cuda.device_count() > 1:
         own = range(first, first + count)
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, own))

@@ -34,7 +34,6 @@ DISTRACTORS: Mapping[str, Range] = {
 DEPTHS: Mapping[str, Range] = {
     "0": (0, 0), "1": (1, 1), "2": (2, 2), "3": (3, 3), "4": (4, 4), "5 or more": (5, math.inf),
 }  # fmt: skip
-FEW = 20  # expressions: a group of fewer says little
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,11 @@ class DGHIN(nn.Module, HubMixin):
         heads = 4 if config.auxiliary_heads else 0
         self.auxiliary_heads = nn.ModuleList(Head(width) for _ in range(heads))
 
+    @property
+    def has_visual_graph(self) -> bool:
+        """Whether patches pass through a graph: the config may leave it out."""
+        return all(level.visual_graph is not None for level in self.levels)
+
     def encode_image(self, image: Tensor) -> Image:
         """image (B, 3, S, S), RGB 0..255: everything no word enters."""
         maps = self.visual_encoder(self.image_norm(image.to(self.image_norm.weight.dtype)))

@@ -1,5 +1,7 @@
 """Ablation: every variant is one key, and changes what it says; what is there is kept."""
 
+import dataclasses
+import json
 import math
 
 import numpy as np
@@ -167,7 +169,7 @@ def asked(monkeypatch):
     """`run_ablation` without training: notes what it would start; "training" writes weights."""
     calls = []
 
-    def launch(config, folder, processes, on_line):
+    def launch(config, folder, processes):
         calls.append(("train", folder.name, config.train.seed, processes))
         (folder / BEST).mkdir(parents=True, exist_ok=True)
         (folder / BEST / WEIGHTS).write_bytes(repr(config.model).encode())
@@ -193,7 +195,7 @@ def asked(monkeypatch):
 def test_each_is_trained_and_scored_in_turn_and_once(asked, tmp_path):
     this = Run("ablation", load_config("ablation"), tmp_path / "ablation")
     variants = [FULL, "part of speech off"]
-    found = run_ablation(this, [0, 1], variants, processes=2)
+    found = run_ablation(this, [0, 1], variants, processes=2, jobs=1)
     names = [member.folder.name for member in found]
     assert names == [
         "full-seed0", "part-of-speech-off-seed0", "full-seed1", "part-of-speech-off-seed1"
@@ -204,9 +206,26 @@ def test_each_is_trained_and_scored_in_turn_and_once(asked, tmp_path):
         expected += [("aside", name, False, 2), ("train", name, seed, 2), ("evaluate", name, seed)]
     assert asked == expected
     asked.clear()
-    run_ablation(this, [0, 1], variants, processes=2)  # the trainer itself sees that it is done
+    run_ablation(
+        this, [0, 1], variants, processes=2, jobs=1
+    )  # the trainer itself sees that it is done
     assert {call[0] for call in asked} == {"aside", "train"}, "scored again for nothing"
     assert read_members(this.folder) == sorted(found, key=lambda m: variants.index(m.variant))
+
+
+def test_several_at_a_time_are_the_same_trainings(tiny_config, tmp_path):
+    """Two processes that train beside each other, for real; then there is nothing left to do."""
+    train = dataclasses.replace(tiny_config.train, processes=1, iterations=2, validate_every=2)
+    evaluate = dataclasses.replace(tiny_config.evaluate, expressions=6)
+    config = dataclasses.replace(tiny_config, train=train, evaluate=evaluate)
+    this = Run("ablation", config, tmp_path / "ablation")
+    found = run_ablation(this, [0], [FULL, "entity level only"], jobs=2)
+    assert read_members(this.folder) == found
+    before = {member: (member.folder / BEST / WEIGHTS).stat().st_mtime_ns for member in found}
+    assert run_ablation(this, [0], [FULL, "entity level only"], jobs=2) == found
+    assert {m: (m.folder / BEST / WEIGHTS).stat().st_mtime_ns for m in found} == before
+    config = json.loads((found[1].folder / BEST / "config.json").read_text())
+    assert config["interaction"] == "entity" and config["text_graph"]
 
 
 def test_seeds_are_asked_for_once(tmp_path):

@@ -12,14 +12,21 @@ from conftest import TINY_MODEL
 from grefcoco import write_grefcoco
 from raw_trees import LANGUAGE
 
+from data_preprocess.common import UserError
 from dghin import reproduce
+from dghin.breakdowns import BREAKDOWNS
+from dghin.compare import compare_runs
+from dghin.controls import CONTROLS
 from dghin.metrics import PROTOCOLS
+from dghin.proof import checkpoint
+from dghin.report import verify_report
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-NAMES = [
+CHAIN = [  # what `reproduce` runs where a config names nothing else
     "01_preprocess", "02_graphs", "03_train", "04_evaluate", "05_qualitative", "06_report",
 ]  # fmt: skip
+NAMES = [*CHAIN, "07_ablation"]
 LONGEST = 20  # lines of a code cell
 
 
@@ -34,7 +41,7 @@ def parameters_cell(path):
     return tagged[0]
 
 
-def test_there_are_six():
+def test_there_are_seven():
     assert [path.stem for path in NOTEBOOKS] == NAMES
 
 
@@ -94,19 +101,64 @@ def chain(shapes, tmp_path_factory):
 
 def test_the_chain_leaves_everything(chain):
     folder, _ = chain
-    assert [path.stem for path in sorted(folder.glob("notebooks/*.ipynb"))] == NAMES
-    assert {"config.yaml", "environment.json", "metrics.json", "report.html"} <= {
-        path.name for path in folder.iterdir()
-    }
+    assert [path.stem for path in sorted(folder.glob("notebooks/*.ipynb"))] == CHAIN
+    assert {
+        "config.yaml",
+        "environment.json",
+        "metrics.json",
+        "provenance.json",
+        "report.html",
+    } <= {path.name for path in folder.iterdir()}
     figures = {path.stem for path in folder.glob("figures/*.png")}
     assert figures == {path.stem for path in folder.glob("figures/*.pdf")}
     assert figures == {
         "samples_train", "samples_testB", "lengths", "dependency_0", "dependency_1", "visual_graph",
-        "learning_curves", "precision", "by_length", "by_kind", "masks_best", "masks_median",
+        "learning_curves", "precision", "controls", *BREAKDOWNS, "masks_best", "masks_median",
         "masks_worst", "word_attention", "visual_graph_start", "visual_graph_trained",
     }  # fmt: skip
-    for name in ("main", "by_length", "by_kind", "splits", "overlap", "alignment"):
+    for name in ("main", "controls", *BREAKDOWNS, "splits", "overlap", "alignment"):
         assert {p.suffix for p in folder.glob(f"tables/{name}.*")} == {".md", ".csv", ".tex"}
+
+
+def test_its_numbers_follow_from_its_rows(chain):
+    """As notebook 06 has it, and again later; a digit that was altered is found."""
+    folder, _ = chain
+    executed = (folder / "notebooks" / "06_report.ipynb").read_text()
+    assert "verified: " in executed and "verified: " in verify_report(folder)
+    path = folder / "tables" / "by_size.csv"
+    before = path.read_text()
+    path.write_text(before.replace(",medium,", ",medium,1"))
+    with pytest.raises(UserError, match="by_size.csv: line"):
+        verify_report(folder)
+    path.write_text(before)
+
+
+def test_rows_know_the_command_and_all_that_is_broken_down(chain):
+    folder, _ = chain
+    for control in ("", *CONTROLS):
+        rows = pd.read_parquet(folder / "rows" / control / "testA.parquet")
+        assert rows["distractors"].notna().all() and rows["depth"].notna().all()
+        assert (rows["kind"] != "").all()
+        assert rows.attrs["provenance"]["checkpoint"] == checkpoint(folder)
+
+
+@pytest.mark.slow
+def test_an_ablation_through_its_notebooks(chain, monkeypatch):
+    folder, words = chain
+    monkeypatch.chdir(folder.parent.parent)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    own = ("run=", "config=", "samples=", "expressions=", "examples=")
+    words = [word for word in words if not word.startswith(own)]
+    made = reproduce.reproduce(
+        ["run=ablation", *words, "seeds=[0,1]", "variants=[full,text graph off]"]
+    )
+    assert [path.stem for path in sorted(made.glob("notebooks/*.ipynb"))] == [
+        "01_preprocess", "07_ablation",
+    ]  # fmt: skip
+    table = pd.read_csv(made / "tables" / "ablation.csv")
+    assert list(table["Variant"]) == ["full", "text graph off"] and list(table["Seeds"]) == [2, 2]
+    assert "verified: " in verify_report(made)
+    assert compare_runs(["ablation/runs/full-seed0", "smoke"], made.parent).is_file()
 
 
 def test_the_alignment_table_is_in_the_report(chain):

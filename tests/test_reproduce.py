@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,25 @@ def test_wrong_words_are_refused_before_anything_runs(executed, word, message):
     with pytest.raises(UserError, match=message):
         reproduce.reproduce(["run=demo", word])
     assert not executed
+
+
+def test_a_config_may_name_its_notebooks(executed):
+    write_notebook(Path("notebooks/07_ablation.ipynb"), FIRST, "7")
+    reproduce.reproduce([])
+    assert list(executed) == ["01_one", "02_two", "03_three"], "not unless it is named"
+    executed.clear()
+    reproduce.reproduce(["run=other", "config=demo", "notebooks=[07_ablation,01_one]"])
+    assert list(executed) == ["01_one", "07_ablation"]
+    with pytest.raises(UserError, match="notebook '02_tow'.*Did you mean '02_two'"):
+        reproduce.reproduce(["config=demo", "notebooks=[02_tow]"])
+
+
+def test_what_is_started_knows_the_command(executed, monkeypatch):
+    monkeypatch.setenv("DGHIN_COMMAND", "")  # undone at the end
+    monkeypatch.delenv("DGHIN_COMMAND")
+    monkeypatch.setattr("sys.orig_argv", ["/bin/python", "-m", "dghin.reproduce", "run=a b"])
+    reproduce.main(["run=demo"])
+    assert os.environ["DGHIN_COMMAND"] == "python -m dghin.reproduce 'run=a b'"
 
 
 def test_run_again_it_repeats_nothing(executed):

@@ -17,7 +17,7 @@ from spoiling import spoiled, train_together
 import dghin.step
 from data_preprocess.common import UserError
 from dghin.config import save_config
-from dghin.data import TrainingBatches, open_split
+from dghin.data import TrainingBatches, language_batch, open_split
 from dghin.distributed import Place
 from dghin.evaluate import evaluate_run
 from dghin.losses import segmentation_loss
@@ -283,6 +283,31 @@ def test_frozen_sentences_are_looked_up_and_the_same(tiny_config, tmp_path):
     other = words["input_ids"].clone()
     other[0, 1] = 99  # a sentence that is not in the data
     assert encoder(other, words["attention_mask"]).last_hidden_state.shape == (6, 17, 32)
+
+
+def test_encoded_sentences_are_kept_for_the_next_training(tiny_config, tmp_path, monkeypatch):
+    """Read from the file they are the same bits; other weights make a file of their own."""
+    from dghin import frozen
+
+    split = open_split(tiny_config, "val")
+    torch.manual_seed(0)
+    models = [DGHIN(tiny_config.model).eval() for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    words, _ = language_batch(split.features[np.arange(5)])
+    words.pop("pos")
+    words = {"input_ids": words["word_ids"], "attention_mask": words["attention_mask"]}
+    seen = []
+    for number, model in enumerate(models):
+        if number:  # it must not compute them again
+            monkeypatch.setattr(frozen, "_encode", None)
+        frozen.encode_once(model.text_encoder, [split], ALONE, tmp_path / "encoded")
+        seen.append(model.text_encoder(**words).last_hidden_state)
+    assert torch.equal(*seen) and len(list((tmp_path / "encoded").iterdir())) == 1
+    monkeypatch.undo()
+    other = DGHIN(tiny_config.model).eval()
+    frozen.encode_once(other.text_encoder, [split], ALONE, tmp_path / "encoded")
+    assert len(list((tmp_path / "encoded").iterdir())) == 2
+    assert not torch.equal(other.text_encoder(**words).last_hidden_state, seen[0])
 
 
 def test_command_line_names_the_nearest_key(tiny_config, tmp_path):
