@@ -70,7 +70,7 @@ BREAKDOWNS = {
         LENGTHS,
     ),
     "by_length_all": Breakdown(
-        "Words, all",
+        "Words",
         "length",
         "Number of words (spaCy tokens) in groups that leave no expression out.",
         LENGTHS_ALL,

@@ -18,6 +18,7 @@ import pandas as pd
 
 from data_preprocess.common import UserError, write_text
 
+from .controls import CONTROLS
 from .latex import latex_table
 from .metrics import (
     PROTOCOLS,
@@ -45,12 +46,18 @@ _MARKDOWN = re.compile(r"[\\|*`~]|<(?=[A-Za-z/!])")
 
 def read_results(folder: Path) -> dict[str, dict[str, pd.DataFrame]]:
     """The rows that evaluation wrote into a run's folder: no control first, val first."""
+    order = {control: number for number, control in enumerate(("", *CONTROLS))}
     found = {
         (path.parent.relative_to(folder / "rows").as_posix().removeprefix("."), path.stem): path
         for path in folder.glob("rows/**/*.parquet")
     }
     results: dict[str, dict[str, pd.DataFrame]] = {}
-    for control, split in sorted(found, key=lambda pair: (pair[0], pair[1] != "val", pair[1])):
+
+    def place(pair: tuple[str, str]) -> tuple[int, str, bool, str]:
+        control, split = pair
+        return order.get(control, len(order)), control, split != "val", split
+
+    for control, split in sorted(found, key=place):
         rows = pd.read_parquet(found[control, split])
         results.setdefault(control, {})[split] = rows
     if "" not in results:

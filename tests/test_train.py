@@ -293,7 +293,7 @@ def test_encoded_sentences_are_kept_for_the_next_training(tiny_config, tmp_path,
     torch.manual_seed(0)
     models = [DGHIN(tiny_config.model).eval() for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
-    words, _ = language_batch(split.features[np.arange(5)])
+    words, _ = language_batch(split.features[slice(5)])
     words.pop("pos")
     words = {"input_ids": words["word_ids"], "attention_mask": words["attention_mask"]}
     seen = []
