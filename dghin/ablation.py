@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,18 +26,20 @@ import torch
 from scipy import stats
 from tqdm import tqdm
 
-from data_preprocess.common import UserError, sha256_file, unknown_name
+from data_preprocess.common import UserError, unknown_name
 from data_preprocess.settings import build, to_mapping
 
 from .config import Config, load_config
+from .data import run_manifest
 from .distributed import cores
 from .evaluate import evaluate_run, rows_path
 from .figures import read_log
 from .freshness import set_stale_training_aside
-from .hub import WEIGHTS
 from .launch import launch_training, processes_here
 from .metrics import metrics_from_rows
 from .model import DGHIN
+from .proof import checkpoint
+from .provenance import provenance
 from .run import BEST, SETTINGS, Run
 from .tables import read_results
 
@@ -66,11 +68,15 @@ class Member:
 
     @property
     def is_there(self) -> bool:
-        """Whether it was trained and scored on every split."""
+        """Whether it was trained, and every split scored with the weights that are there."""
         if not (self.folder / SETTINGS).is_file():
             return False
-        wanted = splits_of(self.config)
-        return all(rows_path(self.folder, split).is_file() for split in wanted)
+        paths = [rows_path(self.folder, split) for split in splits_of(self.config)]
+        if not all(path.is_file() for path in paths):
+            return False
+        weights = checkpoint(self.folder)
+        origins = [pd.read_parquet(path).attrs.get("provenance", {}) for path in paths]
+        return all(weights in (None, origin.get("checkpoint", weights)) for origin in origins)
 
     @property
     def config(self) -> Config:
@@ -113,8 +119,10 @@ def run_ablation(
         raise UserError(f"seeds={list(seeds)}: give at least one, and none twice.")
     asked = members(this.folder, seeds, variants)
     count = processes or processes_here(this.config)
-    places = torch.cuda.device_count() or cores()
-    jobs = min(jobs or max(1, places // count), len(asked))
+    cards = torch.cuda.device_count()
+    if cards and jobs * count > cards:
+        raise UserError(f"jobs={jobs} of {count} processes: this machine has {cards} GPUs.")
+    jobs = min(jobs or max(1, (cards or cores()) // count), len(asked))
     tasks = [
         (number, len(asked), member, this.config, count) for number, member in enumerate(asked, 1)
     ]
@@ -122,32 +130,44 @@ def run_ablation(
         for task in tasks:
             train_and_score(*task)
         return asked
+    train_at_once(tasks, jobs, count)
+    return asked
+
+
+def train_at_once(tasks: Sequence[tuple[Any, ...]], jobs: int, count: int) -> None:
+    """`train_and_score` for every task, `jobs` at a time; after a failure none is started."""
     context = multiprocessing.get_context("spawn")
     numbers = context.Queue()
     for number in range(jobs):
         numbers.put(number)
+    left, running = list(tasks), {}
     pool = ProcessPoolExecutor(jobs, context, _prepare_job, (numbers, count))
     with pool, tqdm(total=len(tasks), unit="training", mininterval=0) as bar:
-        started = {pool.submit(train_and_score, *task): task[2] for task in tasks}
-        try:
-            for one in as_completed(started):
+        while left or running:
+            while left and len(running) < jobs:
+                running[pool.submit(train_and_score, *left[0])] = left.pop(0)[2]
+            for one in wait(running, return_when=FIRST_COMPLETED).done:
                 one.result()
-                bar.set_description(f"{started[one].variant}, seed {started[one].seed}")
+                member = running.pop(one)
+                bar.set_description(f"{member.variant}, seed {member.seed}")
                 bar.update()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return asked
 
 
 def _prepare_job(numbers: Any, count: int) -> None:
     """A process that trains: its log goes to the run's folder only, as others write beside it; it
     has GPUs of its own where there are several."""
     sys.stdout = open(os.devnull, "w", encoding="utf-8")
-    first = numbers.get() * count
-    if torch.cuda.device_count() > 1:
-        own = range(first, first + count)
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, own))
+    cards = torch.cuda.device_count()
+    if cards > 1:
+        own = own_cards(numbers.get(), count, cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        os.environ["CUDA_VISIBLE_DEVICES"] = own
+
+
+def own_cards(number: int, count: int, cards: int, visible: str | None = None) -> str:
+    """The GPUs of job `number`, `count` each, out of `cards` (of those that are visible)."""
+    names = visible.split(",") if visible else list(map(str, range(cards)))
+    first = number * count
+    return ",".join(names[first : first + count])
 
 
 def train_and_score(number: int, of: int, member: Member, config: Config, processes: int) -> None:
@@ -161,14 +181,19 @@ def train_and_score(number: int, of: int, member: Member, config: Config, proces
 
 
 def is_scored(member: Member, config: Config) -> bool:
-    """Whether there are rows of every split from the weights that are there."""
-    weights = member.folder / BEST / WEIGHTS
+    """Whether there are rows of every split: whole, from the weights, data and commit of now."""
+    wanted = provenance(config, member.folder / BEST)
+    splits = run_manifest(config)["splits"]
     for split in splits_of(config):
         path = rows_path(member.folder, split)
         if not path.is_file():
             return False
-        origin = pd.read_parquet(path).attrs.get("provenance", {})
-        if origin.get("checkpoint") != sha256_file(weights):
+        rows = pd.read_parquet(path)
+        origin = rows.attrs.get("provenance", {})
+        count = splits[split]["expressions"]
+        if len(rows) != min(config.evaluate.expressions or count, count):
+            return False
+        if any(origin.get(key) != wanted[key] for key in ("checkpoint", "data", "commit")):
             return False
     return True
 
@@ -213,20 +238,21 @@ def read_members(folder: Path) -> list[Member]:
 
 
 def scores(found: Sequence[Member], protocol: str = "strict") -> pd.DataFrame:
-    """A row for every member and split: Variant, Seed, Split, Expressions, oIoU (percent)."""
+    """A row for every member and split: Variant, Seed, Split, Protocol, Expressions, oIoU (%)."""
     lines = []
     for member in found:
         for split, rows in read_results(member.folder)[""].items():
             value = metrics_from_rows(rows, protocol)["oiou"]
-            lines.append([member.variant, member.seed, split, len(rows), 100 * value])
-    return pd.DataFrame(lines, columns=["Variant", "Seed", "Split", "Expressions", "oIoU"])
+            lines.append([member.variant, member.seed, split, protocol, len(rows), 100 * value])
+    columns = ["Variant", "Seed", "Split", "Protocol", "Expressions", "oIoU"]
+    return pd.DataFrame(lines, columns=columns)
 
 
 def ablation_table(found: Sequence[Member], protocol: str = "strict") -> pd.DataFrame:
     """The table of a paper's ablation: a row a variant, oIoU in percent as mean ± sd over seeds.
 
-    Columns: Variant, Key, Seeds; of every split its mean and sd; of `judged_splits` together (their
-    mean by seed) the difference to the full network with a 95 % interval and p-value by Welch's
+    Columns: Variant, Key, Protocol, Seeds; of every split its mean and sd; of `judged_splits`
+    together (their mean by seed) the difference to the full network with a 95 % interval and p-value by Welch's
     t-test over seeds; Parameters (without both encoders, which no variant changes); Minutes (of
     training, at the median speed that its log holds; NaN without a log).
     """
@@ -237,7 +263,8 @@ def ablation_table(found: Sequence[Member], protocol: str = "strict") -> pd.Data
     lines = []
     for variant in dict.fromkeys(member.variant for member in found):
         own = [member for member in found if member.variant == variant]
-        line = {"Variant": variant, "Key": VARIANTS[variant] or "–", "Seeds": len(own)}
+        line = {"Variant": variant, "Key": VARIANTS[variant] or "–", "Protocol": protocol}
+        line["Seeds"] = len(own)
         for split in splits:
             chosen = every[(every["Variant"] == variant) & (every["Split"] == split)]["oIoU"]
             line |= {split: chosen.mean(), f"{split}, sd": chosen.std(ddof=1)}

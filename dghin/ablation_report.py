@@ -52,13 +52,14 @@ def is_ablation(folder: Path) -> bool:
     return (folder / "runs").is_dir() and not (folder / "rows").exists()
 
 
-def write_ablation_report(folder: Path) -> Path:
+def write_ablation_report(folder: Path, found: Sequence[Member] = ()) -> Path:
     """Write tables, figures and report.html of an ablation's folder; → the page.
 
-    UserError where no training is finished; those that are not are named on the page.
+    found: the trainings that it is of; empty: all that are finished. UserError where none is; those
+    that are not are named on the page.
     """
     folder = Path(folder)
-    found = read_members(folder)
+    found = found or read_members(folder)
     frame = ablation_table(found)
     tables = _write_tables(found, frame, folder)
     values = {
@@ -113,7 +114,7 @@ def _write_tables(
 
 def shown_table(frame: pd.DataFrame) -> pd.DataFrame:
     """`ablation_table`'s frame as papers print it: "58.1 ± 0.7", "−1.20 [−2.10, −0.30]"."""
-    shown = frame[["Variant", "Seeds"]].copy()
+    shown = frame[["Variant", "Protocol", "Seeds"]].copy()
     for split in [name for name in frame if f"{name}, sd" in frame]:
         pairs = zip(frame[split], frame[f"{split}, sd"], strict=True)
         shown[split] = [_with_deviation(mean, sd) for mean, sd in pairs]
@@ -129,7 +130,10 @@ def shown_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _p_values(frame: pd.DataFrame) -> list[str | None]:
     """As text, since a table's two decimals would not show them."""
-    return [None if pd.isna(value) else f"{value:.4f}" for value in frame["p"]]
+    return [
+        None if pd.isna(value) else f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
+        for value in frame["p"]
+    ]
 
 
 def _with_deviation(mean: float, sd: float) -> str | None:

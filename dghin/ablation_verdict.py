@@ -53,8 +53,8 @@ def verdict(table: pd.DataFrame) -> list[str]:
         )
     if len(unknown := removed[removed["p"].isna()]):
         sentences.append(
-            "Not to be judged, since it or the full network was trained with one seed only: "
-            f"{', '.join(unknown['Variant'])}."
+            "Not to be judged, since it or the full network was trained with one seed only, or has "
+            f"the same score with every seed: {', '.join(unknown['Variant'])}."
         )
     if len(tested):
         sentences.append(
@@ -107,7 +107,8 @@ def dual_graph(table: pd.DataFrame) -> str:
 
 
 def _conclusion(lower: Sequence[str], higher: Sequence[str], tested: int) -> str:
-    if len(lower) == tested:
+    both = {"text graph off", "visual graph off"}
+    if len(lower) == tested and both <= {*lower}:
         return (
             "The score is lower each time, by more than chance: here the graphs earn their place."
         )

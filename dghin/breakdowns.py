@@ -18,6 +18,7 @@ from .metrics import LENGTHS, metrics_from_rows, protocols_of
 from .tables import EXPRESSIONS, Results, percent
 from .uncertainty import bootstrap
 
+PROTOCOL = "strict"
 Range = tuple[float, float]  # inclusive on both sides
 LENGTHS_ALL: Mapping[str, Range] = {
     "1": (1, 1), "2": (2, 2), "3": (3, 3), "4": (4, 4), "5": (5, 5), "6-7": (6, 7), "8-10": (8, 10),
@@ -43,6 +44,7 @@ class Breakdown:
     ranges: name → bounds, in order; empty: the column's own values, sorted.
     """
 
+    title: str
     column: str  # as tables and figures call it
     source: str  # of the rows
     about: str  # for people
@@ -63,6 +65,7 @@ class Breakdown:
 
 BREAKDOWNS = {
     "by_length": Breakdown(
+        "length, in the original's groups",
         "Words",
         "length",
         "Number of words (spaCy tokens) in the original's groups; it leaves out expressions of "
@@ -70,18 +73,21 @@ BREAKDOWNS = {
         LENGTHS,
     ),
     "by_length_all": Breakdown(
+        "length, all expressions",
         "Words",
         "length",
         "Number of words (spaCy tokens) in groups that leave no expression out.",
         LENGTHS_ALL,
     ),
     "by_size": Breakdown(
+        "object size",
         "Object size",
         "area",
         "COCO's sizes, of the true mask in the photo: small is below 32² pixels, large above 96².",
         SIZES,
     ),
     "by_kind": Breakdown(
+        "kind of expression",
         "Kind",
         "kind",
         "What the expression says of its object. Labelled in the embedded data set; on others by "
@@ -89,12 +95,14 @@ BREAKDOWNS = {
         {},
     ),
     "by_distractors": Breakdown(
+        "same-class distractors",
         "Same-class distractors",
         "distractors",
         "Other objects of the referent's class in the photo, by the data set's annotations.",
         DISTRACTORS,
     ),
     "by_depth": Breakdown(
+        "depth of the parse",
         "Depth of the parse",
         "depth",
         "Edges from the deepest word of the dependency parse to its root: one word has depth 0.",
@@ -110,20 +118,21 @@ def breakdown_table(results: Results, name: str) -> pd.DataFrame:
     Pr@0.5 (strict), overall IoU in the paper protocol.
     """
     breakdown = BREAKDOWNS[name]
-    columns = ["Split", breakdown.column, EXPRESSIONS, "oIoU", "oIoU, low", "oIoU, high"]
+    columns = ["Split", "Protocol", breakdown.column, EXPRESSIONS]
+    columns += ["oIoU", "oIoU, low", "oIoU, high"]
     columns += ["mIoU", "Pr@0.5", "oIoU, paper"]
     lines = []
     for split, rows in results[""].items():
         for group, chosen in breakdown.groups(rows):
             if group == "none" and chosen.empty:  # only gRefCOCO has objects without a pixel
                 continue
-            lines.append([split, group, len(chosen), *_scores(chosen)])
+            lines.append([split, PROTOCOL, group, len(chosen), *_scores(chosen)])
     return pd.DataFrame(lines, columns=columns)
 
 
 def _scores(rows: pd.DataFrame) -> list[float]:
-    strict = metrics_from_rows(rows, "strict")
-    interval = bootstrap(rows, "strict", ["oiou"])["oiou"]
+    strict = metrics_from_rows(rows, PROTOCOL)
+    interval = bootstrap(rows, PROTOCOL, ["oiou"])["oiou"]
     paper = metrics_from_rows(rows, "paper")["oiou"] if "paper" in protocols_of(rows) else None
     shown = [strict["oiou"], *interval, strict["miou"], strict["pr50"], paper]
     return [percent(value) for value in shown]

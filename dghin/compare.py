@@ -60,7 +60,7 @@ def compare_runs(names: Sequence[str], reports: Path, output: Path | None = None
             known = runs_of(reports)
             raise unknown_name("run", name, known) if known else UserError(_known_runs(reports))
     output = Path(output) if output else reports / folder_name(names)
-    if (output / "rows").is_dir():
+    if (output / "rows").is_dir() or (output / "runs").is_dir():
         raise UserError(f"{output}: a run's own folder. Give another output folder.")
     words = [f"reports={reports}"] if reports != REPORTS else []
     words += [f"output={output}"] if output != reports / folder_name(names) else []

@@ -88,7 +88,7 @@ def differences_table(runs: Sequence[ComparedRun]) -> tuple[pd.DataFrame, list[s
             if missing := [one.name for one in (first, run) if split not in one.splits]:
                 notes.append(f"{split}, {run.name}: not scored in {' and '.join(missing)}.")
                 continue
-            line = {"Split": split, "Run": run.name, "Against": first.name}
+            line = {"Split": split, "Protocol": "strict", "Run": run.name, "Against": first.name}
             try:
                 line |= _differences(run.splits[split], first.splits[split])
             except UserError as error:

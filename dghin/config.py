@@ -127,7 +127,7 @@ class TrainConfig:
 class EvaluateConfig:
     """How splits are scored."""
 
-    batch: int = 4  # images read and moved to the device together; changes no digit
+    batch: int = 4  # images that a worker reads at a time; changes no digit
     workers: int = 2
     best_by: Literal["paper", "strict"] = "strict"  # the protocol that picks the checkpoint on val
     expressions: int = 0  # 0: all; else the first so many of a split, for trials

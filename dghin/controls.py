@@ -4,7 +4,7 @@
     blind         no expression: [CLS] and [SEP] and padding only
     other-image   another photo, with the expression (and the true mask) of this one
     left-right    left and right swapped in the expression
-    above-below   above and below swapped, so are top and bottom, upper and lower, over and under
+    above-below   above and below swapped, so are top and bottom, upper and lower
 
 A network that reads its words falls under the first, the second and the last two, which a network
 that marks whatever stands out does not; one that sees its photo falls under the third. The last
@@ -26,14 +26,19 @@ from .data import PreparedDataset
 
 SWAPS = {
     "left-right": (("left", "right"),),
-    "above-below": (("above", "below"), ("top", "bottom"), ("upper", "lower"), ("over", "under")),
+    "above-below": (("above", "below"), ("top", "bottom"), ("upper", "lower")),
 }
 CONTROLS = ("shuffled", "blind", "other-image", *SWAPS)
 # ids and digest (see vocabulary_digest) of bert-base-uncased: it may not lie where evaluation runs
 BERT_IDS = {
     "left": 2187, "right": 2157, "above": 2682, "below": 2917, "top": 2327, "bottom": 3953,
-    "upper": 3356, "lower": 2896, "over": 2058, "under": 2104,
+    "upper": 3356, "lower": 2896,
 }  # fmt: skip
+_WORN = re.compile(  # a top that is a piece of clothing, whose swap is no place
+    r"\b(black|white|red|blue|green|yellow|pink|purple|orange|gr[ae]y|brown|dark|light|striped|"
+    r"plaid|tank|crop|halter|bikini|hat|swim)[ -]?tops?\b",
+    re.IGNORECASE,
+)
 BERT_VOCABULARY = "f6e53c4d7c6a4530168d8379fae1e43e76b15c82dad3bb65b231be4e2e0f04fb"
 
 
@@ -132,16 +137,19 @@ def blind(features: Features) -> Features:
 def swapped(plain: Altered, pairs: Sequence[tuple[str, str]], ids: dict[str, int]) -> Altered:
     """The words of every pair exchanged; only expressions that hold one are scored.
 
-    The parse stays as it is: such words stand in for each other.
+    The parse stays as it is: such words stand in for each other. Left out are expressions in which
+    a piece of a longer word was swapped ("lefty"), and those with a top that is worn.
     """
     word_ids = plain.features.word_ids.copy()
     for one, other in pairs:
         first, second = plain.features.word_ids == ids[one], plain.features.word_ids == ids[other]
         word_ids[first], word_ids[second] = ids[other], ids[one]
-    changed = (word_ids != plain.features.word_ids).any(axis=1)
+    changed = (word_ids != plain.features.word_ids).sum(axis=1)
+    words = np.array([len(_swappable(pairs).findall(sentence)) for sentence in plain.sentences])
+    worn = np.array([bool(_WORN.search(sentence)) for sentence in plain.sentences])
     return replace(
         plain,
-        indices=np.flatnonzero(changed),
+        indices=np.flatnonzero((changed > 0) & (changed == words) & ~worn),
         features=replace(plain.features, word_ids=word_ids),
         sentences=[exchange(sentence, pairs) for sentence in plain.sentences],
     )
@@ -150,12 +158,13 @@ def swapped(plain: Altered, pairs: Sequence[tuple[str, str]], ids: dict[str, int
 def exchange(sentence: str, pairs: Sequence[tuple[str, str]]) -> str:
     """An expression with the words of every pair exchanged ("leftmost" becomes "rightmost")."""
     other = dict(pairs) | {second: first for first, second in pairs}
-    pattern = rf"\b({'|'.join(other)})(most)?\b"
+    return _swappable(pairs).sub(lambda m: other[m[1].lower()] + (m[2] or ""), sentence)
 
-    def put(match: re.Match[str]) -> str:
-        return other[match[1].lower()] + (match[2] or "")
 
-    return re.sub(pattern, put, sentence, flags=re.IGNORECASE)
+def _swappable(pairs: Sequence[tuple[str, str]]) -> re.Pattern[str]:
+    """The words of the pairs, whole, with or without "most"."""
+    words = "|".join(word for pair in pairs for word in pair)
+    return re.compile(rf"\b({words})(most)?\b", re.IGNORECASE)
 
 
 def word_ids(dataset: PreparedDataset, config: Config) -> dict[str, int]:

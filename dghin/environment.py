@@ -67,9 +67,13 @@ def environment(config: Config) -> dict[str, Any]:
 def command() -> str:
     """The command that this process was started with, as one types it.
 
-    In a notebook and what it starts: that of the `dghin.reproduce` which runs the notebook.
+    In what `dghin.reproduce` or `dghin.launch` start (notebooks, training): that of these.
     """
-    return os.environ.get(STARTED_BY) or shlex.join(["python", *sys.orig_argv[1:]])
+    if known := os.environ.get(STARTED_BY):
+        return known
+    if "ipykernel_launcher" in sys.orig_argv:
+        return "a notebook, by hand"
+    return shlex.join(["python", *sys.orig_argv[1:]])
 
 
 def git_state(root: Path) -> dict[str, Any]:

@@ -94,8 +94,8 @@ def evaluate_with_controls(
 ) -> dict[str, pd.DataFrame]:
     """Score a split as it is ("") and under controls: {control: rows}, on every rank.
 
-    The network sees an image once for all its expressions and all controls of the words. Ranks
-    share the images without padding, so that every expression is counted once.
+    The network sees an image once for (up to AT_ONCE of) its expressions and all controls of the
+    words. Ranks share the images without padding, so that every expression is counted once.
     """
     place = place or Place(0, 1, next(model.parameters()).device)
     count = min(limit or config.evaluate.expressions or len(dataset), len(dataset))
@@ -260,17 +260,19 @@ def evaluate_run(
 ) -> dict[str, dict[str, pd.DataFrame]]:
     """Score splits (default: val and the test splits) with the run's best weights; write rows.
 
-    weights: the folder that `model` is from, where it is not the run's own.
+    weights: the folder that `model` is from, where it is not the run's own (without it, the rows
+    do not say which weights a given `model` has).
     → {"": {split: rows}, control: {split: rows}}, on every rank; the main one writes.
     """
     place = place or Place(0, 1, Place.here().device)
     for control in controls:
         check_control(control)
-    weights = weights or folder / BEST
-    model = model or DGHIN.from_pretrained(weights)
+    if model is None:
+        weights = weights or folder / BEST
+        model = DGHIN.from_pretrained(weights)
     if changed := difference(to_mapping(config.model), to_mapping(model.config)):
         raise UserError(
-            f"{weights}: a model of other settings (key: asked, there): "
+            f"{weights or 'the model'}: a model of other settings (key: asked, there): "
             f"{changed}. Leave the model's settings out, or train them in another run."
         )
     model.to(place.device)
@@ -287,6 +289,8 @@ def evaluate_run(
         for control, rows in found.items():
             if rows.empty:
                 log.warning("%s: no expression that '%s' could change", name, control)
+                if place.is_main:  # rows of an earlier evaluation
+                    rows_path(folder, name, control).unlink(missing_ok=True)
                 continue
             rows.attrs["provenance"] = origin
             if place.is_main:
@@ -326,13 +330,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     controls = CONTROLS if values["control"] == "all" else list(filter(None, [values["control"]]))
     place = join()
     try:
+        weights = Path(values["model"]) if values["model"] else None
+        results = evaluate_run(folder, config, splits, controls, model, place, weights)
         if place.is_main:
             if values["config"]:
                 save_config(config, folder / "config.yaml")
             record_environment(folder, config, "evaluate")
-        weights = Path(values["model"]) if values["model"] else None
-        results = evaluate_run(folder, config, splits, controls, model, place, weights)
-        if place.is_main:
             write_results(read_results(folder), folder)  # with what was scored before
             print(with_intervals(metrics_table(results)).round(2).to_string(index=False))
     finally:

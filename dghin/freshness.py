@@ -84,7 +84,8 @@ def set_stale_training_aside(folder: Path, config: Config, force: bool, processe
 def beside_the_code() -> list[Path]:
     """Files of the packages that are no code and no config: templates, published figures."""
     here = Path(__file__).parent
-    return [*sorted((here / "templates").glob("*")), *sorted(here.parent.glob("data_prep*/*.csv"))]
+    own = [*sorted((here / "templates").glob("*")), *sorted(here.parent.glob("data_prep*/*.csv"))]
+    return [*own, *here.parent.glob("reports/published.csv")]
 
 
 def code_cells(notebook: Path) -> list[str]:

@@ -80,6 +80,7 @@ def _encode(encoder: nn.Module, word_ids: np.ndarray, masks: np.ndarray, place: 
 def _digest(encoder: nn.Module, word_ids: np.ndarray, masks: np.ndarray) -> str:
     """What the encoded sentences depend on: weights and words."""
     digest = hashlib.sha256(word_ids.tobytes() + masks.tobytes())
+    digest.update(encoder.config.to_json_string().encode())
     for name, value in sorted(encoder.state_dict().items()):
         digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]

@@ -1,12 +1,14 @@
 """What the names in the tables mean, and which papers use them: for notebook 04 and the report.
 
-The protocols of other papers were read from their public code.
+What is said of other papers' protocols was read from their public code; where this kit's is near
+theirs but not the same, it says so.
 """
 
 import pandas as pd
 
 METRIC = "metric"
 PROTOCOL = "protocol"
+CONTROL = "control"
 ENTRIES = (
     ("oIoU", METRIC, "Overall IoU: all intersections of a split added up, over all unions added "
      "up. Large objects weigh more.", "MAttNet, CMPC, LAVT, DGHIN (“IoU”, “overall IoU”); "
@@ -16,8 +18,8 @@ ENTRIES = (
      "means one object)"),
     ("Pr@t", METRIC, "Precision at t: the share of expressions whose IoU is at least t.",
      "DGHIN, LAVT, CRIS (“P@t”, “prec@t”)"),
-    ("gIoU, N-acc, T-acc", METRIC, "Only where expressions mean several objects or none: a right "
-     "“nothing” counts as IoU 1; the shares of expressions without (N) and with (T) a target that "
+    ("gIoU, cIoU, N-acc, T-acc", METRIC, "Only where expressions mean several objects or none: "
+     "a right “nothing” counts as IoU 1; the shares of expressions without (N) and with (T) a target that "
      "are answered so.", "ReLA, on gRefCOCO"),
     ("strict", PROTOCOL, "Logits enlarged to the photo's size, then the higher class wins at every "
      "pixel. Weights are picked on val by this one.", "this kit"),
@@ -27,14 +29,29 @@ ENTRIES = (
     ("resized", PROTOCOL, "The higher class wins at the network's size, and the true mask is "
      "shrunk there. Photos are distorted to a square, and a large photo weighs as much as a small "
      "one.", "LAVT (at 480 × 480)"),
-    ("threshold=0.35", PROTOCOL, "The probability enlarged to the photo's size; foreground where "
-     "it is above 0.35.", "CRIS"),
+    ("threshold=0.35", PROTOCOL, "The probability enlarged bilinearly to the photo's size; "
+     "foreground where it is above 0.35.", "after CRIS, which enlarges bicubically out of a "
+     "letterbox and counts an IoU above t"),
     ("95 %", "interval", "Percentile bootstrap over images: images are drawn with replacement, "
      "with all their expressions, which are not independent of each other. It covers the chance in "
      "which images were tested, not the chance in training: for that, train several seeds.",
      "this kit"),
-    ("shuffled", "control", "The same network, photos and true masks, with another image's "
+    ("mean ± sd", "seeds", "Over trainings that differ in their seed only: mean and sample "
+     "standard deviation.", "this kit"),
+    ("Δ, p", "difference", "One run minus another on the same expressions, in points; how often "
+     "so large a difference comes about when the two runs' answers are swapped at random, image by "
+     "image. Over seeds: Welch's t-test.", "this kit"),
+    ("shuffled", CONTROL, "The same network, photos and true masks, with another image's "
      "expression.", "this kit"),
+    ("blind", CONTROL, "No expression: its beginning, its end, and padding.", "this kit"),
+    ("other-image", CONTROL, "Another photo under this expression and this true mask.", "this kit"),
+    ("left-right, above-below", CONTROL, "Left and right (above and below, top and bottom, upper "
+     "and lower) swapped, in expressions that hold such a word.", "this kit"),
+    ("Share, Changed", CONTROL, "The score under a control over that of the same expressions as "
+     "they are; the share of expressions whose mask has an IoU below 0.5 with the one before.",
+     "this kit"),
+    ("small, medium, large", "object size", "Of the true mask: below 32² pixels of the photo, "
+     "above 96² pixels, and between.", "COCO"),
 )  # fmt: skip
 
 

@@ -59,6 +59,10 @@ class Observation:
         """The level's patch grid (h, w)."""
         return tuple(self._inputs(level, "visual_graph")[0].shape[-2:])
 
+    def has(self, level: int, name: str) -> bool:
+        """Whether the network was built with a part: entity_attention, visual_graph, ..."""
+        return getattr(self._level(level), name) is not None
+
     def _inputs(self, level: int, name: str) -> tuple[Tensor, ...]:
         """What a module was given; a network without it is an error that says so."""
         if getattr(self._level(level), name) is None:

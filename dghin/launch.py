@@ -32,6 +32,8 @@ from data_preprocess.common import UserError
 from .cli import read_words, run_cli
 from .config import Config, load_config, save_config
 from .distributed import OWN_STORE, cores
+from .environment import STARTED_BY
+from .environment import command as own_command
 from .recipe import derive
 from .slurm import write_script
 from .stopping import LAUNCHER, Interrupted
@@ -148,6 +150,7 @@ def stream(
     environment = {
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SAVING),
         OWN_STORE: "1",
+        STARTED_BY: own_command(),  # the processes record it
         **os.environ,
         "PYTHONUNBUFFERED": "1",
         LAUNCHER: str(os.getpid()),

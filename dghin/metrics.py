@@ -6,8 +6,10 @@
                   their whole border: a perfect disc of radius 12 pixels scores 0.86.
 `resized`         as LAVT measures: argmax at S×S against the true mask resized there (nearest).
                   Photos are distorted to a square, and large ones weigh no more than small ones.
-`threshold=0.35`  as CRIS measures: the referent's probability upsampled bilinearly to the photo's
-                  size, foreground where it is above 0.35. Any other number in (0, 1) may be asked.
+`threshold=0.35`  after CRIS: the referent's probability upsampled bilinearly to the photo's size,
+                  foreground where it is above 0.35. (CRIS itself enlarges bicubically, out of a
+                  letterbox, and counts an IoU above t, not from t on.) Any other number in (0, 1)
+                  may be asked for.
 
 overall IoU (oIoU, also cIoU): the sum of all intersections over the sum of all unions.
 mean IoU (mIoU, also gIoU for one referent): the mean of every expression's IoU.

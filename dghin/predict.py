@@ -74,7 +74,11 @@ class Predictor:
         size = (photo.height, photo.width)
         logits = out.mask[0].float().cpu()
         mask = np.asarray(predict_mask(logits, size, "strict"))
-        attention = {level: seen.word_attention(level)[0].cpu().numpy() for level in LEVELS}
+        attention = {
+            level: seen.word_attention(level)[0].cpu().numpy()
+            for level in LEVELS
+            if seen.has(level, "entity_attention")
+        }
         return Prediction(mask, confidence(logits, mask), attention, ("[CLS]", *words.pieces))
 
     def _inputs(self, photo: Image.Image, words: Any) -> dict[str, torch.Tensor]:

@@ -25,11 +25,13 @@ from data_preprocess.settings import flatten
 
 from .hub import WEIGHTS
 from .latex import DOCUMENT
+from .published import PUBLISHED
 from .run import BEST
 from .tables import cells, with_intervals
 
 FILE = "provenance.json"
 PAGE = "report.html"
+OTHERS = ("splits", "overlap", "alignment", "settings", "provenance")  # tables not from rows
 ROUNDING = 1e-12  # relative; sums of floats may differ so much between machines
 Tables = dict[str, pd.DataFrame]
 
@@ -68,12 +70,17 @@ def write_proof(folder: Path, kind: str, runs: Sequence[Path], names: Sequence[s
         }
         for name, run in zip(names, runs, strict=True)
     ]
-    write_json(folder / FILE, {"kind": kind, "runs": entries})
+    write_json(folder / FILE, {"kind": kind, "published": published_digest(), "runs": entries})
+
+
+def published_digest() -> str | None:
+    """The SHA-256 of reports/published.csv, which a report shows beside its run's numbers."""
+    return sha256_file(PUBLISHED) if PUBLISHED.is_file() else None
 
 
 def read_proof(folder: Path) -> dict[str, Any]:
     """What `write_proof` has noted; UserError where there is no such file, or another's."""
-    remedy = f"Make the report anew: python -m dghin.report run={folder.name}"
+    remedy = "Make the report anew: python -m dghin.report run=RUN (or: compare RUN RUN ...)."
     made = read_json(folder / FILE, remedy)
     if not isinstance(made, dict) or not {"kind", "runs"} <= made.keys():
         raise UserError(f"{folder / FILE}: names no runs. {remedy}")
@@ -106,11 +113,13 @@ def verify(folder: Path, makers: dict[str, Callable[[Path, list[Path], Path], Ta
         raise unknown_name("kind of report", made["kind"], makers)
     runs = [folder / entry["folder"] for entry in made["runs"]]
     verdict = Verdict()
+    if made.get("published") != published_digest():
+        verdict.differences.append(f"{PUBLISHED}: was altered since the report was made")
     for run, entry in zip(runs, made["runs"], strict=True):
         _check_sources(run, entry, verdict)
     tables: Tables = {}
     with tempfile.TemporaryDirectory() as temporary:
-        output = Path(temporary) / folder.name
+        output = Path(temporary) / "report"
         try:
             tables = makers[made["kind"]](folder, runs, output)
         except (UserError, OSError, ValueError) as error:  # rows that are gone, or no parquet file
@@ -164,6 +173,9 @@ def _check_files(folder: Path, output: Path, verdict: Verdict) -> None:
             compared = _different_values if path.suffix == ".json" else _different_line
             if found := compared(there, expected):
                 verdict.differences.append(f"{folder / name}: {found}")
+    for path in sorted((folder / "tables").glob("*.csv")):
+        if path.stem not in OTHERS and not (output / "tables" / path.name).is_file():
+            verdict.differences.append(f"{path}: does not follow from the rows")
 
 
 def _different_line(there: str, expected: str) -> str:
@@ -192,11 +204,13 @@ def _is_rounding(a: Any, b: Any) -> bool:
 
 
 def _check_page(page: str, tables: Tables, verdict: Verdict) -> None:
-    """Whether every table is in the page, cell by cell."""
+    """Whether every table is in the page, cell by cell, and no line that is in none of them."""
     shown = page_tables(page)
+    known: dict[tuple[str, ...], list[list[str]]] = {}
     for name, frame in tables.items():
         frame = with_intervals(frame)
         expected = [list(map(str, frame.columns)), *cells(frame)]
+        known.setdefault(tuple(expected[0]), []).extend(expected[1:])
         if expected in shown:
             continue
         alike = [table for table in shown if table and table[0] == expected[0]]
@@ -204,6 +218,10 @@ def _check_page(page: str, tables: Tables, verdict: Verdict) -> None:
             verdict.differences.append(f"{PAGE}: no table '{name}' with the columns {expected[0]}")
             continue
         verdict.differences.append(f"{PAGE}, table '{name}': {_first_difference(alike, expected)}")
+    for table in shown:
+        for line in table[1:] if table and tuple(table[0]) in known else ():
+            if line not in known[tuple(table[0])]:
+                verdict.differences.append(f"{PAGE}: a line that is in no table: {line}")
 
 
 def _first_difference(alike: list[list[list[str]]], expected: list[list[str]]) -> str:

@@ -13,16 +13,16 @@ from .environment import ROOT, command, data_digests, git_state
 from .hub import WEIGHTS
 
 
-def provenance(config: Config, weights: Path) -> dict[str, Any]:
+def provenance(config: Config, weights: Path | None) -> dict[str, Any]:
     """What rows made here and now come from.
 
-    weights: the model's folder. A number of changed files other than 0 means that the commit alone
-    does not say what code ran.
+    weights: the model's folder, if it has one. A number of changed files other than 0 means that
+    the commit alone does not say what code ran.
     """
-    path = Path(weights) / WEIGHTS
+    path = Path(weights) / WEIGHTS if weights else None
     return {
         **git_state(ROOT),
         "command": command(),
-        "checkpoint": sha256_file(path) if path.is_file() else None,
+        "checkpoint": sha256_file(path) if path and path.is_file() else None,
         "data": data_digests(config),
     }

@@ -33,11 +33,11 @@ from data_preprocess.common import UserError, unknown_name
 from data_preprocess.datasets import DATASETS, JOINT, MEMBERS
 
 from .config import Config
-from .metrics import PROTOCOLS, metrics_from_rows
-from .run import REPORTS
+from .environment import ROOT
+from .metrics import PROTOCOLS, is_generalized, metrics_from_rows
 from .tables import GENERALIZED, SCORES, Results, percent
 
-PUBLISHED = REPORTS / "published.csv"
+PUBLISHED = ROOT / "reports" / "published.csv"
 COLUMNS = (
     "method", "backbone", "training_set", "dataset", "split", "metric", "value", "protocol",
     "source", "confidence", "note",
@@ -156,7 +156,8 @@ def literature_table(
     for metric in METRICS:
         cells = chosen[chosen["metric"] == metric]
         if len(cells):
-            needed = {"strict", *cells["ours"]} - {""}
+            comparable = cells[cells["reasons"].map(len) == 0]
+            needed = {"strict", *comparable["ours"]} - {""}
             protocols = [name for name in PROTOCOLS if name in needed]
             scores = {name: _scores(own, splits, name, metric) for name in protocols}
             lines += _own_lines(scores, metric, config)
@@ -174,9 +175,9 @@ def why_not(config: Config, published: pd.DataFrame | None = None) -> str:
     if data.shapes:
         return "The embedded data set is drawn here; nobody has published scores on it."
     if published is None and not PUBLISHED.is_file():
-        return f"There is no {PUBLISHED}, which holds the published scores."
+        return f"There is no reports/{PUBLISHED.name}, which holds the published scores."
     if _choose(_published(published), config, {}).empty:
-        return f"{PUBLISHED} holds no scores on {data.dataset}."
+        return f"reports/{PUBLISHED.name} holds no scores on {data.dataset}."
     return ""
 
 
@@ -225,6 +226,10 @@ def _reasons(row: dict[str, Any], config: Config) -> Iterator[str]:
         yield "value not known"
     if row["protocol"] not in PROTOCOLS_OF:
         yield "another protocol" if row["protocol"] else "protocol not stated"
+    _, shown = PROTOCOLS_OF.get(row["protocol"], ("", ""))
+    size = config.model.image_size
+    if "×" in shown and not shown.endswith(f"×{size}"):  # its scores are taken at its input's size
+        yield f"scored at another size than {size}×{size}"
     mixed = config.data.dataset == JOINT
     if row["training_set"] in ("", "not stated"):
         yield "training data not stated"
@@ -245,7 +250,7 @@ def _scores(own: Any, splits: list[str], protocol: str, metric: str) -> dict[str
     for split in splits:
         if split in own and f"{protocol}_union" in own[split]:
             scores = metrics_from_rows(own[split], protocol)
-            other = scores.get(OTHER_NAMES.get(metric, ""))
+            other = None if is_generalized(own[split]) else scores.get(OTHER_NAMES.get(metric, ""))
             found[split] = percent(scores.get(metric, other))
     return found
 
@@ -275,7 +280,7 @@ def _published_lines(cells: pd.DataFrame, scores: Any, metric: str) -> list[dict
         for cell in group.to_dict("records"):
             line[cell["column"]] = cell["value"]
             if not cell["reasons"]:
-                own = scores[ours].get(cell["column"], math.nan)
+                own = scores.get(ours, {}).get(cell["column"], math.nan)
                 line[f"Δ {cell['column']}"] = own - cell["value"]
         sources = dict.fromkeys(name for text in group["source"] for name in text.split("; "))
         line |= {"Metric": METRICS[metric], "Protocol": shown, "Compares": _compares(group)}

@@ -8,6 +8,7 @@ It is made from files only: rows, train/log.jsonl, config.yaml, environment.json
 figures/. What a run does not have (yet) is left out.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ from .proof import checkpoint, digests, write_proof
 from .published import why_not
 from .results import write_results
 from .run import REPORTS, enter_project
-from .tables import LANGUAGE_CONTROL, Results, read_results, run_metrics, with_intervals
+from .tables import LANGUAGE_CONTROL, Results, percent, read_results, run_metrics, with_intervals
 
 log = logging.getLogger(__name__)
 TEMPLATE = "report.html"
@@ -91,7 +92,7 @@ def contents(
         "settings": (folder / "config.yaml").read_text(encoding="utf-8"),
         "environment": environment_table(environments),
         "origins": origin_table(folder, results),
-        "warnings": origin_warnings(results),
+        "warnings": origin_warnings(results, checkpoint(folder)),
         "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
         "control": LANGUAGE_CONTROL,
     }
@@ -124,8 +125,11 @@ def origin_table(folder: Path, results: Results) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["What", "Value"])
 
 
-def origin_warnings(results: Results) -> list[str]:
-    """What a reader should know before trusting the numbers; nothing, if all is well."""
+def origin_warnings(results: Results, weights: str | None = None) -> list[str]:
+    """What a reader should know before trusting the numbers; nothing, if all is well.
+
+    weights: the digest of those that lie in the run's folder.
+    """
     origins = [
         rows.attrs.get("provenance", {}) for splits in results.values() for rows in splits.values()
     ]
@@ -141,9 +145,12 @@ def origin_warnings(results: Results) -> list[str]:
         )
     if any(origin.get("commit") is None for origin in origins):
         warnings.append("The code that scored was no git checkout: its commit is not known.")
-    for key, name in (("checkpoint", "weights"), ("commit", "commits")):
-        if len({origin.get(key) for origin in origins}) > 1:
+    names = {"checkpoint": "weights", "commit": "commits", "data": "data"}
+    for key, name in names.items():
+        if len({json.dumps(origin.get(key), sort_keys=True) for origin in origins}) > 1:
             warnings.append(f"The rows come from different {name}: score all splits anew.")
+    if weights and any(origin.get("checkpoint") not in (weights, None) for origin in origins):
+        warnings.append("The weights in this run's folder are not those that were scored.")
     return warnings
 
 
@@ -245,13 +252,30 @@ def verify_report(folder: Path) -> str:
     """Compute every number of a report anew from its rows; UserError with all that differs."""
     from .ablation_report import ablation_tables
     from .compare import comparison_tables
-    from .proof import verify
+    from .proof import read_proof, verify
 
     makers = {"run": run_tables, "comparison": comparison_tables, "ablation": ablation_tables}
     verdict = verify(folder, makers)
+    if read_proof(folder)["kind"] == "run" and not verdict.differences:
+        verdict.differences += wrong_headline(folder)
     if verdict.differences:
         raise UserError(verdict.text())
     return verdict.text()
+
+
+def wrong_headline(folder: Path) -> list[str]:
+    """The scores that the page's first sentence should name and does not."""
+    splits = load_config(str(folder / "config.yaml")).data.test_splits
+    page = (folder / TEMPLATE).read_text(encoding="utf-8")
+    scores = [
+        (f"<strong>{percent(entry['strict']):.2f} %</strong> on {entry['split']}", entry["split"])
+        for entry in headline(read_results(folder), splits)
+    ]
+    return [
+        f"{folder / TEMPLATE}: its first sentence on {split}, by the rows '{text}'"
+        for text, split in scores
+        if text not in page
+    ]
 
 
 def run_tables(folder: Path, runs: Sequence[Path], output: Path) -> dict[str, pd.DataFrame]:
@@ -265,10 +289,12 @@ def run_tables(folder: Path, runs: Sequence[Path], output: Path) -> dict[str, pd
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] in (["verify"], ["compare"]) and {"-h", "--help"} & {*words}:
+        words = ["--help"]
     if words[:1] == ["verify"]:
         if len(words) != 2:
             raise UserError("verify: give one folder, such as: verify reports/demo")
-        print(verify_report(Path(words[1])))
+        print(verify_report(Path(words[1]).resolve()))
         return
     enter_project()
     if words[:1] == ["compare"]:

@@ -152,7 +152,13 @@ def read_parameters(words: Sequence[str]) -> tuple[dict[str, Any], Config]:
             raise unknown_name("key", key, [*sorted(known - {"overrides"}), *settings])
     values.setdefault("config", values["run"])
     words = ([f"data.root={values['data']}"] if values.get("data") else []) + overrides
-    return values | {"overrides": overrides}, load_config(values["config"], words)
+    config = load_config(values["config"], words)
+    chosen = chosen_notebooks(config)
+    own = {name for path in chosen for name in parameters_of(path)}
+    if idle := [name for name in values if name not in {*own, "config", "run", "reports", "data"}]:
+        ran = ", ".join(path.stem for path in chosen)
+        raise UserError(f"{idle[0]}={values[idle[0]]}: no notebook of this run has it ({ran}).")
+    return values | {"overrides": overrides}, config
 
 
 def typed_value(key: str, text: str, default: Any) -> Any:

@@ -100,6 +100,8 @@ def metrics_table(results: Results) -> pd.DataFrame:
                     line |= dict(zip((shown + LOW, shown + HIGH), bounds, strict=True))
             if LANGUAGE_CONTROL in controls:
                 found = controls[LANGUAGE_CONTROL].get(split, {}).get(protocol, {})
+                if found.get("count") != scores["count"]:  # scored on other expressions
+                    found = {}
                 line[f"oIoU, {LANGUAGE_CONTROL}"] = percent(found.get("oiou"))
             lines.append(line)
     return pd.DataFrame(lines)
@@ -112,7 +114,7 @@ def controls_table(results: Results, protocol: str = "strict") -> pd.DataFrame:
     word), "oIoU, control" of the altered ones; Share is the second over the first. Changed: the
     share of expressions whose mask has an IoU below 0.5 with the one it was before.
     """
-    columns = ["Split", "Control", EXPRESSIONS]
+    columns = ["Split", "Protocol", "Control", EXPRESSIONS]
     columns += [f"oIoU, {of}{end}" for of in ("real", "control") for end in ("", LOW, HIGH)]
     columns += ["Share", "Changed"]
     lines = []
@@ -121,10 +123,11 @@ def controls_table(results: Results, protocol: str = "strict") -> pd.DataFrame:
             if split not in results[""]:
                 continue
             real = _same_expressions(results[""][split], altered)
+            altered = _same_expressions(altered, real)
             pair = [_with_interval(rows, protocol) for rows in (real, altered)]
             share = pair[1][0] / pair[0][0] if pair[0][0] else math.nan
-            lines.append([split, control, len(altered), *pair[0], *pair[1], 100 * share])
-            lines[-1].append(percent(changed_share(altered)))
+            line = [split, protocol, control, len(altered), *pair[0], *pair[1], 100 * share]
+            lines.append([*line, percent(changed_share(altered))])
     return pd.DataFrame(lines, columns=columns)
 
 
