@@ -1,7 +1,7 @@
 # make reproduce   the whole chain on the embedded data set, from nothing to a report
 # make test        the tests
 # make lab         JupyterLab on the notebooks
-# make bench       speed and memory of the trainer and of preparing on this machine, as ratios
+# make bench       speed and memory of training, preparing, intervals on this machine, as ratios
 # Each makes .venv and installs into it when needed. Python 3.11 or newer; nothing else.
 
 PYTHON ?= python3
@@ -31,6 +31,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/modes.py
 	$(BIN)/python benchmarks/processes.py
 	$(BIN)/python benchmarks/preparing.py
+	$(BIN)/python benchmarks/intervals.py
 
 setup: $(READY)
 

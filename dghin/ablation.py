@@ -252,9 +252,9 @@ def ablation_table(found: Sequence[Member], protocol: str = "strict") -> pd.Data
     """The table of a paper's ablation: a row a variant, oIoU in percent as mean ± sd over seeds.
 
     Columns: Variant, Key, Protocol, Seeds; of every split its mean and sd; of `judged_splits`
-    together (their mean by seed) the difference to the full network with a 95 % interval and p-value by Welch's
-    t-test over seeds; Parameters (without both encoders, which no variant changes); Minutes (of
-    training, at the median speed that its log holds; NaN without a log).
+    together (their mean by seed) the difference to the full network with a 95 % interval and
+    p-value by Welch's t-test over seeds; Parameters (without both encoders, which no variant
+    changes); Minutes (of training, at the median speed that its log holds; NaN without a log).
     """
     every = scores(found, protocol)
     splits = list(dict.fromkeys(every["Split"]))

@@ -19,8 +19,8 @@ ENTRIES = (
     ("Pr@t", METRIC, "Precision at t: the share of expressions whose IoU is at least t.",
      "DGHIN, LAVT, CRIS (“P@t”, “prec@t”)"),
     ("gIoU, cIoU, N-acc, T-acc", METRIC, "Only where expressions mean several objects or none: "
-     "a right “nothing” counts as IoU 1; the shares of expressions without (N) and with (T) a target that "
-     "are answered so.", "ReLA, on gRefCOCO"),
+     "a right “nothing” counts as IoU 1; the shares of expressions without (N) and with (T) a "
+     "target that are answered so.", "ReLA, on gRefCOCO"),
     ("strict", PROTOCOL, "Logits enlarged to the photo's size, then the higher class wins at every "
      "pixel. Weights are picked on val by this one.", "this kit"),
     ("paper", PROTOCOL, "The higher class wins at the network's size, that mask of zeros and ones "

@@ -19,6 +19,7 @@ from .tables import (
     Results,
     controls_table,
     generalized_table,
+    intervals_table,
     metrics_table,
     run_metrics,
     write_table,
@@ -35,6 +36,7 @@ def score_tables(results: Results, config: Config | None = None) -> dict[str, pd
     """
     tables = {
         MAIN: metrics_table(results),
+        "intervals": intervals_table(results),
         "generalized": generalized_table(results),
         "controls": controls_table(results),
         **{name: breakdown_table(results, name) for name in BREAKDOWNS},

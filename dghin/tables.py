@@ -107,6 +107,19 @@ def metrics_table(results: Results) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def intervals_table(results: Results) -> pd.DataFrame:
+    """Every score with its 95 % interval (bootstrap over images), in percent: a row a score."""
+    lines = []
+    for split, rows in results[""].items():
+        for protocol in protocols_of(rows):
+            scores, intervals = metrics_from_rows(rows, protocol), bootstrap(rows, protocol)
+            for name, shown in SCORES.items():
+                values = map(percent, (scores[name], *intervals[name]))
+                lines.append([split, protocol, shown, len(rows), *values])
+    columns = ["Split", "Protocol", "Score", EXPRESSIONS, "Value", "Value" + LOW, "Value" + HIGH]
+    return pd.DataFrame(lines, columns=columns)
+
+
 def controls_table(results: Results, protocol: str = "strict") -> pd.DataFrame:
     """How far the answer follows the words: a row for every split and control, in percent.
 

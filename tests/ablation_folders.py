@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,22 @@ def scored_rows(split: str, score: float, count: int = 20) -> pd.DataFrame:
     return rows
 
 
+def origin_of(config: Config, weights: Path) -> dict[str, Any]:
+    """Where the rows of a training come from; in place of `dghin.provenance.provenance`."""
+    return {
+        "commit": COMMIT,
+        "changed files": 0,
+        "command": "python -m dghin.reproduce run=ablation",
+        "checkpoint": sha256_file(weights / WEIGHTS),
+        "data": {"dataset": "refcoco"},
+    }
+
+
+def manifest_of(config: Config) -> dict[str, Any]:
+    """The manifest of the data that the rows are of; in place of `dghin.data.run_manifest`."""
+    return {"splits": {split: {"expressions": 20} for split in SPLITS}}
+
+
 def write_member(member: Member, score: float, config: Config | None = None) -> Path:
     """A training's folder: settings, weights, log, environment, and rows of those weights."""
     folder = member.folder
@@ -55,13 +72,7 @@ def write_member(member: Member, score: float, config: Config | None = None) -> 
     save_config(config, folder / "config.yaml")
     (folder / BEST).mkdir(parents=True, exist_ok=True)
     (folder / BEST / WEIGHTS).write_bytes(f"{member.variant} {member.seed}".encode())
-    origin = {
-        "commit": COMMIT,
-        "changed files": 0,
-        "command": "python -m dghin.reproduce run=ablation",
-        "checkpoint": sha256_file(folder / BEST / WEIGHTS),
-        "data": {"dataset": "refcoco"},
-    }
+    origin = origin_of(config, folder / BEST)
     (folder / "rows").mkdir(exist_ok=True)
     for split in SPLITS:
         rows = scored_rows(split, score)

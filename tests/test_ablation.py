@@ -8,10 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ablation_folders import SCORES, scored_rows, write_ablation, write_member
+from ablation_folders import (
+    SCORES,
+    manifest_of,
+    origin_of,
+    scored_rows,
+    write_ablation,
+    write_member,
+)
 from scipy import stats
 
-from data_preprocess.common import UserError, sha256_file
+from data_preprocess.common import UserError
 from data_preprocess.settings import flatten, to_mapping
 from dghin import ablation
 from dghin.ablation import (
@@ -26,6 +33,7 @@ from dghin.ablation import (
     members,
     minutes,
     missing_members,
+    own_cards,
     parameters,
     read_members,
     run_ablation,
@@ -145,7 +153,14 @@ def test_what_is_there_and_what_is_missing(tmp_path):
         read_members(tmp_path / "nothing")
 
 
-def test_rows_of_other_weights_are_scored_anew(tmp_path):
+@pytest.fixture
+def as_then(monkeypatch):
+    """Commit and data are those that the rows of `write_ablation` are of."""
+    monkeypatch.setattr(ablation, "provenance", origin_of)
+    monkeypatch.setattr(ablation, "run_manifest", manifest_of)
+
+
+def test_rows_of_other_weights_data_or_counts_are_scored_anew(as_then, tmp_path, monkeypatch):
     (member,) = members(write_ablation(tmp_path, {FULL: (0.6,)}), [0], [FULL])
     config = member.config
     assert is_scored(member, config)
@@ -155,6 +170,13 @@ def test_rows_of_other_weights_are_scored_anew(tmp_path):
     assert not is_scored(member, config)
     weights.write_bytes(before)
     assert is_scored(member, config)
+    for key in ("data", "commit"):
+        now = origin_of(config, member.folder / BEST) | {key: "another"}
+        monkeypatch.setattr(ablation, "provenance", lambda *_, now=now: now)
+        assert not is_scored(member, config), key
+    monkeypatch.setattr(ablation, "provenance", origin_of)
+    few = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, expressions=5))
+    assert not is_scored(member, few) and is_scored(member, config)
     path = member.folder / "rows" / "testA.parquet"
     rows = pd.read_parquet(path)
     rows.attrs = {}
@@ -165,7 +187,7 @@ def test_rows_of_other_weights_are_scored_anew(tmp_path):
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def asked(monkeypatch, as_then):
     """`run_ablation` without training: notes what it would start; "training" writes weights."""
     calls = []
 
@@ -180,7 +202,7 @@ def asked(monkeypatch):
         (folder / "rows").mkdir(exist_ok=True)
         for split in ("val", "testA", "testB"):
             rows = scored_rows(split, 0.5)
-            rows.attrs["provenance"] = {"checkpoint": sha256_file(folder / BEST / WEIGHTS)}
+            rows.attrs["provenance"] = origin_of(config, folder / BEST)
             rows.to_parquet(folder / "rows" / f"{split}.parquet")
 
     def aside(folder, config, force, processes):
@@ -228,6 +250,27 @@ def test_several_at_a_time_are_the_same_trainings(tiny_config, tmp_path):
     assert config["interaction"] == "entity" and config["text_graph"]
 
 
+def test_jobs_have_their_own_of_the_visible_gpus():
+    assert [own_cards(job, 2, 4) for job in (0, 1)] == ["0,1", "2,3"]
+    assert [own_cards(job, 1, 2, "5,7") for job in (0, 1)] == ["5", "7"]
+
+
+def test_after_a_failure_no_other_training_starts(tmp_path):
+    """Two at a time; the first cannot be trained, and the rest is left alone."""
+    config = load_config("ablation", [f"data.root={tmp_path / 'nothing'}"])
+    this = Run("ablation", config, tmp_path / "ablation")
+    with pytest.raises(UserError):
+        run_ablation(this, [0, 1], jobs=2)
+    assert len(list((tmp_path / "ablation").glob("runs/*"))) <= 3, "of 14"
+
+
+def test_trainings_set_aside_do_not_count(tmp_path):
+    """Their rows are still there when the new training is interrupted."""
+    found = read_members(write_ablation(tmp_path, {FULL: (0.6, 0.7)}))
+    (found[0].folder / BEST / WEIGHTS).write_bytes(b"of a new training")
+    assert read_members(tmp_path) == found[1:]
+
+
 def test_seeds_are_asked_for_once(tmp_path):
     this = Run("ablation", load_config("ablation"), tmp_path)
     for seeds in ([], [0, 0]):
@@ -238,7 +281,9 @@ def test_seeds_are_asked_for_once(tmp_path):
 def test_scores_are_those_of_the_rows(tmp_path):
     found = read_members(write_ablation(tmp_path))
     frame = scores(found)
-    assert list(frame.columns) == ["Variant", "Seed", "Split", "Expressions", "oIoU"]
+    assert list(frame.columns) == [
+        "Variant", "Seed", "Split", "Protocol", "Expressions", "oIoU",
+    ]  # fmt: skip
     assert len(frame) == 27 and set(frame.Expressions) == {20}
     for variant, values in SCORES.items():
         for seed, value in enumerate(values):

@@ -45,6 +45,13 @@ def test_preparing_is_measured_beside_the_first():
     assert cells[0][6] == "1.00" and all(float(row[7]) > 0 for row in cells)
 
 
+def test_intervals_are_measured_beside_drawing_rows():
+    lines = run("intervals.py", "expressions=60", "images=9", "rounds=1", "resamples=20", "few=3")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][:2] == ["Way", "Seconds, 20 resamples"]
+    assert [row[0] for row in cells[2:]] == ["rows", "sums"] and cells[2][3] == "1.00"
+
+
 def test_an_unknown_mode_is_refused_with_the_nearest():
     command = [sys.executable, str(BENCHMARKS / "modes.py"), "modes=[float23]"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -166,6 +166,26 @@ def test_the_difference_of_two_runs():
     assert (found.images, found.expressions) == (40, 160)
 
 
+@pytest.mark.parametrize("score", ["oiou", "miou"])
+def test_the_interval_of_a_difference_is_scipys(score):
+    a, b = clustered(25, 3, shift=0.05), clustered(25, 4)
+    b["strict_union"] = a["strict_union"]  # the same masks and photos
+    b["strict_intersection"] = np.minimum(b["strict_intersection"], b["strict_union"])
+    parts = [image_sums(rows, "strict", [score])[:, 0].T for rows in (a, b)]
+    theirs = scipy.stats.bootstrap(
+        (*parts[0], *parts[1]),
+        lambda x, y, u, v, axis: x.sum(axis) / y.sum(axis) - u.sum(axis) / v.sum(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=20_000,
+        method="percentile",
+        random_state=np.random.default_rng(1),
+    ).confidence_interval
+    ours = paired_difference(a, b, "strict", score, resamples=20_000, permutations=9)
+    width = theirs.high - theirs.low
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs), abs=0.03 * width)
+
+
 def test_pairs_tell_more_than_two_intervals():
     """The same images are hard for both runs; that part of the spread falls out."""
     a, b = clustered(40, 1, shift=0.02), clustered(40, 1)
