@@ -145,7 +145,8 @@ def train_at_once(tasks: Sequence[tuple[Any, ...]], jobs: int, count: int) -> No
     with pool, tqdm(total=len(tasks), unit="training", mininterval=0) as bar:
         while left or running:
             while left and len(running) < jobs:
-                running[pool.submit(train_and_score, *left[0])] = left.pop(0)[2]
+                task = left.pop(0)
+                running[pool.submit(train_and_score, *task)] = task[2]
             for one in wait(running, return_when=FIRST_COMPLETED).done:
                 one.result()
                 member = running.pop(one)

@@ -73,3 +73,24 @@ def tiny_model(tiny_config):
 
     torch.manual_seed(0)
     return DGHIN(tiny_config.model).eval()
+
+
+@pytest.fixture
+def quick_figures(monkeypatch):
+    """Reports with one grey pixel for every picture: drawing them has tests of its own, and the
+    chain of notebooks draws them all."""
+    from PIL import Image
+
+    from data_preprocess.common import atomic_path
+    from dghin.figures import SavedFigure
+
+    def save(_, folder, name):
+        saved = SavedFigure(Path(folder) / f"{name}.png", Path(folder) / f"{name}.pdf")
+        with atomic_path(saved.png) as temporary:
+            Image.new("L", (1, 1), 128).save(temporary, format="png")
+        with atomic_path(saved.pdf) as temporary:
+            temporary.write_bytes(b"%PDF")
+        return saved
+
+    for module in ("report", "compare", "ablation_report"):
+        monkeypatch.setattr(f"dghin.{module}.save_figure", save)

@@ -25,6 +25,8 @@ from dghin.proof import page_tables, read_proof, verify
 from dghin.report import verify_report
 from dghin.tables import cells
 
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -79,11 +81,13 @@ def test_the_table_is_a_papers_and_the_csv_holds_numbers(folder):
     page = write_ablation_report(folder).read_text()
     shown = page_tables(page)[0]
     assert shown[0] == [
-        "Variant", "Seeds", "val", "testA", "testB", "To full [95 %]", "p", "Parameters", "Minutes"
+        "Variant", "Protocol", "Seeds", "val", "testA", "testB", "To full [95 %]", "p",
+        "Parameters", "Minutes",
     ]  # fmt: skip
-    assert shown[1][:7] == ["full", "3", "61.0 ± 1.0", "61.0 ± 1.0", "61.0 ± 1.0", "–", "–"]
-    assert shown[2][5] == "−10.00 [−12.27, −7.73]" and shown[2][6] == "0.0003"
-    assert re.fullmatch(r"\d{1,3}(,\d{3})+", shown[1][7]) and shown[1][8] == "3.8"
+    mean = "61.0 ± 1.0"
+    assert shown[1][:8] == ["full", "strict", "3", mean, mean, mean, "–", "–"]
+    assert shown[2][6] == "−10.00 [−12.27, −7.73]" and shown[2][7] == "0.0003"
+    assert re.fullmatch(r"\d{1,3}(,\d{3})+", shown[1][8]) and shown[1][9] == "3.8"
     frame = pd.read_csv(folder / "tables" / "ablation.csv")
     assert list(frame.testA) == [61, 51, 61] and list(frame["testA, sd"]) == [1, 1, 1]
     assert frame.p[1] == pytest.approx(0.0003) and frame["To full, low"][1] == -12.27
@@ -97,9 +101,9 @@ def test_one_seed_has_no_deviation_and_no_p(tmp_path):
     folder = write_ablation(tmp_path / "one", {FULL: (0.6,), "part of speech off": (0.55,)})
     shown = shown_table(ablation_table(read_members(folder)))
     line = cells(shown)[1]
-    assert line[2:7] == ["55.0", "55.0", "55.0", "−5.00", "–"]
+    assert line[3:8] == ["55.0", "55.0", "55.0", "−5.00", "–"]
     text = words_of(write_ablation_report(folder).read_text())
-    assert "with one seed only: part of speech off" in text
+    assert "with every seed: part of speech off" in text
     assert "The dual graph: nothing can be said of it" in text
 
 
@@ -151,7 +155,7 @@ def test_unfinished_trainings_are_named_and_not_counted(folder):
         "graph level only, seed 0; full, seed 1; graph level only, seed 1; graph level only, seed 2"
     )
     assert "8 trainings (3 variants, seeds 0, 1, 2)" in text
-    assert cells(shown_table(ablation_table(read_members(folder))))[0][1] == "2"
+    assert cells(shown_table(ablation_table(read_members(folder))))[0][2] == "2"
 
 
 def test_without_logs_and_environment(folder):
@@ -250,7 +254,7 @@ def test_sentences_say_what_the_numbers_say():
 def test_sentences_where_there_is_nothing():
     said = verdict(table(text_graph_off=UNSURE, visual_graph_off=UNKNOWN))
     assert said[0].startswith("No removal lowers the score by more than chance")
-    assert said[2].endswith("trained with one seed only: visual graph off.")
+    assert said[2].endswith("the same score with every seed: visual graph off.")
     assert verdict(table(text_graph_off=UNKNOWN)) == [said[2].replace("visual", "text")]
     alone = table(text_graph_off=LOWER).iloc[1:]
     assert "the full network, which all are held against, is missing" in verdict(alone)[0]

@@ -32,6 +32,8 @@ from dghin.proof import page_tables, read_proof, verify
 from dghin.tables import cells, with_intervals
 from dghin.uncertainty import bootstrap, paired_difference
 
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
 SPLITS = {"val": 40, "testA": 48}
 
 

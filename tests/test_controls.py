@@ -1,6 +1,7 @@
 """Controls: what the network reads, or sees, instead of its own."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,18 @@ from dghin.controls import (
 )
 from dghin.data import open_split
 from dghin.tables import changed_share
+
+
+@dataclasses.dataclass
+class Split:
+    """What `alter` asks of a split."""
+
+    expressions: list
+    features: object
+    manifest: dict
+
+    def __len__(self):
+        return len(self.expressions)
 
 
 @pytest.fixture
@@ -73,7 +86,26 @@ def test_words_are_exchanged_whole():
     pairs = SWAPS["left-right"]
     assert exchange("the leftmost, right of the Left", pairs) == "the rightmost, left of the right"
     assert exchange("a bright leftover", pairs) == "a bright leftover"
-    assert exchange("upper top under over", SWAPS["above-below"]) == "lower bottom over under"
+    assert exchange("upper top above", SWAPS["above-below"]) == "lower bottom below"
+
+
+def test_pieces_of_longer_words_and_what_is_worn_are_left_alone(dataset, tiny_config):
+    """The network would read "righty" for "lefty", and a red bottom is no place."""
+    from data_preprocess.language import LanguageEncoder
+
+    sentences = ["lefty", "left of lefty", "the left star", "topless", "man in red top", "top star"]
+    data = tiny_config.data
+    encoder = LanguageEncoder(data.tokenizer, data.parser)
+    expressions = [SimpleNamespace(sentence=sentence, image="a.jpg") for sentence in sentences]
+    features = encoder.encode_many(sentences, progress=False)
+    given = Split(expressions, features, dataset.manifest)
+    read = {
+        sentences[index]: altered.sentences[index]
+        for control in SWAPS
+        for altered in [alter(given, control, tiny_config)]
+        for index in altered.indices
+    }
+    assert read == {"the left star": "the right star", "top star": "bottom star"}
 
 
 def test_known_ids_are_those_of_the_vocabulary(dataset, tiny_config):

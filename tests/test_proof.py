@@ -15,6 +15,8 @@ from dghin.proof import Verdict, page_tables, read_proof, verify, write_proof
 from dghin.report import run_tables, verify_report, write_report
 from dghin.run import BEST
 
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
 MAKERS = {"run": run_tables}
 
 
@@ -196,7 +198,7 @@ def test_a_report_without_proof(run):
     with pytest.raises(UserError, match="names no runs. Make the report anew"):
         found(run)
     (run / "provenance.json").unlink()
-    with pytest.raises(UserError, match="no such file. Make the report anew: .*report run=demo"):
+    with pytest.raises(UserError, match="no such file. Make the report anew: .*report run=RUN"):
         found(run)
 
 

@@ -16,6 +16,8 @@ from dghin.figures import length_histogram, save_figure
 from dghin.report import environment_table, headline, split_table, write_report
 from dghin.tables import read_results, run_metrics
 
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
 
 def write_rows(folder, kinds=("attribute", "place")):
     for control, seed, share in (("", 1, 1.0), ("shuffled", 2, 0.2)):
