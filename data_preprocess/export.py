@@ -31,7 +31,7 @@ from .common import (
     write_json,
     write_text,
 )
-from .features import Features, read_features
+from .features import CODES, Features, read_features
 from .manifest import (
     annotation_path,
     features_path,
@@ -248,7 +248,9 @@ def _describe(
     }
     language = {key: getattr(features, key)[row].tolist() for key in _FEATURES}
     numbers = {key: int(getattr(features, key)[row]) for key in ("length", "depth")}
-    return {"index": row, "segment_id": segment, **sentence, **extra, **language, **numbers}
+    kind = {"kind": CODES[features.kind[row]]} if features.kind[row] else {}  # a label comes first
+    own = {"index": row, "segment_id": segment}
+    return {**own, **kind, **sentence, **extra, **language, **numbers}
 
 
 def _write_shard(shard: Shard) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from .common import UserError, atomic_path, sha256_json
-from .kinds import CODES
 from .npz_file import read_npz
 
+KINDS = ("attribute", "place", "relation", "ordinal", "superlative")  # see kinds.py
+CODES = ("", *KINDS)  # what `kind` counts in
 # Two keys agree when these agree; the rest of a key is for people.
 KEY_FIELDS = ("tokenizer", "parser", "parser_version", "words", "alignment")
 _ARRAYS = {
@@ -115,7 +116,8 @@ def read_features(
     """The features of a split, refused unless made by the expected key and for these sentences.
 
     `expected` may hold some of KEY_FIELDS only: what it does not name is not compared. A file of
-    an older version has no kinds (all are 0, unknown); its depths are those of the stored heads.
+    an older version has no kinds (all are 0, unknown); its depths are those of the stored heads,
+    and -1, unknown, where a parse was cut off.
     """
     key, arrays = _load(path, tuple(_ARRAYS))
     if expected is not None:
@@ -127,7 +129,9 @@ def read_features(
         )
     if "kind" not in arrays:
         arrays["kind"] = np.zeros(len(arrays["length"]), np.uint8)
-        arrays["depth"] = longest_chains(arrays["heads"])
+        kept = arrays["heads"].shape[1] - 1  # words of the parse; the first position is [CLS]
+        whole = arrays["length"] <= kept
+        arrays["depth"] = np.where(whole, longest_chains(arrays["heads"]), -1).astype(np.int16)
     return Features(**arrays)
 
 

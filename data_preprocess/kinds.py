@@ -23,9 +23,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-KINDS = ("attribute", "place", "relation", "ordinal", "superlative")
-CODES = ("", *KINDS)  # the number of a kind in language features is its position here
-
 RULE = 1  # features of another one are made anew; add 1 when a kind changes by what is below
 
 

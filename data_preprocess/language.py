@@ -21,8 +21,8 @@ import numpy as np
 from tqdm import tqdm
 
 from .common import UserError, sha256_json
-from .features import Features, adjacency, check_key, read_features, write_features
-from .kinds import CODES, RULE, depth, kind
+from .features import CODES, Features, adjacency, check_key, read_features, write_features
+from .kinds import RULE, depth, kind
 from .records import clean_sentence
 from .resources import describe_missing, resolve, short_name, vocabulary_digest
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .kinds import KINDS
+from .features import KINDS
 from .shapes_scene import Scene, Thing
 
 # the chances of a kind among those possible for a thing; attributes alone are often not enough

@@ -17,8 +17,7 @@ from torch.utils.data import Dataset
 
 from data_preprocess.annotations import read_entries
 from data_preprocess.common import UserError, unknown_name
-from data_preprocess.features import Features, adjacency, read_features
-from data_preprocess.kinds import CODES
+from data_preprocess.features import CODES, Features, adjacency, read_features
 from data_preprocess.manifest import read_manifest
 from data_preprocess.resources import folder_vocabulary, resolve, vocabulary_digest
 
@@ -97,7 +96,7 @@ class PreparedDataset(Dataset):
                 length,
                 entry.get("targets", 1),
                 entry.get("distractors"),
-                depth,
+                depth if depth >= 0 else None,  # of an older file, where the parse was cut off
             )
             for (entry, sentence), (length, code, depth) in zip(said, rows, strict=True)
         ]

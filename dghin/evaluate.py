@@ -15,7 +15,7 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,14 +28,15 @@ from data_preprocess.settings import difference, to_mapping
 
 from .cli import read_words, run_cli
 from .config import Config, load_config, save_config
-from .controls import CONTROLS, Altered, alter, check_control, needs_other_images
 from .data import PreparedDataset, language_batch, open_split
 from .distributed import Place, gather, join, leave, threads
 from .loading import load_batches
 from .metrics import PROTOCOLS, compare, intersection_union, predict_mask
 from .model import DGHIN, Image
-from .provenance import provenance
 from .run import BEST
+
+if TYPE_CHECKING:  # what only controls and rows on the disk need is imported where it is needed:
+    from .controls import Altered  # a training does not depend on it
 
 log = logging.getLogger(__name__)
 AT_ONCE = 16  # expressions of one image that go through the network together
@@ -54,7 +55,7 @@ class Pass(NamedTuple):
 class Passes:
     """What evaluation reads, pass by pass."""
 
-    def __init__(self, dataset: PreparedDataset, groups: list[list[int]], other: Altered | None):
+    def __init__(self, dataset: PreparedDataset, groups: list[list[int]], other: "Altered | None"):
         self.dataset, self.groups, self.other = dataset, groups, other
 
     def name(self, number: int) -> str:
@@ -97,6 +98,8 @@ def evaluate_with_controls(
     The network sees an image once for (up to AT_ONCE of) its expressions and all controls of the
     words. Ranks share the images without padding, so that every expression is counted once.
     """
+    from .controls import alter
+
     place = place or Place(0, 1, next(model.parameters()).device)
     count = min(limit or config.evaluate.expressions or len(dataset), len(dataset))
     altered = {control: alter(dataset, control, config) for control in ("", *controls)}
@@ -159,7 +162,7 @@ def score_pass(
     dataset: PreparedDataset,
     one: Pass,
     members: Sequence[int],
-    altered: Mapping[str, Altered],
+    altered: "Mapping[str, Altered]",
 ) -> Rows:
     """The rows of one pass, by control: `members` are its expressions; "" comes first."""
     device = next(model.parameters()).device
@@ -190,7 +193,7 @@ def score_pass(
 
 
 def answer(
-    model: DGHIN, image: Image, inputs: Altered, chosen: np.ndarray, repeats: bool
+    model: DGHIN, image: Image, inputs: "Altered", chosen: np.ndarray, repeats: bool
 ) -> Tensor:
     """The logits (E, 2, S, S) of some expressions about one image.
 
@@ -264,6 +267,9 @@ def evaluate_run(
     do not say which weights a given `model` has).
     → {"": {split: rows}, control: {split: rows}}, on every rank; the main one writes.
     """
+    from .controls import check_control
+    from .provenance import provenance
+
     place = place or Place(0, 1, Place.here().device)
     for control in controls:
         check_control(control)
@@ -302,6 +308,8 @@ def evaluate_run(
 
 def possible_controls(dataset: PreparedDataset, controls: Sequence[str]) -> list[str]:
     """The controls that a split can be scored under; of the others it is said why not."""
+    from .controls import needs_other_images
+
     if len({expression.image for expression in dataset.expressions}) > 1:
         return list(controls)
     for control in filter(needs_other_images, controls):
@@ -311,6 +319,7 @@ def possible_controls(dataset: PreparedDataset, controls: Sequence[str]) -> list
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's docstring."""
+    from .controls import CONTROLS
     from .environment import record_environment
     from .results import write_results
     from .tables import metrics_table, read_results, with_intervals

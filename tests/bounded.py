@@ -16,8 +16,7 @@ import numpy as np
 from data_preprocess.annotations import annotations, read_entries
 from data_preprocess.common import UserError, read_json
 from data_preprocess.datasets import DATASETS
-from data_preprocess.features import Features, read_features, read_key
-from data_preprocess.kinds import CODES
+from data_preprocess.features import CODES, Features, read_features, read_key
 from data_preprocess.mask_files import _is_whole
 from data_preprocess.masks import (
     draw_mask,

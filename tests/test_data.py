@@ -11,7 +11,7 @@ from PIL import Image
 from raw_trees import edit_json, make_old
 
 from data_preprocess.common import UserError
-from data_preprocess.kinds import CODES
+from data_preprocess.features import CODES
 from dghin.config import load_config
 from dghin.data import TrainingBatches, collate, open_split, resize_image
 

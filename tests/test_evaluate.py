@@ -123,10 +123,10 @@ def test_without_words_all_expressions_of_an_image_have_one_answer(
 
 def test_agreement_is_with_the_plain_answer(tiny_model, dataset, tiny_config, monkeypatch):
     """A control that changes nothing agrees with it in every pixel, and scores the same."""
-    from dghin import evaluate
+    from dghin import controls
 
-    alter = evaluate.alter
-    monkeypatch.setattr(evaluate, "alter", lambda data, control, config: alter(data, "", config))
+    alter = controls.alter
+    monkeypatch.setattr(controls, "alter", lambda data, control, config: alter(data, "", config))
     rows = evaluate_with_controls(tiny_model, dataset, tiny_config, ["shuffled"])
     same, plain = rows["shuffled"], rows[""]
     assert (same.agreement_intersection == same.agreement_union).mean() > 0.95

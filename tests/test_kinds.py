@@ -8,7 +8,8 @@ from raw_trees import LANGUAGE
 from spacy.tokens import Doc
 
 from data_preprocess import phrases
-from data_preprocess.kinds import CODES, KINDS, depth, kind
+from data_preprocess.features import CODES, KINDS
+from data_preprocess.kinds import depth, kind
 from data_preprocess.language import LanguageEncoder
 
 # real expressions of RefCOCO and ReferIt, labelled by hand

@@ -25,8 +25,7 @@ from raw_trees import (
 
 from data_preprocess import mask_files, pool, prepare
 from data_preprocess.common import UserError, locked, sha256_file
-from data_preprocess.features import adjacency, read_features, read_key
-from data_preprocess.kinds import CODES
+from data_preprocess.features import CODES, adjacency, read_features, read_key
 from data_preprocess.language import LanguageEncoder
 from data_preprocess.manifest import read_manifest
 from data_preprocess.prepare import PrepareSettings, SplitSettings

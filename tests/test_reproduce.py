@@ -246,7 +246,15 @@ def test_a_digest_depends_on_all_its_parts(project):
 def test_a_trainings_digest_leaves_pictures_out():
     names = {path.stem for path in module_files(["dghin.train"], inner=False)}
     assert {"train", "model", "losses", "schedule", "data"} <= names
-    assert not names & {"figures", "tables", "report", "reproduce"}
+    assert not names & {
+        "figures",
+        "tables",
+        "report",
+        "reproduce",
+        "controls",
+        "provenance",
+        "kinds",
+    }
 
 
 def test_a_training_that_still_holds_is_kept_another_set_aside(tmp_path, tiny_config, caplog):
