@@ -74,11 +74,17 @@ def set_stale_training_aside(folder: Path, config: Config, force: bool, processe
     if train.is_dir() and (force or not goes_on):
         with only_one(train, patience=0):  # a training that still runs would write on beside it
             pass
-        taken = [int(path.name.rpartition("-")[2]) for path in folder.glob("train-before-*")]
-        number = 1 + max(taken, default=0)
-        before = train.rename(folder / f"train-before-{number}")
+        before = set_aside(train)
         log.info("%s: of other settings, data or code; kept as %s", train, before.name)
     write_json(record, {"digest": wanted})
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename <folder> to <folder>-before-1, -2, ..., the first that is free; → the new path."""
+    taken = [
+        int(path.name.rpartition("-")[2]) for path in folder.parent.glob(f"{folder.name}-before-*")
+    ]
+    return folder.rename(folder.parent / f"{folder.name}-before-{1 + max(taken, default=0)}")
 
 
 def beside_the_code() -> list[Path]:

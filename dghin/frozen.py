@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -50,8 +51,9 @@ def encode_once(
         if folder
         else None
     )
-    if kept and all(gather(kept.is_file(), place)):
-        table = load_file(kept)["words"].to(next(encoder.parameters()).device)
+    found = _read(kept) if kept else None
+    if all(gather(found is not None, place)):
+        table = found.to(next(encoder.parameters()).device)
         log.info("text encoder: frozen, %d distinct sentences read from %s", len(first), kept)
     else:
         table = _encode(encoder, word_ids[first], masks[first], place)
@@ -60,6 +62,17 @@ def encode_once(
             with atomic_path(kept) as temporary:
                 save_file({"words": table.cpu()}, temporary)
     encoder.forward = Lookup(encoder.forward, rows, table)
+
+
+def _read(path: Path) -> Tensor | None:
+    """Encoded sentences that were kept; None where there are none, or a damaged file."""
+    if not path.is_file():
+        return None
+    try:
+        return load_file(path)["words"]
+    except (OSError, KeyError, SafetensorError) as error:
+        log.warning("%s: not readable (%s); encoded anew", path, error)
+        return None
 
 
 def _encode(encoder: nn.Module, word_ids: np.ndarray, masks: np.ndarray, place: Place) -> Tensor:

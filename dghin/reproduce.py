@@ -34,7 +34,7 @@ from data_preprocess.settings import flatten, parse_value, to_mapping
 from .cli import run_cli
 from .config import Config, load_config
 from .environment import STARTED_BY, command
-from .freshness import notebook_digest, read_state, set_stale_training_aside
+from .freshness import notebook_digest, read_state, set_aside, set_stale_training_aside
 from .launch import processes_here
 from .logbook import clock
 from .run import REPORTS, enter_project
@@ -52,7 +52,7 @@ RESULTS = {  # what a finished notebook has left in the run's folder
     "06_report": ("report.html",),
     "07_ablation": ("report.html", "tables/ablation.csv"),
 }
-TRAINS = "03_train"
+TRAINS, ABLATES = "03_train", "07_ablation"
 PREPARES = "01_preprocess"  # its result is the prepared data's manifest, outside the run's folder
 NOISE = (
     "Executing Cell",
@@ -113,6 +113,8 @@ def reproduce(words: Sequence[str], force: bool = False) -> Path:
         for number, step in enumerate(steps[first:], first + 1):
             log.info("%s: notebook %d of %d", step.name, number, len(steps))
             bar.set_description(step.name)
+            if force and step.name == ABLATES and (folder / "runs").is_dir():
+                set_aside(folder / "runs")
             if step.name == TRAINS:
                 processes = parameters.get("processes") or processes_here(config)
                 set_stale_training_aside(folder, config, force, processes)

@@ -98,6 +98,11 @@ def test_a_config_may_name_its_notebooks(executed):
     executed.clear()
     reproduce.reproduce(["run=other", "config=demo", "notebooks=[07_ablation,01_one]"])
     assert list(executed) == ["01_one", "07_ablation"]
+    runs = Path("reports/other/runs")
+    runs.mkdir(parents=True)
+    words = ["run=other", "config=demo", "notebooks=[07_ablation,01_one]"]
+    reproduce.reproduce(words, force=True)
+    assert not runs.exists() and (runs.parent / "runs-before-1").is_dir(), "kept, not deleted"
     with pytest.raises(UserError, match="notebook '02_tow'.*Did you mean '02_two'"):
         reproduce.reproduce(["config=demo", "notebooks=[02_tow]"])
 

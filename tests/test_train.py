@@ -304,6 +304,10 @@ def test_encoded_sentences_are_kept_for_the_next_training(tiny_config, tmp_path,
         seen.append(model.text_encoder(**words).last_hidden_state)
     assert torch.equal(*seen) and len(list((tmp_path / "encoded").iterdir())) == 1
     monkeypatch.undo()
+    (kept,) = (tmp_path / "encoded").iterdir()
+    kept.write_bytes(b"damaged")
+    frozen.encode_once(models[1].text_encoder, [split], ALONE, tmp_path / "encoded")
+    assert torch.equal(models[1].text_encoder(**words).last_hidden_state, seen[0])
     other = DGHIN(tiny_config.model).eval()
     frozen.encode_once(other.text_encoder, [split], ALONE, tmp_path / "encoded")
     assert len(list((tmp_path / "encoded").iterdir())) == 2
