@@ -40,6 +40,7 @@ from dghin.ablation import (
     scores,
 )
 from dghin.config import load_config, save_config
+from dghin.evaluate import rows_path
 from dghin.hub import WEIGHTS
 from dghin.model import DGHIN
 from dghin.run import BEST, Run
@@ -243,9 +244,10 @@ def test_several_at_a_time_are_the_same_trainings(tiny_config, tmp_path):
     this = Run("ablation", config, tmp_path / "ablation")
     found = run_ablation(this, [0], [FULL, "entity level only"], jobs=2)
     assert read_members(this.folder) == found
-    before = {member: (member.folder / BEST / WEIGHTS).stat().st_mtime_ns for member in found}
+    kept = [rows_path(member.folder, "testA") for member in found]
+    before = {path: path.stat().st_mtime_ns for path in kept}
     assert run_ablation(this, [0], [FULL, "entity level only"], jobs=2) == found
-    assert {m: (m.folder / BEST / WEIGHTS).stat().st_mtime_ns for m in found} == before
+    assert {path: path.stat().st_mtime_ns for path in kept} == before, "scored again"
     config = json.loads((found[1].folder / BEST / "config.json").read_text())
     assert config["interaction"] == "entity" and config["text_graph"]
 

@@ -199,7 +199,7 @@ def test_scores_do_not_depend_on_the_number_of_processes(
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("oIoU") == 1  # one process speaks
+        assert done.stdout.count("Pr@0.9") == 1  # one process speaks
         rows = pd.read_parquet(rows_path(tmp_path / f"of{processes}", "val"))
         pd.testing.assert_frame_equal(rows, expected)
 
