@@ -140,8 +140,8 @@ def origin_warnings(results: Results, weights: str | None = None) -> list[str]:
     changed = max((origin.get("changed files") or 0 for origin in origins), default=0)
     if changed:
         warnings.append(
-            f"The code that scored had {changed} changed files: the commit alone does not say what "
-            "ran."
+            f"The code that scored had changed files ({changed}): the commit alone does not say "
+            "what ran."
         )
     if any(origin.get("commit") is None for origin in origins):
         warnings.append("The code that scored was no git checkout: its commit is not known.")
