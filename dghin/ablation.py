@@ -212,6 +212,11 @@ def folders_of_members(folder: Path) -> list[Member]:
         for path in (folder / "runs").glob(f"{start}*"):
             if (seed := path.name.removeprefix(start)).isdecimal():
                 found.append(Member(name, int(seed), path))
+    return in_order(found)
+
+
+def in_order(found: Iterable[Member]) -> list[Member]:
+    """In the order of VARIANTS, then by seed: as tables have them."""
     order = list(VARIANTS)
     return sorted(found, key=lambda member: (order.index(member.variant), member.seed))
 

@@ -21,6 +21,7 @@ from .ablation import (
     Member,
     ablation_table,
     folders_of_members,
+    in_order,
     judged_splits,
     member_config,
     missing_members,
@@ -59,7 +60,7 @@ def write_ablation_report(folder: Path, found: Sequence[Member] = ()) -> Path:
     that are not are named on the page.
     """
     folder = Path(folder)
-    found = found or read_members(folder)
+    found = in_order(found) or read_members(folder)
     frame = ablation_table(found)
     tables = _write_tables(found, frame, folder)
     values = {

@@ -107,6 +107,14 @@ def test_one_seed_has_no_deviation_and_no_p(tmp_path):
     assert "The dual graph: nothing can be said of it" in text
 
 
+def test_a_report_of_trainings_in_any_order_follows_from_its_rows(folder):
+    """`run_ablation` gives them seed by seed."""
+    found = sorted(read_members(folder), key=lambda member: member.seed)
+    write_ablation_report(folder, found[:-2])
+    assert "verified: " in verify_report(folder)
+    assert len(read_proof(folder)["runs"]) == len(found) - 2
+
+
 def test_a_report_follows_from_its_rows(folder):
     write_ablation_report(folder)
     assert [entry["name"] for entry in read_proof(folder)["runs"]] == [
