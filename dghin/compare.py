@@ -27,13 +27,13 @@ from .compare_tables import (
     seeds_table,
     settings_table,
 )
-from .figures import read_log, save_figure
+from .figures import read_log, remove_figure, save_figure
 from .figures_compare import interval_figure, validation_figure
 from .latex import write_latex_document
 from .page import data_uri, render
 from .proof import read_proof, write_proof
 from .run import REPORTS
-from .tables import with_intervals, write_table
+from .tables import remove_table, with_intervals, write_table
 
 log = logging.getLogger(__name__)
 TEMPLATE = "compare.html"
@@ -134,7 +134,7 @@ def comparison_tables(folder: Path, runs: Sequence[Path], output: Path) -> dict[
 
 def _write_tables(tables: dict[str, pd.DataFrame], output: Path) -> None:
     for name, table in tables.items():
-        _forget(output / "tables", name)
+        remove_table(output / "tables", name)
         if len(table):
             write_table(table, output / "tables", name)
     write_latex_document(output / "tables")
@@ -149,7 +149,7 @@ def write_figures(runs: Sequence[ComparedRun], tables: dict[str, Any], folder: P
     }
     shown = {}
     for name, figure in made.items():
-        _forget(folder, name)
+        remove_figure(folder, name)
         if figure is not None:
             shown[name] = data_uri(save_figure(figure, folder, name).png)
     return shown
@@ -162,12 +162,6 @@ def labels(folders: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     raise UserError(f"{folders[0]}: a run cannot be held against itself. Name every run once.")
-
-
-def _forget(folder: Path, name: str) -> None:
-    """Remove what an earlier comparison wrote into the same folder: this one may not have it."""
-    for suffix in ("md", "csv", "tex", "png", "pdf"):
-        (folder / f"{name}.{suffix}").unlink(missing_ok=True)
 
 
 def _known_runs(reports: Path) -> str:

@@ -75,6 +75,12 @@ def save_figure(figure: Figure, folder: Path, name: str) -> SavedFigure:
     return saved
 
 
+def remove_figure(folder: Path, name: str) -> None:
+    """Remove what `save_figure` wrote, where it is."""
+    for suffix in ("png", "pdf"):
+        (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+
+
 def read_log(path: Path) -> pd.DataFrame:
     """A training run's log.jsonl (dghin/logbook.py): one line a record, columns as found.
 

@@ -24,7 +24,7 @@ from .breakdowns import BREAKDOWNS
 from .cli import read_words, run_cli
 from .config import Config, load_config
 from .environment import read_environment
-from .figures import learning_curves, precision_curves, read_log, save_figure
+from .figures import learning_curves, precision_curves, read_log, remove_figure, save_figure
 from .figures_scores import breakdown_figure, controls_figure
 from .glossary import glossary_table
 from .logbook import clock
@@ -62,8 +62,7 @@ def write_figures(results: Results, tables: Mapping[str, pd.DataFrame], folder: 
     if "controls" in tables:
         save_figure(controls_figure(tables["controls"]), figures, "controls")
     for name in {*BREAKDOWNS, "controls"} - {*tables}:
-        for suffix in ("png", "pdf"):
-            (figures / f"{name}.{suffix}").unlink(missing_ok=True)
+        remove_figure(figures, name)
     if (folder / "train" / "log.jsonl").is_file():
         log_frame = read_log(folder / "train" / "log.jsonl")
         save_figure(learning_curves(log_frame), figures, "learning_curves")

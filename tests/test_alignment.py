@@ -22,11 +22,6 @@ from data_preprocess.language import LanguageEncoder
 PLAIN, SPLIT = "the red dog", "gonna jump over the fence"  # spaCy makes "gon na" of the first
 
 
-@pytest.fixture(scope="module")
-def encoder():
-    return LanguageEncoder(**LANGUAGE)
-
-
 def counts(sentences):
     table, pieces = alignment_table(sentences, **LANGUAGE)
     return dict(zip(table["Measure"], table["Count"], strict=True)), table, pieces

@@ -12,7 +12,9 @@ from matplotlib.patches import Rectangle
 from test_figures import saved
 from test_tables import make_rows
 
+from dghin import figures_scores
 from dghin.breakdowns import breakdown_table
+from dghin.controls import CONTROLS
 from dghin.figures_scores import FEW, breakdown_figure, controls_figure
 
 KINDS = ("attribute", "place", "relation")
@@ -65,6 +67,10 @@ def test_bars_and_counts_are_the_tables(tmp_path):
     assert counts(figure) == [["10,834", "200"], ["5*", "none"]]
     assert [t.get_text() for t in figure.axes[1].get_yticklabels()] == ["val", "testA"]
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["place", "relation"]
+
+
+def test_every_control_is_explained():
+    assert list(figures_scores.CONTROLS) == list(CONTROLS)
 
 
 @pytest.mark.parametrize(("name", "group"), [("by_kind", "Kind"), ("by_length", "Words")])

@@ -4,13 +4,11 @@ import pickle
 
 import pytest
 import spacy
-from raw_trees import LANGUAGE
 from spacy.tokens import Doc
 
 from data_preprocess import phrases
 from data_preprocess.features import CODES, KINDS
 from data_preprocess.kinds import depth, kind
-from data_preprocess.language import LanguageEncoder
 
 # real expressions of RefCOCO and ReferIt, labelled by hand
 BY_HAND = {
@@ -43,16 +41,6 @@ BY_HAND = {
     ),
     "": ("the bus", "elephant", "slice of pizza", "hot dog", "strawberries", "person", "the groom"),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    return LanguageEncoder(**LANGUAGE)
-
-
-@pytest.fixture(scope="module")
-def aligned(encoder):
-    return LanguageEncoder(encoder.tokenizer, encoder.parser, alignment="aligned")
 
 
 def test_codes_are_those_of_the_embedded_data_set():

@@ -28,16 +28,6 @@ GOLDEN = json.loads((Path(__file__).parent / "golden/language.json").read_text()
 SENTENCES = [case["sentence"] for case in GOLDEN]
 
 
-@pytest.fixture(scope="module")
-def encoder():
-    return LanguageEncoder(**LANGUAGE)
-
-
-@pytest.fixture(scope="module")
-def aligned(encoder):
-    return LanguageEncoder(encoder.tokenizer, encoder.parser, alignment="aligned")
-
-
 @pytest.fixture
 def stored(encoder, tmp_path):
     """A feature file of the recorded sentences."""

@@ -18,11 +18,6 @@ SENTENCES = [f"the {word} thing on the {side}" for word in WORDS for side in SID
 SENTENCES += ["dog", "the red thing on the left", "dog"]
 
 
-@pytest.fixture(scope="module")
-def encoder():
-    return LanguageEncoder(**LANGUAGE)
-
-
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     monkeypatch.setattr(language_parts, "PART", 5)

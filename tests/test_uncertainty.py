@@ -46,19 +46,24 @@ def test_ratios_of_the_sums_are_the_scores(protocol):
     assert scores == pytest.approx({name: expected[name] for name in SCORES})
 
 
-@pytest.mark.parametrize("score", ["oiou", "miou", "pr50"])
-def test_the_interval_is_scipys(score):
-    rows = clustered(25, 3)
-    above, below = image_sums(rows, "strict", [score])[:, 0].T
-    theirs = scipy.stats.bootstrap(
-        (above, below),
-        lambda x, y, axis: x.sum(axis) / y.sum(axis),
+def scipys_interval(sums, statistic):
+    """scipy's percentile interval of a statistic of per-image sums that are drawn together."""
+    return scipy.stats.bootstrap(
+        sums,
+        statistic,
         paired=True,
         vectorized=True,
         n_resamples=20_000,
         method="percentile",
         random_state=np.random.default_rng(1),
     ).confidence_interval
+
+
+@pytest.mark.parametrize("score", ["oiou", "miou", "pr50"])
+def test_the_interval_is_scipys(score):
+    rows = clustered(25, 3)
+    above, below = image_sums(rows, "strict", [score])[:, 0].T
+    theirs = scipys_interval((above, below), lambda x, y, axis: x.sum(axis) / y.sum(axis))
     ours = bootstrap(rows, "strict", [score], resamples=20_000)[score]
     width = theirs.high - theirs.low
     assert ours == pytest.approx(tuple(theirs), abs=0.03 * width)
@@ -172,15 +177,10 @@ def test_the_interval_of_a_difference_is_scipys(score):
     b["strict_union"] = a["strict_union"]  # the same masks and photos
     b["strict_intersection"] = np.minimum(b["strict_intersection"], b["strict_union"])
     parts = [image_sums(rows, "strict", [score])[:, 0].T for rows in (a, b)]
-    theirs = scipy.stats.bootstrap(
+    theirs = scipys_interval(
         (*parts[0], *parts[1]),
         lambda x, y, u, v, axis: x.sum(axis) / y.sum(axis) - u.sum(axis) / v.sum(axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=20_000,
-        method="percentile",
-        random_state=np.random.default_rng(1),
-    ).confidence_interval
+    )
     ours = paired_difference(a, b, "strict", score, resamples=20_000, permutations=9)
     width = theirs.high - theirs.low
     assert (ours.low, ours.high) == pytest.approx(tuple(theirs), abs=0.03 * width)
