@@ -32,7 +32,7 @@ from .ablation import (
 from .ablation_verdict import REMOVES, dual_graph, signed, verdict
 from .config import settings_with_effect
 from .environment import read_environment
-from .figures import read_log, save_figure
+from .figures import read_log, remove_figure, save_figure
 from .figures_ablation import ablation_figure, seeds_table
 from .figures_compare import validation_figure
 from .latex import write_latex_document
@@ -165,8 +165,7 @@ def write_figures(found: Sequence[Member], folder: Path) -> dict[str, str]:
         if figure is not None:
             shown[name] = data_uri(save_figure(figure, folder, name).png)
         else:
-            for suffix in ("png", "pdf"):
-                (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+            remove_figure(folder, name)
     return shown
 
 

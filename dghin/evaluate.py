@@ -105,8 +105,8 @@ def evaluate_with_controls(
     altered = {control: alter(dataset, control, config) for control in ("", *controls)}
     groups = image_groups(dataset, count)[place.rank :: place.world]
     passes = Passes(dataset, groups, altered.get("other-image"))
-    size = config.evaluate.batch
-    batches = [list(range(start, len(groups)))[:size] for start in range(0, len(groups), size)]
+    total, size = len(groups), config.evaluate.batch
+    batches = [list(range(start, min(start + size, total))) for start in range(0, total, size)]
     loaded = load_batches(passes, batches, list, config.evaluate.workers)
     model.eval()
     own: Rows = {control: [] for control in altered}
@@ -121,12 +121,11 @@ def evaluate_with_controls(
                     own[control] += rows
             shown.update(len(batch))
     parts = gather(own, place)
-    return {
-        control: _frame([row for part in parts for row in part[control]], expected, dataset.split)
-        for control, expected in (
-            (control, int((one.indices < count).sum())) for control, one in altered.items()
-        )
-    }
+    frames = {}
+    for control, inputs in altered.items():
+        rows = [row for part in parts for row in part[control]]
+        frames[control] = _frame(rows, int((inputs.indices < count).sum()), dataset.split)
+    return frames
 
 
 def _frame(rows: list[dict[str, Any]], expected: int, split: str) -> pd.DataFrame:

@@ -1,6 +1,8 @@
 """All tables of a run, from its rows alone: made by evaluation and report, checked by `verify`.
 
-write_results(read_results(folder), folder)     # metrics.json, tables/*.{md,csv,tex}
+    write_results(read_results(folder), folder)     # metrics.json, tables/*.{md,csv,tex}
+
+No model, no photo and no GPU is needed.
 """
 
 from pathlib import Path
