@@ -9,6 +9,8 @@ RUN ?= demo
 DATA ?=
 FORCE ?=
 ARGS ?=
+# of the tests, this many at a time, each on one core; 0: in one process, as a debugger wants them
+JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.installed
 
@@ -18,7 +20,7 @@ reproduce: $(READY)
 	$(BIN)/python -m dghin.reproduce run=$(RUN) $(if $(DATA),data=$(DATA)) $(ARGS) $(if $(FORCE),--force)
 
 test: $(READY) lint
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -113,18 +113,23 @@ def test_paper_network_has_every_entry_of_the_original():
 
 @pytest.fixture(scope="module")
 def paper():
-    """The paper's network with the recorded weights."""
+    """The paper's network with the recorded weights, in float64.
+
+    What is then seen is the record's own rounding (float32), the same on every machine; in
+    float32 ours comes on top, and differs from processor to processor.
+    """
     model = DGHIN(ModelConfig())
     state = convert_state_dict(
         {k: torch.from_numpy(np.asarray(v)) for k, v in stand_in.reference_state_dict().items()}
     )
     model.load_state_dict(state, strict=True)
-    return model.eval()
+    return model.double().eval()
 
 
 def recorded_inputs() -> tuple[dict[str, torch.Tensor], dict[str, np.ndarray]]:
     recorded = dict(np.load(GOLDEN / "model_outputs.npz"))
-    return {name: torch.from_numpy(recorded[name]) for name in NAMES}, recorded
+    given = {name: torch.from_numpy(recorded[name]) for name in NAMES}
+    return {name: x.double() if x.is_floating_point() else x for name, x in given.items()}, recorded
 
 
 @pytest.mark.slow
@@ -149,7 +154,7 @@ def test_recorded_outputs_and_probes(paper):
     for name, value in found.items():
         picked = value.flatten()[torch.from_numpy(recorded[f"probe_{name}_index"])]
         differences[name] = np.abs(picked.numpy() - recorded[f"probe_{name}_value"]).max()
-    assert max(differences.values()) < 2e-4, differences
+    assert max(differences.values()) < 1e-4, differences
 
 
 @pytest.mark.slow
@@ -160,8 +165,8 @@ def test_recorded_losses_and_gradients(paper):
     losses = segmentation_loss(paper(**given), torch.from_numpy(recorded["mask"]))
     names = ("seg", "scale0", "scale1", "scale2", "scale3")
     found = np.array([losses[name].item() for name in names])
-    assert np.abs(found - recorded["losses"]).max() < 1e-4
-    assert losses["total"].item() == pytest.approx(golden["total_loss"], abs=1e-4)
+    assert np.abs(found - recorded["losses"]).max() < 1e-5
+    assert losses["total"].item() == pytest.approx(golden["total_loss"], abs=1e-5)
     losses["total"].backward()
     parameters = dict(paper.named_parameters())
     compared = 0
@@ -170,6 +175,6 @@ def test_recorded_losses_and_gradients(paper):
             continue
         ours = parameters[rename(name)].grad.norm().item()
         # gradients that vanish by symmetry (biases before a softmax or a norm) are rounding noise
-        assert ours == pytest.approx(norm, rel=0.01, abs=1e-4), name
+        assert ours == pytest.approx(norm, rel=0.005, abs=1e-5), name
         compared += 1
     assert compared > 300
