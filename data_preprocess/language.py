@@ -110,6 +110,16 @@ class LanguageEncoder:
                    disable=not progress)  # fmt: skip
         return _stack(bar, len(once), self.words)[rows]
 
+    def settings(self) -> dict[str, str]:
+        """By which names the same encoder is made again: kept beside a model's weights."""
+        named = isinstance(self.tokenizer_spec, str)
+        tokenizer = self.tokenizer_spec if named else self.tokenizer.name_or_path
+        return {
+            "tokenizer": tokenizer,
+            "parser": self.parser_name,
+            "alignment": self.alignment,
+        }
+
     def key(self) -> dict[str, Any]:
         """How these features are made: what must agree before a model may use them."""
         import spacy

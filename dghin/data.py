@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -173,17 +173,20 @@ def run_manifest(config: Config) -> dict[str, Any]:
     return read_manifest(config.data.prepared_root, config.data.dataset)
 
 
-def read_image(source: Source | Path) -> Image.Image:
-    """An image as RGB; one that cannot be read is an error that names it."""
+def read_image(source: Source | Path, upright: bool = False) -> Image.Image:
+    """An image as RGB; one that cannot be read is an error that names it.
+
+    upright: turned as its camera held it (EXIF). Data sets are drawn over the pixels as they are.
+    """
     source = source if isinstance(source, Source) else Source(source, str(source))
     try:
         with Image.open(source.file) as image:
-            return image.convert("RGB")
+            return (ImageOps.exif_transpose(image) if upright else image).convert("RGB")
     except FileNotFoundError as error:
         raise UserError(
             f"{source.place}: no such image. Put it there, or correct data.root."
         ) from error
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UserError(
             f"{source.place}: not readable as an image ({error}). "
             f"{source.remedy or 'Get the file again.'}"

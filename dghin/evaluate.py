@@ -28,18 +28,18 @@ from data_preprocess.settings import difference, to_mapping
 
 from .cli import read_words, run_cli
 from .config import Config, load_config, save_config
-from .data import PreparedDataset, language_batch, open_split
+from .data import PreparedDataset, open_split
 from .distributed import Place, gather, join, leave, threads
 from .loading import load_batches
 from .metrics import PROTOCOLS, compare, intersection_union, predict_mask
 from .model import DGHIN, Image
 from .run import BEST
+from .segment import AT_ONCE, segment
 
 if TYPE_CHECKING:  # what only controls and rows on the disk need is imported where it is needed:
     from .controls import Altered  # a training does not depend on it
 
 log = logging.getLogger(__name__)
-AT_ONCE = 16  # expressions of one image that go through the network together
 Rows = dict[str, list[dict[str, Any]]]  # by control
 
 
@@ -203,12 +203,8 @@ def answer(
         read = np.hstack([features.word_ids, features.attention_mask, features.pos, features.heads])
         _, first, back = np.unique(read, axis=0, return_index=True, return_inverse=True)
         features = features[first]
-    device = image.shallow.device
-    words, adjacency = language_batch(features, device)
-    sentence = model.encode_words(**words)
-    index = torch.zeros(len(features), dtype=torch.long, device=device)
-    logits = model.interact(image.select(index), sentence, adjacency).mask
-    return logits[torch.from_numpy(back.reshape(-1)).to(device)]
+    logits = segment(model, image, features)
+    return logits[torch.from_numpy(back.reshape(-1)).to(logits.device)]
 
 
 def score(logits: Tensor, truth: np.ndarray) -> tuple[dict[str, int], Tensor]:

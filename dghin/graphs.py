@@ -28,6 +28,17 @@ class TextGraph(nn.Module):
         return F.normalize(self.activation(nodes), dim=-1) + words
 
 
+def edge_weights(adjacency: Tensor) -> Tensor:
+    """Â_ij / sqrt(d_i d_j) of `TextGraph`: how much of word j word i takes up.
+
+    adjacency (B, L, L) with [child, head] = 1 → (B, L, L), [head, child]; in float32.
+    """
+    links = adjacency.transpose(1, 2).float().clone()
+    links.diagonal(dim1=1, dim2=2).fill_(1)
+    scale = links.sum(dim=-1).clamp(min=1).rsqrt()
+    return scale[:, :, None] * links * scale[:, None, :]
+
+
 class VisualGraph(nn.Module):
     """Every patch linked to every other with a learnt weight.
 

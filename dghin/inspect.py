@@ -4,22 +4,39 @@
         model(**inputs)
     seen.word_attention(level=1)             # (E, L, h, w), at the entity level
     seen.visual_rows(level=1, patches=[0])   # rows of the soft visual adjacency, (B, P, h, w)
+    seen.edges(language)                     # the dependency edges with their weights
 
 Hooks keep the inputs of the modules in question; nothing in the network changes, and the maps
-are computed from those inputs when they are asked for.
+are computed from those inputs when they are asked for. `Predictor.predict(..., inspect=True)`
+gives the same of one expression.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from data_preprocess.common import UserError
 
-from .model import DGHIN, Level
+from .graphs import edge_weights
+from .model import DGHIN, Image, Level
 
 LEVELS = (1, 2, 3)  # strides 8, 16, 32
+ATTENTION = {False: "entity_attention", True: "graph_attention"}  # by whether after both graphs
+
+
+class Edge(NamedTuple):
+    """A dependency edge as the text graph adds it up: `head` takes up `weight` times `child`.
+
+    Positions of L; a word's link to itself has child == head, and so has the root.
+    """
+
+    child: int
+    head: int
+    weight: float
 
 
 class Observation:
@@ -28,6 +45,18 @@ class Observation:
     def __init__(self, model: DGHIN):
         self.model = model
         self.inputs: dict[tuple[int, str], tuple[Tensor, ...]] = {}
+
+    def of(self, expression: int, image: Image | None = None) -> Self:
+        """What was seen of one expression of the pass.
+
+        image: the one image that all were about, where it was encoded before the pass.
+        """
+        one = type(self)(self.model)
+        for (level, name), inputs in self.inputs.items():
+            one.inputs[level, name] = tuple(x[expression : expression + 1] for x in inputs)
+        if image is not None and self.model.has_visual_graph:
+            one.inputs |= {(level, "visual_graph"): (image.patches[level - 1],) for level in LEVELS}
+        return one
 
     def _level(self, level: int) -> Level:
         if level not in LEVELS:
@@ -40,7 +69,7 @@ class Observation:
 
         graph: at the graph level, after both graphs, instead of the entity level.
         """
-        name = "graph_attention" if graph else "entity_attention"
+        name = ATTENTION[graph]
         words, visual = self._inputs(level, name)
         shares = getattr(self._level(level), name).attention(words, visual)  # (E, N, L)
         return shares.transpose(1, 2).unflatten(-1, visual.shape[-2:])
@@ -52,8 +81,23 @@ class Observation:
         patches: flat positions row · w + column on the level's grid; only these rows are computed.
         """
         (visual,) = self._inputs(level, "visual_graph")
+        count = visual.shape[-2] * visual.shape[-1]
+        if wrong := [patch for patch in patches if not 0 <= patch < count]:
+            raise ValueError(f"patches {wrong}: level {level} has {count}, from 0 to {count - 1}")
         graph = self._level(level).visual_graph
         return graph.rows(visual, torch.as_tensor(patches, device=visual.device))
+
+    def edges(self, adjacency: np.ndarray | Tensor) -> list[Edge]:
+        """The text graph's links of one expression with their normalised weights.
+
+        adjacency (L, L) with [child, head] = 1. Empty where the network has no text graph.
+        """
+        if not self.has(1, "text_graph"):
+            return []
+        weights = edge_weights(torch.as_tensor(adjacency)[None])[0]
+        heads, children = weights.nonzero(as_tuple=True)
+        values = weights[heads, children].tolist()
+        return [Edge(*edge) for edge in zip(children.tolist(), heads.tolist(), values, strict=True)]
 
     def grid(self, level: int) -> tuple[int, int]:
         """The level's patch grid (h, w)."""
@@ -78,7 +122,7 @@ def observe(model: DGHIN) -> Iterator[Observation]:
     """Keep what the attention and graph modules are given while the block runs."""
     seen, handles = Observation(model), []
     for number in LEVELS:
-        for name in ("entity_attention", "graph_attention", "visual_graph"):
+        for name in (*ATTENTION.values(), "visual_graph"):
             module = getattr(model.levels[number - 1], name)
             if module is None:  # left out by the config
                 continue

@@ -1,17 +1,20 @@
 """Image + expression → mask.
 
-predictor = Predictor.from_pretrained("reports/demo/train/best")
+predictor = Predictor.from_pretrained("reports/demo/train/best")     # a folder, or a hub's name
 result = predictor.predict("photo.jpg", "the woman in red")
 result.mask                                         # (H, W) bool, at the photo's own size
 
-python -m dghin.predict photo.jpg "the woman in red" output=mask.png model=FOLDER
+python -m dghin.predict photo.jpg "the woman in red" -o mask.png
+
+writes mask.png (white where the referent is) and mask_overlay.png (the photo with the mask on it).
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 
 import numpy as np
 import torch
@@ -19,22 +22,45 @@ from PIL import Image
 
 from data_preprocess.common import UserError, atomic_path, read_json
 
-from .data import read_image, resize_image
-from .hub import CONFIG
-from .inspect import LEVELS, observe
+from .data import LANGUAGE, read_image, resize_image
+from .hub import CONFIG, local_folder
+from .inspect import LEVELS, Observation, observe
 from .metrics import predict_mask
 from .model import DGHIN
+from .model import Image as Seen
+from .segment import AT_ONCE, segment
+
+if TYPE_CHECKING:
+    from data_preprocess.language import Language
+
+Photo = str | Path | Image.Image | np.ndarray | torch.Tensor
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A photo that the image side of the network has seen: many expressions share it."""
+
+    photo: Image.Image
+    image: Seen  # of this photo alone
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the photo, and so of its masks."""
+        return self.photo.height, self.photo.width
 
 
 class Prediction(NamedTuple):
     """mask (H, W) bool; score: mean probability of the referent inside the mask, 0 for an empty
     one; attention: {level: (L, h, w)}, every word piece's share in every patch at the entity
-    level; pieces: the word pieces of the first positions of L, [CLS] first."""
+    level; pieces: the word pieces of the first positions of L, [CLS] first; language: the
+    expression as the network read it; seen: on request, all that it looked at."""
 
     mask: np.ndarray
     score: float
     attention: dict[int, np.ndarray]
     pieces: tuple[str, ...]
+    language: "Language"
+    seen: Observation | None = None
 
 
 @dataclass
@@ -43,62 +69,156 @@ class Predictor:
 
     model: DGHIN
     encoder: Any  # data_preprocess.language.LanguageEncoder
+    at_once: int = AT_ONCE  # expressions that go through the network together, as in evaluation
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, device: str = "cpu", data: str | Path | None = None
+        cls, name: str | Path, device: str = "cpu", data: str | Path | None = None
     ) -> Self:
-        """The predictor of a folder that training wrote (reports/<run>/train/best).
+        """The predictor of a folder that training wrote (reports/<run>/train/best), or of a hub's
+        repository ("owner/name").
 
         data: the raw data set's folder, where a tokenizer may lie (`bert-base-uncased/`).
         """
         from data_preprocess.language import LanguageEncoder  # needs spaCy
 
-        model = DGHIN.from_pretrained(folder).to(device)
-        path = Path(folder) / CONFIG
+        folder = local_folder(name)
+        path = folder / CONFIG
         language = read_json(path, "Give a folder that training wrote.").get("language")
         if not language:
             raise UserError(
                 f"{path}: says nothing of the tokenizer and parser ('language'). "
                 "Give a folder that training wrote, or build Predictor(model, encoder)."
             )
+        model = DGHIN.from_pretrained(folder).to(device)
         return cls(model, LanguageEncoder(words=model.config.words, data=data, **language))
 
+    def save_pretrained(self, folder: str | Path, run: str | Path | None = None) -> None:
+        """Write the model, its language settings and a model card, as `from_pretrained` reads them.
+
+        run: the run's folder (reports/<run>), whose scores and settings go into the card.
+        """
+        from .card import write_card
+
+        self.model.save_pretrained(folder, self.encoder.settings())
+        write_card(Path(folder), self.model, self.encoder.settings(), run and Path(run))
+
+    def push_to_hub(self, name: str, run: str | Path | None = None, private: bool = False) -> str:
+        """Upload what `save_pretrained` writes to a hub's repository ("owner/name"); → its URL.
+
+        The token is huggingface_hub's own: `hf auth login`, or HF_TOKEN.
+        """
+        from .hub import upload
+
+        return upload(lambda folder: self.save_pretrained(folder, run), name, private)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
     @torch.inference_mode()
-    def predict(self, image: str | Path | Image.Image | np.ndarray, text: str) -> Prediction:
-        """The mask of what `text` means in `image` (a path, PIL image, or (H, W, 3) uint8)."""
+    def encode(self, image: Photo) -> Encoded:
+        """What the network knows of a photo before a word is read; give it to `predict`."""
         photo = as_photo(image)
-        words = self.encoder(text)
+        resized = resize_image(photo, self.model.config.image_size)[None].to(self.device)
+        return Encoded(photo, self.model.encode_image(resized))
+
+    @overload
+    def predict(self, image: Photo | Encoded, text: str, inspect: bool = ...) -> Prediction: ...
+    @overload
+    def predict(
+        self, image: Photo | Encoded, text: Sequence[str], inspect: bool = ...
+    ) -> list[Prediction]: ...
+
+    @torch.inference_mode()
+    def predict(
+        self, image: Photo | Encoded, text: str | Sequence[str], inspect: bool = False
+    ) -> Prediction | list[Prediction]:
+        """The mask of what `text` means in `image`; of several texts, a list of them.
+
+        image: a path, PIL image, (H, W, 3) uint8 array, (3, H, W) uint8 tensor, all RGB, or what
+        `encode` gave. It goes through the image side once, whatever the number of expressions.
+        inspect: keep everything that the network looked at in `seen`.
+        """
+        sentences = [text] if isinstance(text, str) else list(text)
+        languages = list(self.encoder.encode(sentences))
+        encoded = image if isinstance(image, Encoded) else self.encode(image)
+        results: list[Prediction] = []
+        for start in range(0, len(languages), self.at_once):
+            results += self._pass(encoded, languages[start : start + self.at_once], inspect)
+        return results[0] if isinstance(text, str) else results
+
+    def predict_batch(
+        self, images: Sequence[Photo | Encoded], texts: Sequence[str], inspect: bool = False
+    ) -> list[Prediction]:
+        """Expression by expression, each with its image; an image that comes again (the same
+        path, or the same object) is encoded once."""
+        if len(images) != len(texts):
+            raise UserError(f"{len(images)} images and {len(texts)} texts: give one for each.")
+        groups: dict[Any, list[int]] = {}
+        for number, image in enumerate(images):
+            key = str(image) if isinstance(image, str | Path) else id(image)
+            groups.setdefault(key, []).append(number)
+        results: dict[int, Prediction] = {}
+        for members in groups.values():
+            found = self.predict(images[members[0]], [texts[i] for i in members], inspect)
+            results |= dict(zip(members, found, strict=True))
+        return [results[number] for number in range(len(images))]
+
+    def _pass(
+        self, encoded: Encoded, languages: "Sequence[Language]", inspect: bool
+    ) -> list[Prediction]:
+        """Up to `at_once` expressions about one photo."""
+        fields = {name: np.stack([getattr(x, name) for x in languages]) for name in LANGUAGE}
         with observe(self.model) as seen:
-            out = self.model(**self._inputs(photo, words))
-        size = (photo.height, photo.width)
-        logits = out.mask[0].float().cpu()
-        mask = np.asarray(predict_mask(logits, size, "strict"))
-        attention = {
-            level: seen.word_attention(level)[0].cpu().numpy()
-            for level in LEVELS
-            if seen.has(level, "entity_attention")
-        }
-        return Prediction(mask, confidence(logits, mask), attention, ("[CLS]", *words.pieces))
-
-    def _inputs(self, photo: Image.Image, words: Any) -> dict[str, torch.Tensor]:
-        device = next(self.model.parameters()).device
-        names = ("word_ids", "attention_mask", "pos", "adjacency")
-        inputs = {name: torch.from_numpy(getattr(words, name))[None] for name in names}
-        inputs["image"] = resize_image(photo, self.model.config.image_size)[None]
-        return {name: value.to(device) for name, value in inputs.items()}
+            logits = segment(self.model, encoded.image, SimpleNamespace(**fields))
+        return [
+            predicted(of_one, encoded, language, seen.of(number, encoded.image), inspect)
+            for number, (of_one, language) in enumerate(zip(logits, languages, strict=True))
+        ]
 
 
-def as_photo(image: str | Path | Image.Image | np.ndarray) -> Image.Image:
-    """A path, PIL image or uint8 array as an RGB PIL image."""
+def predicted(
+    logits: torch.Tensor, encoded: Encoded, language: "Language", seen: Observation, inspect: bool
+) -> Prediction:
+    """One expression's result from its logits (2, S, S): the mask as `strict` scores it."""
+    mask = predict_mask(logits, encoded.size, "strict").cpu().numpy()
+    attention = {
+        level: seen.word_attention(level)[0].float().cpu().numpy()
+        for level in LEVELS
+        if seen.has(level, "entity_attention")
+    }
+    score = confidence(logits.float().cpu(), mask)
+    pieces = ("[CLS]", *language.pieces)
+    return Prediction(mask, score, attention, pieces, language, seen if inspect else None)
+
+
+def as_photo(image: Photo) -> Image.Image:
+    """A path, PIL image, array or tensor as an RGB PIL image.
+
+    A file is turned as its camera held it (EXIF), which is how it is shown elsewhere.
+    """
     if isinstance(image, str | Path):
-        return read_image(Path(image))
+        return read_image(Path(image), upright=True)
+    if isinstance(image, torch.Tensor):
+        if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
+            raise UserError(
+                f"image: a tensor of {image.dtype} {tuple(image.shape)}; expected uint8 "
+                "(3, H, W), RGB."
+            )
+        image = image.permute(1, 2, 0).cpu().numpy()
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise UserError(
                 f"image: an array of {image.dtype} {image.shape}; expected uint8 (H, W, 3), RGB."
             )
-        return Image.fromarray(image)
+        image = Image.fromarray(image)
+    if not isinstance(image, Image.Image):
+        raise UserError(
+            f"image: a {type(image).__name__}; expected a path, a PIL image, an array or a tensor."
+        )
+    if not min(image.size):
+        raise UserError(f"image: {image.width} × {image.height} pixels; expected at least one.")
     return image.convert("RGB")
 
 
@@ -118,25 +238,52 @@ def overlay(photo: Image.Image, mask: np.ndarray, colour: Sequence[int] = (230, 
     return Image.fromarray(pixels.round().astype(np.uint8))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; see the module's docstring."""
+def read_command(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """The photo and the expression; the command's other settings."""
     from .cli import read_words
 
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    inputs = [word for word in words if "=" not in word and not word.startswith("-")]
-    rest = [word for word in words if word not in inputs]
-    own = {"model": "reports/demo/train/best", "output": "mask.png", "overlay": "", "data": "data"}
-    values, extra = read_words("dghin.predict", __doc__, own, rest)
-    if len(inputs) != 2 or extra:
+    given = list(arguments)
+    for flag in ("-o", "--output"):
+        if flag in given:
+            place = given.index(flag)
+            if place + 1 == len(given):
+                raise UserError(f"{flag}: name the file to write, as in {flag} mask.png.")
+            given[place : place + 2] = [f"output={given[place + 1]}"]
+    own = {"model": "reports/demo/train/best", "output": "mask.png", "overlay": ""}
+    own |= {"device": "cpu", "data": "data"}
+    settings = tuple(f"{key}=" for key in own)
+    rest = [word for word in given if word.startswith((*settings, "-"))]
+    values, _ = read_words("dghin.predict", __doc__, own, rest)
+    inputs = [word for word in given if word not in rest]
+    if len(inputs) != 2:
         raise UserError('Give a photo and an expression: photo.jpg "the left cat". See --help.')
-    predictor = Predictor.from_pretrained(values["model"], data=values["data"])
-    result = predictor.predict(inputs[0], inputs[1])
-    with atomic_path(Path(values["output"])) as temporary:
-        Image.fromarray(result.mask.astype(np.uint8) * 255).save(temporary)
-    if values["overlay"]:
-        with atomic_path(Path(values["overlay"])) as temporary:
-            overlay(as_photo(inputs[0]), result.mask).save(temporary)
-    print(f"{values['output']}: {result.mask.mean():.1%} of the photo, score {result.score:.3f}")
+    for key in ("output", "overlay"):
+        suffix = Path(values[key]).suffix.lower()
+        if values[key] and suffix not in Image.registered_extensions():
+            raise UserError(f"{key}={values[key]}: no kind of picture. Name it, say, mask.png.")
+    if not values["overlay"]:
+        output = Path(values["output"])
+        values["overlay"] = str(output.with_name(f"{output.stem}_overlay{output.suffix}"))
+    return inputs, values
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    (path, text), values = read_command(sys.argv[1:] if arguments is None else arguments)
+    photo = as_photo(path)
+    predictor = Predictor.from_pretrained(values["model"], values["device"], values["data"])
+    result = predictor.predict(photo, text)
+    pictures = {
+        "output": Image.fromarray(result.mask.astype(np.uint8) * 255),
+        "overlay": overlay(photo, result.mask),
+    }
+    for key, picture in pictures.items():
+        with atomic_path(Path(values[key])) as temporary:
+            picture.save(temporary)
+    print(
+        f"{values['output']}, {values['overlay']}: {result.mask.mean():.1%} of the photo, "
+        f"score {result.score:.3f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,24 @@
+"""Expressions about one image → logits: the one path of evaluation and predictor."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .data import language_batch
+from .model import DGHIN, Image
+
+AT_ONCE = 16  # expressions of one image that go through the network together
+
+
+def segment(model: DGHIN, image: Image, features: Any) -> Tensor:
+    """The logits (E, 2, S, S) of E expressions about one encoded image, in one pass.
+
+    image: `model.encode_image` of one image. features: word_ids, attention_mask, pos and heads,
+    each (E, L), as data_preprocess.features.Features has them.
+    """
+    device = image.shallow.device
+    words, adjacency = language_batch(features, device)
+    sentence = model.encode_words(**words)
+    index = torch.zeros(len(words["word_ids"]), dtype=torch.long, device=device)
+    return model.interact(image.select(index), sentence, adjacency).mask
