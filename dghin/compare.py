@@ -17,6 +17,7 @@ import pandas as pd
 
 from data_preprocess.common import UserError, unknown_name, write_text
 
+from .compare_masks import MOST, compared_masks
 from .compare_tables import (
     ComparedRun,
     code_warnings,
@@ -29,6 +30,7 @@ from .compare_tables import (
 )
 from .figures import read_log, remove_figure, save_figure
 from .figures_compare import interval_figure, validation_figure
+from .figures_masks import mask_comparison_figure
 from .latex import write_latex_document
 from .page import data_uri, render
 from .proof import read_proof, write_proof
@@ -38,6 +40,7 @@ from .tables import remove_table, with_intervals, write_table
 log = logging.getLogger(__name__)
 TEMPLATE = "compare.html"
 PAGE = "report.html"
+MASKS = {"apart": "Where the runs are furthest apart", "random": "Drawn at random, by a seed"}
 LONGEST = 100  # characters of a folder's name
 
 
@@ -103,6 +106,7 @@ def compare(folders: Sequence[Path], output: Path, command: str = "") -> Path:
         "warnings": code_warnings(runs),
         "without_settings": [run.name for run in runs if run.config is None],
         "figures": write_figures(runs, tables, output / "figures"),
+        "most": MOST,
         "command": command,
         "folder": output.as_posix(),
     }
@@ -147,6 +151,11 @@ def write_figures(runs: Sequence[ComparedRun], tables: dict[str, Any], folder: P
         "scores": interval_figure(tables["scores"], "oIoU"),
         "validation": validation_figure({n: read_log(p) for n, p in logs.items() if p.is_file()}),
     }
+    masks = compared_masks(runs)
+    for choice, title in MASKS.items():
+        made[f"masks_{choice}"] = (
+            mask_comparison_figure(masks[choice], title) if choice in masks else None
+        )
     shown = {}
     for name, figure in made.items():
         remove_figure(folder, name)

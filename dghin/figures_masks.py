@@ -1,7 +1,7 @@
 """Pictures of masks: truth, prediction and what is wrong, over the photo; samples of a data set."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,14 +44,46 @@ def mask_figure(samples: Sequence[MaskSample], title: str = "") -> Figure:
         draw_row(axes, sample)
     for axes, name in zip(grid[-1], COLUMNS, strict=True):
         axes.set_xlabel(name)
-    legend = [
-        Patch(facecolor=colour, hatch=hatch, edgecolor="black", lw=0.4, label=name)
-        for name, (colour, hatch) in ERRORS.items()
-    ]
-    figure.legend(handles=legend, loc="outside lower right", ncols=3, title="errors")
+    figure.legend(handles=error_legend(), loc="outside lower right", ncols=3, title="errors")
     if title:
         figure.suptitle(title)
     return figure
+
+
+@styled
+def mask_comparison_figure(samples: Mapping[str, Sequence[MaskSample]], title: str = "") -> Figure:
+    """Several runs side by side: photo, ground truth, and every run's errors with its IoU.
+
+    samples: by run, the same expressions in the same order.
+    """
+    runs = list(samples)
+    rows = list(zip(*samples.values(), strict=True))
+    figure = new_figure(2.25 * (2 + len(runs)), 0.8 + 2.15 * len(rows))
+    grid = figure.subplots(len(rows), 2 + len(runs), squeeze=False)
+    hide(grid.flat)
+    for axes, of_runs in zip(grid, rows, strict=True):
+        first = of_runs[0]
+        grey = faded(first.photo)
+        axes[0].imshow(first.photo)
+        axes[0].set_title(wrap(f"“{first.expression}”"), loc="left", fontsize=9)
+        axes[1].imshow(painted(grey, first.truth, BLUE))
+        for panel, sample in zip(axes[2:], of_runs, strict=True):
+            draw_errors(panel, grey, sample.truth, sample.prediction)
+            panel.set_title(f"IoU {100 * sample.iou:.1f} %", loc="right", fontsize=9)
+    for axes, name in zip(grid[-1], ("photo", "truth", *runs), strict=True):
+        axes.set_xlabel(wrap(name, 24))
+    figure.legend(handles=error_legend(), loc="outside lower right", ncols=3, title="errors")
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def error_legend() -> list[Patch]:
+    """What the colours and hatches of errors mean."""
+    return [
+        Patch(facecolor=colour, hatch=hatch, edgecolor="black", lw=0.4, label=name)
+        for name, (colour, hatch) in ERRORS.items()
+    ]
 
 
 def draw_row(axes: Sequence[Axes], sample: MaskSample) -> None:

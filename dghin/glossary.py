@@ -50,6 +50,11 @@ ENTRIES = (
     ("Share, Changed", CONTROL, "The score under a control over that of the same expressions as "
      "they are; the share of expressions whose mask has an IoU below 0.5 with the one before.",
      "this kit"),
+    ("right, partial, leak, wrong object, empty", "mask", "How a mask fails (strict). right: an "
+     "IoU of 0.5 or more. Of the others: empty has no pixel; wrong object has less than half of "
+     "its pixels on the object, and marks less than half of it; a leak runs out over the border "
+     "more than it misses; partial misses at least as much as it adds. unasked: something is "
+     "marked where nothing is meant.", "this kit"),
     ("small, medium, large", "object size", "Of the true mask: below 32² pixels of the photo, "
      "above 96² pixels, and between.", "COCO"),
 )  # fmt: skip

@@ -24,6 +24,7 @@ from .breakdowns import BREAKDOWNS
 from .cli import read_words, run_cli
 from .config import Config, load_config
 from .environment import read_environment
+from .failures import KINDS
 from .figures import learning_curves, precision_curves, read_log, remove_figure, save_figure
 from .figures_scores import breakdown_figure, controls_figure
 from .glossary import glossary_table
@@ -83,6 +84,7 @@ def contents(
         "literature": literature(shown.get(LITERATURE)),
         "literature_note": why_not(config),
         "glossary": glossary_table(),
+        "failure_kinds": KINDS,
         "alignment": read_table(folder / "tables" / "alignment.csv"),
         "splits": split_table(read_table(folder / "tables" / "splits.csv")),
         "figures": {p.stem: data_uri(p) for p in sorted((folder / "figures").glob("*.png"))},

@@ -13,6 +13,7 @@ from data_preprocess.common import write_json
 
 from .breakdowns import BREAKDOWNS, breakdown_table
 from .config import Config, load_config
+from .failures import failures_table
 from .latex import write_latex_document
 from .published import literature_table
 from .run import SETTINGS
@@ -41,6 +42,7 @@ def score_tables(results: Results, config: Config | None = None) -> dict[str, pd
         "intervals": intervals_table(results),
         "generalized": generalized_table(results),
         "controls": controls_table(results),
+        "failures": failures_table(results),
         **{name: breakdown_table(results, name) for name in BREAKDOWNS},
         "literature": pd.DataFrame() if config is None else literature_table(results, config),
     }

@@ -17,6 +17,7 @@ from dghin import reproduce
 from dghin.breakdowns import BREAKDOWNS
 from dghin.compare import compare_runs
 from dghin.controls import CONTROLS
+from dghin.failures import FAILURES
 from dghin.metrics import PROTOCOLS
 from dghin.proof import checkpoint
 from dghin.report import verify_report
@@ -111,12 +112,17 @@ def test_the_chain_leaves_everything(chain):
     } <= {path.name for path in folder.iterdir()}
     figures = {path.stem for path in folder.glob("figures/*.png")}
     assert figures == {path.stem for path in folder.glob("figures/*.pdf")}
+    failures = {f"masks_{kind.replace(' ', '_')}" for kind in FAILURES}
+    table = pd.read_csv(folder / "tables/failures.csv").query("Split == 'testA'")
+    seen = {f"masks_{kind.replace(' ', '_')}" for kind in table.query("Expressions > 0")["Mask"]}
+    assert figures & failures == seen & failures  # those that occur
+    figures -= failures
     assert figures == {
         "samples_train", "samples_testB", "lengths", "dependency_0", "dependency_1", "visual_graph",
         "learning_curves", "precision", "controls", *BREAKDOWNS, "masks_best", "masks_median",
         "masks_worst", "word_attention", "visual_graph_start", "visual_graph_trained",
     }  # fmt: skip
-    for name in ("main", "controls", *BREAKDOWNS, "splits", "overlap", "alignment"):
+    for name in ("main", "controls", "failures", *BREAKDOWNS, "splits", "overlap", "alignment"):
         assert {p.suffix for p in folder.glob(f"tables/{name}.*")} == {".md", ".csv", ".tex"}
 
 
