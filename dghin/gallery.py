@@ -34,6 +34,8 @@ FIGURES = {  # in the order of the page; those that a run lacks are left out
     "masks_leak": "A failure: the mask runs out over the object's border.",
     "word_attention": "Words over the image: the share of each word piece in each patch, in "
     "percent.",
+    "word_effects": "What each word does: the same expression read without it, and what the mask "
+    "loses and takes up.",
     "visual_graph_trained": "The patch graph: from which patches the marked one gathers, at three "
     "levels.",
     "controls": "How far the answer follows the words: from the score with the real expression to "

@@ -8,6 +8,7 @@ from PIL import Image
 from data_preprocess.common import UserError
 from dghin.data import collate, model_inputs, open_split
 from dghin.effects import effects_table, word_effects
+from dghin.figures_effects import word_effects_figure
 from dghin.graphs import TextGraph, edge_weights
 from dghin.inspect import observe
 from dghin.predict import Predictor
@@ -125,3 +126,12 @@ def test_effects_are_masks_without_a_word(predictor, photo):
         expected = 100 * first.lost.sum() / first.whole.mask.sum()
         assert table["Lost"].iloc[0] == pytest.approx(expected)
     assert word_effects(predictor, photo, "cat") == [] and effects_table([]).empty
+
+
+def test_a_panel_for_every_word(predictor, photo):
+    effects = word_effects(predictor, photo, "the red cat left of the dog")
+    figure = word_effects_figure(np.asarray(photo), effects)
+    shown = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    assert shown == [f"without “{word}”" for word in "the red cat left of the dog".split()]
+    with pytest.raises(ValueError, match="no effects"):
+        word_effects_figure(np.asarray(photo), [])

@@ -120,7 +120,8 @@ def test_the_chain_leaves_everything(chain):
     assert figures == {
         "samples_train", "samples_testB", "lengths", "dependency_0", "dependency_1", "visual_graph",
         "learning_curves", "precision", "controls", *BREAKDOWNS, "masks_best", "masks_median",
-        "masks_worst", "word_attention", "visual_graph_start", "visual_graph_trained",
+        "masks_worst", "word_attention", "word_effects", "visual_graph_start",
+        "visual_graph_trained",
     }  # fmt: skip
     for name in ("main", "controls", "failures", *BREAKDOWNS, "splits", "overlap", "alignment"):
         assert {p.suffix for p in folder.glob(f"tables/{name}.*")} == {".md", ".csv", ".tex"}
