@@ -15,7 +15,9 @@ NAMES = ("stays", "lost without the word", "added without the word")  # in the o
 
 
 @styled
-def word_effects_figure(photo: np.ndarray, effects: Sequence[WordEffect]) -> Figure:
+def word_effects_figure(
+    photo: np.ndarray, effects: Sequence[WordEffect], title: str = ""
+) -> Figure:
     """A panel for every word: the mask of the expression without it, beside the whole one's.
 
     photo (H, W, 3) uint8; effects: at least one, of one expression.
@@ -36,4 +38,6 @@ def word_effects_figure(photo: np.ndarray, effects: Sequence[WordEffect]) -> Fig
         for name, (colour, hatch) in zip(NAMES, ERRORS.values(), strict=True)
     ]
     figure.legend(handles=legend, loc="outside lower right", ncols=3)
+    if title:
+        figure.suptitle(wrap(title, 90))
     return figure
