@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from torch import nn
 
 from data_preprocess.language import Language, LanguageEncoder
@@ -53,13 +54,29 @@ def varied_expressions(dataset: PreparedDataset, count: int) -> list[int]:
     return [first[lengths[i]] for i in chosen]
 
 
-def parsed(config: Config, sentences: Sequence[str]) -> list[Language]:
-    """Expressions as the network reads them, by the run's tokenizer and parser (needs spaCy)."""
+def encoder_of(config: Config) -> LanguageEncoder:
+    """The run's tokenizer and parser (needs spaCy)."""
     data = config.data
-    encoder = LanguageEncoder(
+    return LanguageEncoder(
         data.tokenizer, data.parser, config.model.words, data.alignment, data.root
     )
+
+
+def parsed(config: Config, sentences: Sequence[str]) -> list[Language]:
+    """Expressions as the network reads them, by the run's tokenizer and parser (needs spaCy)."""
+    encoder = encoder_of(config)
     return [encoder(sentence) for sentence in sentences]
+
+
+def photos_of(
+    dataset: PreparedDataset, indices: Sequence[int]
+) -> dict[str, tuple[Image.Image, str]]:
+    """Photos of expressions, each with its first expression among them: {file name: both}."""
+    found: dict[str, tuple[Image.Image, str]] = {}
+    for index in indices:
+        expression = dataset.expressions[index]
+        found.setdefault(expression.image, (dataset.image(index), expression.sentence))
+    return found
 
 
 def ranked(rows: pd.DataFrame, count: int, protocol: str = "strict") -> dict[str, list[int]]:

@@ -121,6 +121,7 @@ def test_the_chain_leaves_everything(chain):
         "samples_train", "samples_testB", "lengths", "dependency_0", "dependency_1", "visual_graph",
         "learning_curves", "precision", "controls", *BREAKDOWNS, "masks_best", "masks_median",
         "masks_worst", "word_attention", "word_effects", "visual_graph_start",
+        "explorer", "explorer_untrained",
         "visual_graph_trained",
     }  # fmt: skip
     for name in ("main", "controls", "failures", *BREAKDOWNS, "splits", "overlap", "alignment"):
