@@ -1,7 +1,7 @@
 # make reproduce   the whole chain on the embedded data set, from nothing to a report
 # make test        the tests
 # make lab         JupyterLab on the notebooks
-# make bench       speed and memory of training, preparing, intervals on this machine, as ratios
+# make bench       speed and memory of training, preparing, intervals, export on this machine, as ratios
 # Each makes .venv and installs into it when needed. Python 3.11 or newer; nothing else.
 
 PYTHON ?= python3
@@ -34,6 +34,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/processes.py
 	$(BIN)/python benchmarks/preparing.py
 	$(BIN)/python benchmarks/intervals.py
+	$(BIN)/python benchmarks/exported.py
 
 setup: $(READY)
 
@@ -43,7 +44,7 @@ $(READY): pyproject.toml constraints.txt
 	    { echo "error: $(PYTHON) is older than Python 3.11. Name a newer one: make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt torch
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[embedded,tensorboard,test]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[embedded,tensorboard,export,test]'
 	touch $@
 
 clean:

@@ -18,6 +18,9 @@ from .interaction import WordVisualAttention
 
 POS_CLASSES = 7  # none, noun, adjective, verb, adposition, adverb, other
 COORDINATES = 8
+# With two or four channels the last convolution, which has no bias, is stuck on the background once
+# all its weights point there: 8 of 21 trainings of width 32 never marked a pixel. The paper has 32.
+LEAST_CHANNELS = 8
 
 
 class Output(NamedTuple):
@@ -59,10 +62,13 @@ class ConvNormPReLU(nn.Sequential):
 
 
 class Head(nn.Sequential):
-    """(E, D, h, w) → two-class logits (E, 2, h, w)."""
+    """(E, D, h, w) → two-class logits (E, 2, h, w).
+
+    Hidden channels D/4 and D/16, as the original's; of the latter at least LEAST_CHANNELS.
+    """
 
     def __init__(self, width: int):
-        quarter, sixteenth = width // 4, width // 16
+        quarter, sixteenth = width // 4, max(width // 16, LEAST_CHANNELS)
         super().__init__(
             ConvNormPReLU(width, quarter),
             ConvNormPReLU(quarter, sixteenth),
