@@ -1,0 +1,343 @@
+"""The demo's page, in Gradio: its parts, what happens at a click, and its server.
+
+    page = Page(predictor, Limits(), [(photo, "the red star")])
+    url = serve(page, "127.0.0.1", 7860)
+
+Every error is shown in words in a box at the top, which stays until something succeeds.
+Photos are uploaded as plain files: Gradio's own picture field would open them before they are
+checked, and would say nothing useful of a broken one.
+"""
+
+import functools
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image
+
+from data_preprocess.common import UserError
+
+from .demo_views import (
+    STAGES,
+    Limits,
+    attention_figure,
+    effects_html,
+    error_html,
+    figure_html,
+    hint_html,
+    mask_picture,
+    patch_figure,
+    read_upload,
+    shown,
+    stages_of,
+    summary,
+)
+from .effects import word_effects
+from .figures_graphs import dependency_graph
+from .inspect import LEVELS
+from .predict import Encoded, Prediction, Predictor
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
+import gradio as gr  # noqa: E402
+
+log = logging.getLogger(__name__)
+LONGEST = 300  # characters of an expression
+KEPT = 3600  # seconds that an idle visitor's photo and its files are kept
+VISITORS = 20  # whose photos are kept at a time
+FONTS = ("Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")  # of the machine itself
+CSS = """
+.gradio-container {max-width: 1240px !important; margin: 0 auto !important}
+.scrolled {overflow-x: auto}
+.scrolled img {max-width: none; min-width: 560px; background: white; border-radius: 6px}
+@media (min-width: 800px) {.scrolled img {max-width: 100%}}
+.scrolled table {border-collapse: collapse; width: 100%}
+.scrolled th, .scrolled td {text-align: right; padding: 4px 10px; white-space: nowrap;
+  border-bottom: 1px solid #8884}
+.scrolled th:nth-child(-n+2), .scrolled td:nth-child(-n+2) {text-align: left}
+.hint {opacity: 0.75}
+.error {background: #fdecea; color: #7a1210; border: 1px solid #c62828; border-radius: 6px;
+  padding: 10px 14px; font-weight: 600; overflow-wrap: anywhere}
+.clicked img {cursor: crosshair}
+"""
+# Gradio's browser side refuses too large a file with a message that vanishes. This comes first,
+# and has Python put the words in the box; the server's own limit holds for whoever goes past it.
+SCRIPT = """<script>
+for (const kind of ["change", "drop"]) window.addEventListener(kind, (event) => {
+  const files = kind === "drop" ? event.dataTransfer?.files : event.target?.files;
+  if (!files || ![...files].some((file) => file.size > LIMIT)) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  if (kind === "change") event.target.value = "";
+  const button = document.querySelector("#too-large");
+  (button.matches("button") ? button : button.querySelector("button")).click();
+}, true);
+</script>"""
+NO_PHOTO = "There is no photo yet. Drop one at the left, or click an example."
+UNEXPECTED = (
+    "Something went wrong that this page did not foresee. Try again, or another photo; "
+    "what happened is in the log of the command that started the page."
+)
+HINTS = {
+    "patches": "Click on the picture: the patches that the clicked one draws from appear here.",
+    "attention": "After “Find it”: which word each patch of the photo attends to.",
+    "words": "After “Find it”: how the phrase was parsed.",
+    "effects": "Press the button: the phrase is read again without each word in turn.",
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """One visitor's photo, seen by the network once, and what was last asked about it."""
+
+    encoded: Encoded
+    text: str = ""
+    prediction: Prediction | None = None
+
+
+class Page:
+    """The page of one predictor."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        limits: Limits = Limits(),
+        examples: Sequence[tuple[Image.Image, str]] = (),
+    ):
+        self.predictor, self.limits, self.examples = predictor, limits, list(examples)
+        # hooks on the one network, and matplotlib's settings, are everybody's
+        self.lock = threading.Lock()
+        self.stages = stages_of(predictor)
+        self.blocks = gr.Blocks(
+            title="Referring image segmentation",
+            analytics_enabled=False,
+            delete_cache=(KEPT // 4, KEPT),
+        )
+        with self.blocks:
+            self._layout()
+            self._connect()
+
+    def _layout(self) -> None:
+        gr.Markdown(
+            "# Find it in the photo\nDrop a photo, say in English what you mean, and see which "
+            "pixels the network takes it to be."
+        )
+        self.error = gr.HTML(visible=False, elem_id="error")
+        self.session = gr.State(None, time_to_live=KEPT)
+        self.too_large = gr.Button("too large", visible="hidden", elem_id="too-large")
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                self._inputs()
+            with gr.Column(scale=4, min_width=300):
+                self._pictures()
+        self._explanations()
+
+    def _inputs(self) -> None:
+        limits = f"{self.limits.megabytes:g} MB, {self.limits.megapixels:g} million pixels"
+        self.file = gr.File(label=f"Photo (at most {limits})", height=130, elem_id="upload")
+        self.text = gr.Textbox(
+            label="What do you mean?",
+            placeholder="the red star on the left",
+            max_length=LONGEST,
+            elem_id="text",
+        )
+        self.submit = gr.Button("Find it", variant="primary", elem_id="submit")
+        if self.examples:
+            self.gallery = gr.Gallery(
+                [(shown(photo), text) for photo, text in self.examples],
+                label="Examples: click one",
+                columns=3,
+                height="auto",
+                allow_preview=False,
+                interactive=False,
+                buttons=[],
+                format="png",
+                elem_id="examples",
+            )
+
+    def _pictures(self) -> None:
+        look = {"format": "png", "type": "pil", "interactive": False, "buttons": []}
+        with gr.Row():
+            self.photo = gr.Image(
+                label="Photo: click on it", elem_id="photo", elem_classes="clicked", **look
+            )
+            self.mask = gr.Image(
+                label="Mask: what was found", elem_id="mask", elem_classes="clicked", **look
+            )
+        self.summary = gr.Markdown(elem_id="summary")
+
+    def _explanations(self) -> None:
+        gr.Markdown("## Patch graph: where a patch draws from")
+        self.patches = gr.HTML(hint_html(HINTS["patches"]), elem_id="patches")
+        gr.Markdown("## Word attention: which words each patch attends to")
+        with gr.Row():
+            self.level = gr.Radio(
+                list(LEVELS), value=1, label="Level (1: fine patches, 3: coarse)", elem_id="level"
+            )
+            self.stage = gr.Radio(
+                self.stages,
+                value=next(iter(self.stages), None),
+                label="Before (entity) or after (graph) both graphs",
+                elem_id="stage",
+            )
+        self.attention = gr.HTML(hint_html(HINTS["attention"]), elem_id="attention")
+        gr.Markdown("## Dependency graph: how the phrase was parsed")
+        self.words = gr.HTML(hint_html(HINTS["words"]), elem_id="words")
+        gr.Markdown("## What each word does to the mask")
+        self.measure = gr.Button("Leave out each word in turn", elem_id="measure")
+        self.effects = gr.HTML(hint_html(HINTS["effects"]), elem_id="effects")
+
+    def _connect(self) -> None:
+        """Which function answers what; none is offered as an API."""
+        results = [self.session, self.mask, self.summary, self.attention, self.words, self.effects]
+        loaded = [self.file, self.photo, self.patches, *results]
+        shape = [self.level, self.stage]
+        asked = [self.session, self.text, *shape]
+        self._on(self.file.upload, self.load, [self.file], loaded)
+        self._on(self.too_large.click, self.refuse, [], loaded)
+        self._on(self.text.submit, self.find, asked, results)
+        self._on(self.submit.click, self.find, asked, results)
+        for radio in shape:
+            self._on(radio.input, self.draw_attention, [self.session, *shape], [self.attention])
+        for picture in (self.photo, self.mask):
+            self._on(picture.select, self.draw_patches, [self.session], [self.patches])
+        self._on(self.measure.click, self.draw_effects, [self.session], [self.effects])
+        if self.examples:
+            self._on(self.gallery.select, self.show_example, shape, [self.text, *loaded])
+
+    def _on(self, event: Callable, work: Callable, inputs: list, outputs: list) -> None:
+        """Have an event answered by `work`, whose errors go into the box.
+
+        work: inputs → {component: its new value}; outputs: those that it may answer for.
+        """
+
+        @functools.wraps(work)  # Gradio reads the annotations
+        def answer(*given: Any) -> dict[Any, Any]:
+            try:
+                with self.lock:
+                    return {self.error: gr.HTML(visible=False), **work(*given)}
+            except UserError as error:
+                message = str(error)
+            except Exception:
+                log.exception("the page could not answer: %s", work.__name__)
+                message = UNEXPECTED
+            box = {self.error: gr.HTML(error_html(message), visible=True)}
+            return {**box, **self._blank(outputs, given)}
+
+        event(
+            answer,
+            inputs,
+            [self.error, *outputs],
+            api_visibility="private",
+            show_progress_on=[part for part in outputs if part not in (self.session, self.file)],
+        )
+
+    def _blank(self, outputs: Sequence[Any], given: Sequence[Any] = ()) -> dict[Any, Any]:
+        """The outputs without results: after an error nothing may stand that it is not about."""
+        hints = {getattr(self, name): hint_html(text) for name, text in HINTS.items()}
+        blank = {self.photo: None, self.mask: None, self.summary: "", self.file: None, **hints}
+        if self.photo in outputs:  # the photo itself goes
+            blank[self.session] = None
+        elif given and isinstance(given[0], Session):
+            blank[self.session] = replace(given[0], text="", prediction=None)
+        return {part: value for part, value in blank.items() if part in outputs}
+
+    def load(self, file: str) -> dict[Any, Any]:
+        """A photo was dropped: check it, show it, have the network see it."""
+        return self._start(read_upload(file, self.limits))
+
+    def _start(self, photo: Image.Image) -> dict[Any, Any]:
+        session = Session(self.predictor.encode(photo))
+        loaded = [self.file, self.mask, self.summary, self.patches]
+        loaded += [self.attention, self.words, self.effects]
+        return {**self._blank(loaded), self.photo: shown(photo), self.session: session}
+
+    def refuse(self) -> dict[Any, Any]:
+        """The browser found a file too large and kept it."""
+        raise self.limits.too_many_bytes()
+
+    def find(self, session: Session | None, text: str, level: int, stage: str) -> dict[Any, Any]:
+        """A phrase was asked: its mask, and what can be said of it."""
+        if session is None:
+            raise UserError(NO_PHOTO)
+        if not (text or "").strip():
+            raise UserError("There is no phrase yet. Type what you mean, such as: the red star.")
+        prediction = self.predictor.predict(session.encoded, text, inspect=True)
+        asked = replace(session, text=text, prediction=prediction)
+        words = figure_html(dependency_graph(prediction.language), f"parse of “{text}”")
+        return {
+            self.session: asked,
+            self.mask: mask_picture(session.encoded.photo, prediction.mask),
+            self.summary: summary(text, prediction),
+            self.words: words,
+            self.effects: hint_html(HINTS["effects"]),
+            **self.draw_attention(asked, level, stage),
+        }
+
+    def draw_attention(self, session: Session | None, level: int, stage: str) -> dict[Any, Any]:
+        """The word attention of another level or stage; before a phrase there is none."""
+        if session is None or session.prediction is None:
+            return {self.attention: hint_html(HINTS["attention"])}
+        if stage not in self.stages:
+            return {self.attention: hint_html("This network was built without word attention.")}
+        photo = session.encoded.photo
+        figure = attention_figure(photo, session.prediction, level, STAGES[stage])
+        description = f"share of each word in each patch, level {level}, {stage}"
+        return {self.attention: figure_html(figure, description)}
+
+    def draw_patches(self, session: Session | None, event: gr.SelectData) -> dict[Any, Any]:
+        """The picture was clicked: the clicked patch's rows of the visual graph."""
+        if session is None:
+            raise UserError(NO_PHOTO)
+        width, height = shown(session.encoded.photo).size
+        across, down = event.index  # pixels of the picture as it was sent
+        point = tuple(min(max(part, 0), 1) for part in (down / height, across / width))
+        figure = patch_figure(self.predictor, session.encoded, point)
+        return {self.patches: figure_html(figure, "share of each patch in the clicked one")}
+
+    def draw_effects(self, session: Session | None) -> dict[Any, Any]:
+        """The button: the last phrase without each word in turn."""
+        if session is None or session.prediction is None:
+            raise UserError("Nothing was asked yet. Give a photo and a phrase, then “Find it”.")
+        effects = word_effects(self.predictor, session.encoded, session.text)
+        return {self.effects: effects_html(effects)}
+
+    def show_example(self, level: int, stage: str, event: gr.SelectData) -> dict[Any, Any]:
+        """An example was clicked: its photo, its phrase and its mask at once."""
+        photo, text = self.examples[event.index]
+        loaded = self._start(photo)
+        return {**loaded, self.text: text, **self.find(loaded[self.session], text, level, stage)}
+
+
+def serve(page: Page, host: str, port: int) -> str:
+    """Start the page's server in threads of its own; → its address. `page.blocks.close()` ends it.
+
+    The browser is told of nothing outside this machine: no fonts, no shared link, no statistics.
+    """
+    theme = gr.themes.Default(font=FONTS, font_mono=("monospace",))
+    try:
+        _, url, _ = page.blocks.queue(default_concurrency_limit=4, max_size=32).launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            max_file_size=page.limits.bytes,
+            state_session_capacity=VISITORS,
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            mcp_server=False,
+            theme=theme,
+            css=CSS,
+            head=SCRIPT.replace("LIMIT", str(page.limits.bytes)),
+        )
+    except OSError as error:
+        raise UserError(
+            f"host={host} port={port}: the page cannot be served there ({error}). "
+            "Is the port taken? Give another one: port=7861."
+        ) from error
+    return url
