@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from data_preprocess.common import UserError
@@ -25,6 +26,7 @@ from .predict import Predictor
 
 log = logging.getLogger(__name__)
 EXAMPLES = 6
+TELLING = 5  # words of an example's phrase, where there is a choice
 KEYS = {
     "run": "demo",
     "model": "",  # a folder or a hub's name; empty: the run's best weights
@@ -86,13 +88,22 @@ def examples_of(model: str, values: dict[str, Any], count: int = EXAMPLES) -> li
 
 def _read_examples(config: str, words: Sequence[str], count: int) -> list[Example]:
     from .data import open_split
-    from .qualitative import photos_of, varied_expressions
 
     settings = load_config(config, words)
     if not settings.data.prepared_root.is_dir():  # nothing is fetched for examples
         raise UserError(f"{settings.data.prepared_root}: no prepared data. Give data=FOLDER.")
     dataset = open_split(settings, settings.data.val_split)
-    return list(photos_of(dataset, varied_expressions(dataset, count)).values())
+    by_image: dict[str, list[int]] = {}
+    for index, expression in enumerate(dataset.expressions):
+        by_image.setdefault(expression.image, []).append(index)
+    images = list(by_image.values())
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
+    # of each photo the phrase nearest to five words: short ones show little of the graphs
+    indices = [
+        min(images[i], key=lambda index: abs(dataset.expressions[index].length - TELLING))
+        for i in chosen
+    ]
+    return [(dataset.image(i), dataset.expressions[i].sentence) for i in indices]
 
 
 def read_command(arguments: Sequence[str] | None) -> dict[str, Any]:

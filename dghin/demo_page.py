@@ -20,6 +20,7 @@ from PIL import Image
 
 from data_preprocess.common import UserError
 
+from .demo_texts import CSS, FONTS, HINTS, NO_PHOTO, SCRIPT, UNEXPECTED
 from .demo_views import (
     STAGES,
     Limits,
@@ -47,48 +48,9 @@ log = logging.getLogger(__name__)
 LONGEST = 300  # characters of an expression
 KEPT = 3600  # seconds that an idle visitor's photo and its files are kept
 VISITORS = 20  # whose photos are kept at a time
-FONTS = ("Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")  # of the machine itself
-CSS = """
-.gradio-container {max-width: 1240px !important; margin: 0 auto !important}
-.scrolled {overflow-x: auto}
-.scrolled img {max-width: none; min-width: 560px; background: white; border-radius: 6px}
-@media (min-width: 800px) {.scrolled img {max-width: 100%}}
-.scrolled table {border-collapse: collapse; width: 100%}
-.scrolled th, .scrolled td {text-align: right; padding: 4px 10px; white-space: nowrap;
-  border-bottom: 1px solid #8884}
-.scrolled th:nth-child(-n+2), .scrolled td:nth-child(-n+2) {text-align: left}
-.hint {opacity: 0.75}
-.error {background: #fdecea; color: #7a1210; border: 1px solid #c62828; border-radius: 6px;
-  padding: 10px 14px; font-weight: 600; overflow-wrap: anywhere}
-.clicked img {cursor: crosshair}
-"""
-# Gradio's browser side refuses too large a file with a message that vanishes. This comes first,
-# and has Python put the words in the box; the server's own limit holds for whoever goes past it.
-SCRIPT = """<script>
-for (const kind of ["change", "drop"]) window.addEventListener(kind, (event) => {
-  const files = kind === "drop" ? event.dataTransfer?.files : event.target?.files;
-  if (!files || ![...files].some((file) => file.size > LIMIT)) return;
-  event.preventDefault();
-  event.stopImmediatePropagation();
-  if (kind === "change") event.target.value = "";
-  const button = document.querySelector("#too-large");
-  (button.matches("button") ? button : button.querySelector("button")).click();
-}, true);
-</script>"""
-NO_PHOTO = "There is no photo yet. Drop one at the left, or click an example."
-UNEXPECTED = (
-    "Something went wrong that this page did not foresee. Try again, or another photo; "
-    "what happened is in the log of the command that started the page."
-)
-HINTS = {
-    "patches": "Click on the picture: the patches that the clicked one draws from appear here.",
-    "attention": "After “Find it”: which word each patch of the photo attends to.",
-    "words": "After “Find it”: how the phrase was parsed.",
-    "effects": "Press the button: the phrase is read again without each word in turn.",
-}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # Gradio hashes it, and photos have no hash
 class Session:
     """One visitor's photo, seen by the network once, and what was last asked about it."""
 
@@ -107,7 +69,7 @@ class Page:
         examples: Sequence[tuple[Image.Image, str]] = (),
     ):
         self.predictor, self.limits, self.examples = predictor, limits, list(examples)
-        # hooks on the one network, and matplotlib's settings, are everybody's
+        # hooks on the network and matplotlib's settings are everybody's
         self.lock = threading.Lock()
         self.stages = stages_of(predictor)
         self.blocks = gr.Blocks(
@@ -136,7 +98,7 @@ class Page:
 
     def _inputs(self) -> None:
         limits = f"{self.limits.megabytes:g} MB, {self.limits.megapixels:g} million pixels"
-        self.file = gr.File(label=f"Photo (at most {limits})", height=130, elem_id="upload")
+        self.file = gr.File(label=f"Photo (at most {limits})", height=180, elem_id="upload")
         self.text = gr.Textbox(
             label="What do you mean?",
             placeholder="the red star on the left",
@@ -148,7 +110,7 @@ class Page:
             self.gallery = gr.Gallery(
                 [(shown(photo), text) for photo, text in self.examples],
                 label="Examples: click one",
-                columns=3,
+                columns=2,
                 height="auto",
                 allow_preview=False,
                 interactive=False,
@@ -167,10 +129,12 @@ class Page:
                 label="Mask: what was found", elem_id="mask", elem_classes="clicked", **look
             )
         self.summary = gr.Markdown(elem_id="summary")
-
-    def _explanations(self) -> None:
         gr.Markdown("## Patch graph: where a patch draws from")
         self.patches = gr.HTML(hint_html(HINTS["patches"]), elem_id="patches")
+        gr.Markdown("## Dependency graph: how the phrase was parsed")
+        self.words = gr.HTML(hint_html(HINTS["words"]), elem_id="words")
+
+    def _explanations(self) -> None:
         gr.Markdown("## Word attention: which words each patch attends to")
         with gr.Row():
             self.level = gr.Radio(
@@ -183,8 +147,6 @@ class Page:
                 elem_id="stage",
             )
         self.attention = gr.HTML(hint_html(HINTS["attention"]), elem_id="attention")
-        gr.Markdown("## Dependency graph: how the phrase was parsed")
-        self.words = gr.HTML(hint_html(HINTS["words"]), elem_id="words")
         gr.Markdown("## What each word does to the mask")
         self.measure = gr.Button("Leave out each word in turn", elem_id="measure")
         self.effects = gr.HTML(hint_html(HINTS["effects"]), elem_id="effects")

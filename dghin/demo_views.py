@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 from data_preprocess.common import UserError
 
@@ -86,10 +86,15 @@ def shown(photo: Image.Image) -> Image.Image:
 
 
 def mask_picture(photo: Image.Image, mask: np.ndarray) -> Image.Image:
-    """The photo with the mask on it, as the page shows it; photo and mask are of one size."""
+    """The photo with the mask on it, as the page shows it; photo and mask are of one size.
+
+    Its white border is seen where the photo itself has the mask's colour.
+    """
     small = shown(photo)
     fitted = Image.fromarray(mask.astype(np.uint8)).resize(small.size, Image.Resampling.NEAREST)
-    return overlay(small, np.asarray(fitted) > 0)
+    inner = np.asarray(fitted.filter(ImageFilter.MinFilter(5))) > 0
+    filled = overlay(small, np.asarray(fitted) > 0)
+    return overlay(filled, (np.asarray(fitted) > 0) & ~inner, (255, 255, 255))
 
 
 def summary(text: str, prediction: Prediction) -> str:

@@ -1,0 +1,44 @@
+"""What the demo page says in fixed words, and how it looks: hints, errors, style, one script."""
+
+FONTS = ("Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")  # of the machine itself
+CSS = """
+.gradio-container {max-width: 1240px !important; margin: 0 auto !important}
+.scrolled {overflow-x: auto; contain: inline-size} /* what is wide in it widens no page */
+.scrolled img {max-width: none; min-width: 560px; background: white; border-radius: 6px}
+@media (min-width: 800px) {.scrolled img {max-width: 100%}}
+.scrolled table {border-collapse: collapse; width: 100%}
+.scrolled th, .scrolled td {text-align: right; padding: 4px 10px; white-space: nowrap;
+  border: 0 solid #8884; border-bottom-width: 1px}
+.scrolled th:nth-child(-n+2), .scrolled td:nth-child(-n+2) {text-align: left}
+#error {position: sticky; top: 8px; z-index: 50}
+#examples .grid-wrap {min-height: 0; max-height: none; height: auto}
+#examples .caption-label {max-width: 100%; white-space: normal; overflow: visible}
+.hint {opacity: 0.75}
+.error {background: #fdecea; color: #7a1210; border: 1px solid #c62828; border-radius: 6px;
+  padding: 10px 14px; font-weight: 600; overflow-wrap: anywhere}
+.clicked img {cursor: crosshair}
+"""
+# Gradio's browser side refuses too large a file with a message that vanishes. This comes first,
+# and has Python put the words in the box; the server's own limit holds for whoever goes past it.
+SCRIPT = """<script>
+for (const kind of ["change", "drop"]) window.addEventListener(kind, (event) => {
+  const files = kind === "drop" ? event.dataTransfer?.files : event.target?.files;
+  if (!files || ![...files].some((file) => file.size > LIMIT)) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  if (kind === "change") event.target.value = "";
+  const button = document.querySelector("#too-large");
+  (button.matches("button") ? button : button.querySelector("button")).click();
+}, true);
+</script>"""
+NO_PHOTO = "There is no photo yet. Drop one at the left, or click an example."
+UNEXPECTED = (
+    "Something went wrong that this page did not foresee. Try again, or another photo; "
+    "what happened is in the log of the command that started the page."
+)
+HINTS = {
+    "patches": "Click on the picture: the patches that the clicked one draws from appear here.",
+    "attention": "After “Find it”: which word each patch of the photo attends to.",
+    "words": "After “Find it”: how the phrase was parsed.",
+    "effects": "Press the button: the phrase is read again without each word in turn.",
+}
