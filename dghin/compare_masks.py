@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError
 
 from data_preprocess.common import UserError
 
 from .compare_tables import ComparedRun
-from .data import open_split
+from .data import PreparedDataset, open_split
 from .figures_masks import MaskSample
+from .hub import WEIGHTS
 from .metrics import expression_iou
 from .model import DGHIN
 from .qualitative import mask_samples
@@ -33,8 +35,8 @@ Samples = Mapping[str, list[MaskSample]]  # by run
 def compared_masks(runs: Sequence[ComparedRun], seed: int = 0) -> dict[str, Samples]:
     """The masks to show, by choice: those the runs are furthest apart on, and random ones.
 
-    Empty, with a line in the log, where a run has no weights or data here, or where the runs share
-    no split. Of more than MOST runs the first ones are shown.
+    Empty, with a line in the log, where a run has no weights here, or not the data of its rows, or
+    where the runs share no split. Of more than MOST runs the first ones are shown.
     """
     runs = runs[:MOST]
     try:
@@ -106,9 +108,27 @@ def _draw(
     """One run's masks of the chosen expressions, by choice."""
     if run.config is None:
         raise UserError(f"{run.folder}: has no config.yaml, which says where its data are.")
-    model = DGHIN.from_pretrained(run.folder / BEST)
+    try:
+        model = DGHIN.from_pretrained(run.folder / BEST)
+    except SafetensorError as error:
+        raise UserError(
+            f"{run.folder / BEST / WEIGHTS}: cannot be read ({error}). Copy the file again."
+        ) from error
     dataset = open_split(run.config, split)
+    for key in (key for keys in chosen.values() for key in keys):
+        _check_place(run, dataset, key, numbers[key])
     return {
         choice: mask_samples(model, dataset, [numbers[key] for key in keys])
         for choice, keys in chosen.items()
     }
+
+
+def _check_place(run: ComparedRun, dataset: PreparedDataset, key: tuple, number: int) -> None:
+    """Data that were prepared anew since the scoring may have another expression there, or none."""
+    here = dataset.expressions[number : number + 1]
+    if [(str(one.segment_id), int(one.sentence_index)) for one in here] != [key[2:]]:
+        raise UserError(
+            f"{run.folder}: its row {number} of {dataset.split}, segment {key[2]}, sentence "
+            f"{key[3]}, is not at this place of the prepared data. Score the run anew: "
+            f"python -m dghin.evaluate run={run.name}."
+        )

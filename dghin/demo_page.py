@@ -20,22 +20,9 @@ from PIL import Image
 
 from data_preprocess.common import UserError
 
+from . import demo_views as views
 from .demo_texts import CSS, FONTS, HINTS, NO_PHOTO, SCRIPT, UNEXPECTED
-from .demo_views import (
-    STAGES,
-    Limits,
-    attention_figure,
-    effects_html,
-    error_html,
-    figure_html,
-    hint_html,
-    mask_picture,
-    patch_figure,
-    read_upload,
-    shown,
-    stages_of,
-    summary,
-)
+from .demo_views import Limits
 from .effects import word_effects
 from .figures_graphs import dependency_graph
 from .inspect import LEVELS
@@ -71,7 +58,7 @@ class Page:
         self.predictor, self.limits, self.examples = predictor, limits, list(examples)
         # hooks on the network and matplotlib's settings are everybody's
         self.lock = threading.Lock()
-        self.stages = stages_of(predictor)
+        self.stages = views.stages_of(predictor)
         self.blocks = gr.Blocks(
             title="Referring image segmentation",
             analytics_enabled=False,
@@ -108,7 +95,7 @@ class Page:
         self.submit = gr.Button("Find it", variant="primary", elem_id="submit")
         if self.examples:
             self.gallery = gr.Gallery(
-                [(shown(photo), text) for photo, text in self.examples],
+                [(views.shown(photo), text) for photo, text in self.examples],
                 label="Examples: click one",
                 columns=2,
                 height="auto",
@@ -130,9 +117,9 @@ class Page:
             )
         self.summary = gr.Markdown(elem_id="summary")
         gr.Markdown("## Patch graph: where a patch draws from")
-        self.patches = gr.HTML(hint_html(HINTS["patches"]), elem_id="patches")
+        self.patches = gr.HTML(views.hint_html(HINTS["patches"]), elem_id="patches")
         gr.Markdown("## Dependency graph: how the phrase was parsed")
-        self.words = gr.HTML(hint_html(HINTS["words"]), elem_id="words")
+        self.words = gr.HTML(views.hint_html(HINTS["words"]), elem_id="words")
 
     def _explanations(self) -> None:
         gr.Markdown("## Word attention: which words each patch attends to")
@@ -146,10 +133,10 @@ class Page:
                 label="Before (entity) or after (graph) both graphs",
                 elem_id="stage",
             )
-        self.attention = gr.HTML(hint_html(HINTS["attention"]), elem_id="attention")
+        self.attention = gr.HTML(views.hint_html(HINTS["attention"]), elem_id="attention")
         gr.Markdown("## What each word does to the mask")
         self.measure = gr.Button("Leave out each word in turn", elem_id="measure")
-        self.effects = gr.HTML(hint_html(HINTS["effects"]), elem_id="effects")
+        self.effects = gr.HTML(views.hint_html(HINTS["effects"]), elem_id="effects")
 
     def _connect(self) -> None:
         """Which function answers what; none is offered as an API."""
@@ -185,7 +172,7 @@ class Page:
             except Exception:
                 log.exception("the page could not answer: %s", work.__name__)
                 message = UNEXPECTED
-            box = {self.error: gr.HTML(error_html(message), visible=True)}
+            box = {self.error: gr.HTML(views.error_html(message), visible=True)}
             return {**box, **self._blank(outputs, given)}
 
         event(
@@ -198,7 +185,7 @@ class Page:
 
     def _blank(self, outputs: Sequence[Any], given: Sequence[Any] = ()) -> dict[Any, Any]:
         """The outputs without results: after an error nothing may stand that it is not about."""
-        hints = {getattr(self, name): hint_html(text) for name, text in HINTS.items()}
+        hints = {getattr(self, name): views.hint_html(text) for name, text in HINTS.items()}
         blank = {self.photo: None, self.mask: None, self.summary: "", self.file: None, **hints}
         if self.photo in outputs:  # the photo itself goes
             blank[self.session] = None
@@ -208,13 +195,13 @@ class Page:
 
     def load(self, file: str) -> dict[Any, Any]:
         """A photo was dropped: check it, show it, have the network see it."""
-        return self._start(read_upload(file, self.limits))
+        return self._start(views.read_upload(file, self.limits))
 
     def _start(self, photo: Image.Image) -> dict[Any, Any]:
         session = Session(self.predictor.encode(photo))
         loaded = [self.file, self.mask, self.summary, self.patches]
         loaded += [self.attention, self.words, self.effects]
-        return {**self._blank(loaded), self.photo: shown(photo), self.session: session}
+        return {**self._blank(loaded), self.photo: views.shown(photo), self.session: session}
 
     def refuse(self) -> dict[Any, Any]:
         """The browser found a file too large and kept it."""
@@ -228,43 +215,41 @@ class Page:
             raise UserError("There is no phrase yet. Type what you mean, such as: the red star.")
         prediction = self.predictor.predict(session.encoded, text, inspect=True)
         asked = replace(session, text=text, prediction=prediction)
-        words = figure_html(dependency_graph(prediction.language), f"parse of “{text}”")
+        words = views.figure_html(dependency_graph(prediction.language), f"parse of “{text}”")
         return {
             self.session: asked,
-            self.mask: mask_picture(session.encoded.photo, prediction.mask),
-            self.summary: summary(text, prediction),
+            self.mask: views.mask_picture(session.encoded.photo, prediction.mask),
+            self.summary: views.summary(text, prediction),
             self.words: words,
-            self.effects: hint_html(HINTS["effects"]),
+            self.effects: views.hint_html(HINTS["effects"]),
             **self.draw_attention(asked, level, stage),
         }
 
     def draw_attention(self, session: Session | None, level: int, stage: str) -> dict[Any, Any]:
         """The word attention of another level or stage; before a phrase there is none."""
         if session is None or session.prediction is None:
-            return {self.attention: hint_html(HINTS["attention"])}
-        if stage not in self.stages:
-            return {self.attention: hint_html("This network was built without word attention.")}
+            return {self.attention: views.hint_html(HINTS["attention"])}
         photo = session.encoded.photo
-        figure = attention_figure(photo, session.prediction, level, STAGES[stage])
+        figure = views.attention_figure(photo, session.prediction, level, views.STAGES[stage])
         description = f"share of each word in each patch, level {level}, {stage}"
-        return {self.attention: figure_html(figure, description)}
+        return {self.attention: views.figure_html(figure, description)}
 
     def draw_patches(self, session: Session | None, event: gr.SelectData) -> dict[Any, Any]:
         """The picture was clicked: the clicked patch's rows of the visual graph."""
         if session is None:
             raise UserError(NO_PHOTO)
-        width, height = shown(session.encoded.photo).size
+        width, height = views.shown(session.encoded.photo).size
         across, down = event.index  # pixels of the picture as it was sent
         point = tuple(min(max(part, 0), 1) for part in (down / height, across / width))
-        figure = patch_figure(self.predictor, session.encoded, point)
-        return {self.patches: figure_html(figure, "share of each patch in the clicked one")}
+        figure = views.patch_figure(self.predictor, session.encoded, point)
+        return {self.patches: views.figure_html(figure, "share of each patch in the clicked one")}
 
     def draw_effects(self, session: Session | None) -> dict[Any, Any]:
         """The button: the last phrase without each word in turn."""
         if session is None or session.prediction is None:
             raise UserError("Nothing was asked yet. Give a photo and a phrase, then “Find it”.")
         effects = word_effects(self.predictor, session.encoded, session.text)
-        return {self.effects: effects_html(effects)}
+        return {self.effects: views.effects_html(effects)}
 
     def show_example(self, level: int, stage: str, event: gr.SelectData) -> dict[Any, Any]:
         """An example was clicked: its photo, its phrase and its mask at once."""

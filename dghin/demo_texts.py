@@ -1,12 +1,17 @@
 """What the demo page says in fixed words, and how it looks: hints, errors, style, one script."""
 
 FONTS = ("Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")  # of the machine itself
-CSS = """
-.gradio-container {max-width: 1240px !important; margin: 0 auto !important}
+CSS = r"""
+.gradio-container {max-width: 1240px !important; margin: 0 auto !important;
+  overflow: visible !important} /* else the errors would scroll away */
 .scrolled {overflow-x: auto; contain: inline-size} /* what is wide in it widens no page */
-.scrolled img {max-width: none; min-width: 560px; background: white; border-radius: 6px}
-@media (min-width: 800px) {.scrolled img {max-width: 100%}}
+.scrolled img {max-width: 100%; background: white; border-radius: 6px}
+@media (max-width: 800px) { /* too small to read at a phone's width */
+  .scrolled img {max-width: max(100%, 620px)}
+  .scrolled::before {content: "\2194  scroll sideways"; opacity: 0.75; font-size: 13px}
+}
 .scrolled table {border-collapse: collapse; width: 100%}
+.scrolled :is(table, thead, tbody, tr) {border: 0 !important}
 .scrolled th, .scrolled td {text-align: right; padding: 4px 10px; white-space: nowrap;
   border: 0 solid #8884; border-bottom-width: 1px}
 .scrolled th:nth-child(-n+2), .scrolled td:nth-child(-n+2) {text-align: left}

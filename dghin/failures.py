@@ -3,6 +3,8 @@
 failure_kinds(rows)                     # (N,) names
 failures_table(results)                 # how often, a row for every split and kind
 examples_of(rows, count=4, seed=0)      # {kind: row numbers}, drawn by a seed
+
+Rows hold numbers of pixels and no places: where a mask's wrong pixels lie, they cannot say.
 """
 
 from collections.abc import Mapping
@@ -18,9 +20,10 @@ RIGHT = 0.5  # from this IoU on a mask counts as right, as in Pr@0.5
 HALF = 0.5
 KINDS: Mapping[str, str] = {
     "right": "an IoU of 0.5 or more, or nothing marked where nothing is meant",
-    "partial": "most of the mask lies on the object, but the mask misses more of the object than "
-    "it adds around it",
-    "leak": "most of the object is marked, but the mask runs out over its border",
+    "partial": "at least half of the mask lies on the object, but it misses at least as much of "
+    "the object as it adds elsewhere",
+    "leak": "at least half of the object is marked, but more is added than missed, over its border "
+    "or on other things",
     "wrong object": "less than half of the mask lies on the object, and less than half of the "
     "object is marked",
     "empty": "nothing is marked, though something is meant",

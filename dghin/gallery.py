@@ -31,7 +31,8 @@ FIGURES = {  # in the order of the page; those that a run lacks are left out
     "masks_median": "Median masks: as many expressions do better as do worse.",
     "masks_wrong_object": "A failure: the mask lies on another object, as the words were misread.",
     "masks_partial": "A failure: a part of the object only.",
-    "masks_leak": "A failure: the mask runs out over the object's border.",
+    "masks_leak": "A failure: the object is marked, and more beside it: over its border "
+    "or on other things.",
     "word_attention": "Words over the image: the share of each word piece in each patch, in "
     "percent.",
     "word_effects": "What each word does: the same expression read without it, and what the mask "

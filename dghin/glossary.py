@@ -52,9 +52,9 @@ ENTRIES = (
      "this kit"),
     ("right, partial, leak, wrong object, empty", "mask", "How a mask fails (strict). right: an "
      "IoU of 0.5 or more. Of the others: empty has no pixel; wrong object has less than half of "
-     "its pixels on the object, and marks less than half of it; a leak runs out over the border "
-     "more than it misses; partial misses at least as much as it adds. unasked: something is "
-     "marked where nothing is meant.", "this kit"),
+     "its pixels on the object, and marks less than half of it; a leak marks at least half "
+     "of it and adds more than it misses, over its border or on other things; partial misses at "
+     "least as much as it adds. unasked: something is marked where nothing is meant.", "this kit"),
     ("small, medium, large", "object size", "Of the true mask: below 32² pixels of the photo, "
      "above 96² pixels, and between.", "COCO"),
 )  # fmt: skip

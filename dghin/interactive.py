@@ -8,6 +8,7 @@ A click on the photo shows what its patch gathers from in the visual graph; a cl
 share in every patch. Nothing is computed but what is shown; a photo is encoded once.
 """
 
+import html
 import io
 import os
 from collections.abc import Mapping
@@ -126,7 +127,7 @@ class Explorer(ipywidgets.VBox):
         try:
             self.result = self.predictor.predict(self.encoded, self.expression.value, inspect=True)
         except UserError as error:
-            self.message.value = f"<b>{error}</b>"
+            self.message.value = f"<b>{html.escape(str(error))}</b>"  # it may quote the expression
             return
         pieces = list(self.result.pieces[: self.predictor.model.config.words])
         named = [(piece, place) for place, piece in enumerate(pieces)]

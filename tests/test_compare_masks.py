@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 
+import pandas as pd
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from dghin.compare_tables import read_run
 from dghin.config import save_config
 from dghin.evaluate import evaluate_run
 from dghin.figures_masks import mask_comparison_figure
+from dghin.hub import WEIGHTS
 from dghin.metrics import expression_iou
 from dghin.model import DGHIN
 from dghin.report import verify_report
@@ -90,6 +92,27 @@ def test_the_page_shows_them_and_is_made_without_weights_too(reports, tmp_path, 
     assert "Masks side by side" not in page.read_text()
     assert not list(page.parent.glob("figures/masks_*"))
     assert "no masks side by side: " in caplog.text and "two" in caplog.text
+
+
+def test_weights_that_cannot_be_read_are_named(reports, tmp_path, caplog):
+    caplog.set_level("INFO")
+    copy = shutil.copytree(reports, tmp_path / "reports")
+    weights = copy / "two" / BEST / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:5000])
+    page = compare_runs(["one", "two"], copy)
+    assert "Masks side by side" not in page.read_text()
+    assert f"no masks side by side: {weights}: cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("before", [1, 1000])
+def test_data_of_other_places_than_the_rows_show_nothing(runs, caplog, before):
+    """A row's number would find another expression, or none at all."""
+    caplog.set_level("INFO")
+    rows = runs[1].splits["testA"]
+    gone = pd.concat([rows.iloc[:1].assign(segment_id="gone")] * before)
+    moved = pd.concat([gone, rows], ignore_index=True)
+    assert compared_masks([runs[0], dataclasses.replace(runs[1], splits={"testA": moved})]) == {}
+    assert "is not at this place of the prepared data. Score the run anew" in caplog.text
 
 
 def test_runs_without_a_common_expression_show_nothing(runs, caplog):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from data_preprocess.common import UserError
+from data_preprocess.records import LONGEST_SENTENCE
 from dghin.interactive import ENTITY, GRAPH, explore, explorer_figure, has_front_end
 from dghin.predict import Predictor
 
@@ -66,6 +67,8 @@ def test_an_expression_that_cannot_be_read_says_so_and_the_view_stays(explorer):
     before = explorer.view.value
     explorer.expression.value = "  "
     assert explorer.message.value.startswith("<b>") and explorer.view.value == before
+    explorer.expression.value = "<i>" * LONGEST_SENTENCE
+    assert "&lt;i&gt;" in explorer.message.value and "<i>" not in explorer.message.value
     explorer.expression.value = "cat"
     assert "score" in explorer.message.value
 
