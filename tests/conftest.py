@@ -92,6 +92,24 @@ def tiny_model(tiny_config):
 
 
 @pytest.fixture
+def predictor(tiny_model, encoder):
+    """The tiny network with the embedded run's tokenizer and parser."""
+    from dghin.predict import Predictor
+
+    return Predictor(tiny_model, encoder)
+
+
+@pytest.fixture
+def photo():
+    """A small photo of noise."""
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
 def quick_figures(monkeypatch):
     """Reports with one grey pixel for every picture: drawing them has tests of its own, and the
     chain of notebooks draws them all."""

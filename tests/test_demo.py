@@ -26,22 +26,10 @@ from dghin.demo_views import (
     summary,
 )
 from dghin.effects import word_effects
-from dghin.predict import Predictor
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
 WAIT = 20_000  # milliseconds that the browser waits for something at most
-
-
-@pytest.fixture
-def predictor(tiny_model, encoder):
-    return Predictor(tiny_model, encoder)
-
-
-@pytest.fixture
-def photo():
-    pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
 
 
 # ---- uploads

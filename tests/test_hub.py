@@ -17,11 +17,6 @@ from dghin.predict import Predictor
 
 
 @pytest.fixture
-def predictor(tiny_model, encoder):
-    return Predictor(tiny_model, encoder)
-
-
-@pytest.fixture
 def run(predictor, tmp_path):
     """A run's folder whose rows were scored with the predictor's weights."""
     folder = tmp_path / "demo"

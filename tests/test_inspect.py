@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from data_preprocess.common import UserError
 from dghin.data import collate, model_inputs, open_split
@@ -12,17 +11,6 @@ from dghin.figures_effects import word_effects_figure
 from dghin.graphs import TextGraph, edge_weights
 from dghin.inspect import observe
 from dghin.predict import Predictor
-
-
-@pytest.fixture
-def predictor(tiny_model, encoder):
-    return Predictor(tiny_model, encoder)
-
-
-@pytest.fixture
-def photo():
-    pixels = np.random.default_rng(1).integers(0, 255, (40, 60, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
 
 
 def test_observing_changes_nothing(tiny_model, tiny_config):

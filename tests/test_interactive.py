@@ -11,11 +11,6 @@ from dghin.predict import Predictor
 
 
 @pytest.fixture
-def predictor(tiny_model, encoder):
-    return Predictor(tiny_model, encoder)
-
-
-@pytest.fixture
 def photos():
     random = np.random.default_rng(0)
     made = [Image.fromarray(random.integers(0, 255, (40, 60, 3), np.uint8)) for _ in range(2)]

