@@ -25,7 +25,7 @@ from .demo_texts import CSS, FONTS, HINTS, NO_PHOTO, SCRIPT, UNEXPECTED
 from .demo_views import Limits
 from .effects import word_effects
 from .figures_graphs import dependency_graph
-from .inspect import LEVELS
+from .inspect import LEVELS, STAGES, stages_of
 from .predict import Encoded, Prediction, Predictor
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
@@ -58,7 +58,7 @@ class Page:
         self.predictor, self.limits, self.examples = predictor, limits, list(examples)
         # hooks on the network and matplotlib's settings are everybody's
         self.lock = threading.Lock()
-        self.stages = views.stages_of(predictor)
+        self.stages = stages_of(predictor.model)
         self.blocks = gr.Blocks(
             title="Referring image segmentation",
             analytics_enabled=False,
@@ -230,7 +230,7 @@ class Page:
         if session is None or session.prediction is None:
             return {self.attention: views.hint_html(HINTS["attention"])}
         photo = session.encoded.photo
-        figure = views.attention_figure(photo, session.prediction, level, views.STAGES[stage])
+        figure = views.attention_figure(photo, session.prediction, level, STAGES[stage])
         description = f"share of each word in each patch, level {level}, {stage}"
         return {self.attention: views.figure_html(figure, description)}
 

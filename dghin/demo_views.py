@@ -9,7 +9,6 @@ Figures and pictures are drawn from a copy of the photo at most SHOWN pixels wid
 
 import base64
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +20,13 @@ from PIL import Image, ImageFilter, ImageOps
 from data_preprocess.common import UserError
 
 from .effects import WordEffect, effects_table
-from .figures import DPI
-from .figures_graphs import patch_of, visual_graph_figure, word_attention_figure
-from .inspect import LEVELS, Observation
+from .figures import png_of
+from .figures_graphs import visual_graph_figure, word_attention_figure
+from .inspect import LEVELS, STAGES, Observation, Point
 from .predict import Encoded, Prediction, Predictor, overlay
 
 SHOWN = 640  # pixels of the longer side of what the page shows; small photos are enlarged to it
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # others may start outside programs
-STAGES = {"entity level": False, "graph level": True}  # by whether after both graphs
-Point = tuple[float, float]  # (down, right), fractions of the photo
 
 
 @dataclass(frozen=True)
@@ -107,23 +104,11 @@ def summary(text: str, prediction: Prediction) -> str:
     )
 
 
-def stages_of(predictor: Predictor) -> list[str]:
-    """The places in the network where words and patches meet."""
-    interaction = predictor.model.config.interaction
-    without = {"graph": "entity level", "entity": "graph level"}.get(interaction)
-    return [stage for stage in STAGES if stage != without]
-
-
 def attention_figure(
     photo: Image.Image, prediction: Prediction, level: int, graph: bool = False
 ) -> Figure:
     """Every word's share in every patch. The padding takes part, too; it is added up."""
-    shares = prediction.seen.word_attention(level, graph)[0].float().cpu().numpy()  # (L, h, w)
-    labels = [*prediction.pieces, "[SEP]"][: len(shares)]
-    if len(labels) < len(shares):
-        padding = shares[len(labels) :].sum(axis=0, keepdims=True)
-        shares = np.concatenate([shares[: len(labels)], padding])
-        labels.append("padding")
+    labels, shares = prediction.seen.labelled_shares(level, prediction.language.pieces, graph)
     stage = next(name for name, after in STAGES.items() if after == graph)
     title = f"Share of each word in each patch, percent: level {level}, {stage}"
     return word_attention_figure(np.asarray(shown(photo)), labels, shares, title)
@@ -132,11 +117,7 @@ def attention_figure(
 def patch_figure(predictor: Predictor, encoded: Encoded, point: Point) -> Figure:
     """Which patches the one at a place draws from, at every level; no word is needed."""
     seen = Observation(predictor.model).of(0, encoded.image)
-    rows = {}
-    for level in LEVELS:
-        row, column = patch_of(point, grid := seen.grid(level))
-        weights = seen.visual_rows(level, [row * grid[1] + column])  # (1, 1, h, w)
-        rows[level] = weights[0].float().cpu().numpy()
+    rows = {level: seen.rows_at(level, [point]) for level in LEVELS}
     return visual_graph_figure(np.asarray(shown(encoded.photo)), [point], rows)
 
 
@@ -160,9 +141,7 @@ def figure_html(figure: Figure, description: str) -> str:
 
     description: for those who cannot see it.
     """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    data = base64.b64encode(buffer.getvalue()).decode()
+    data = base64.b64encode(png_of(figure)).decode()
     width = round(96 * figure.get_figwidth())  # CSS has 96 pixels to the inch
     return (
         f'<div class="scrolled"><img alt="{html.escape(description)}" '

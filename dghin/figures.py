@@ -7,6 +7,7 @@ carry the same in grey.
     save_figure(learning_curves(read_log(path)), folder, "learning_curves")  # .png and .pdf
 """
 
+import io
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -73,6 +74,14 @@ def save_figure(figure: Figure, folder: Path, name: str) -> SavedFigure:
     with atomic_path(saved.pdf) as temporary:
         figure.savefig(temporary, dpi=DPI, metadata={"CreationDate": None})
     return saved
+
+
+@styled
+def png_of(figure: Figure) -> bytes:
+    """A figure as PNG, not written anywhere."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
 
 
 def remove_figure(folder: Path, name: str) -> None:

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from .figures import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION, hide, new_figure, styled
 from .figures_masks import faded, wrap
+from .inspect import patch_of
 
 # part-of-speech classes 0..6 as data_preprocess.language makes them
 POS = (
@@ -147,11 +148,6 @@ def mark_point(axes: Axes, point: tuple[float, float], shape: Sequence[int]) -> 
     """A cross at a place given as (down, right) fractions."""
     x, y = point[1] * shape[1], point[0] * shape[0]
     axes.plot(x, y, "P", ms=10, color=VERMILLION, mec="white", mew=1.5)
-
-
-def patch_of(point: tuple[float, float], grid: Sequence[int]) -> tuple[int, int]:
-    """The (row, column) of the patch that holds a place given as (down, right) fractions."""
-    return tuple(min(int(part * count), count - 1) for part, count in zip(point, grid, strict=True))
 
 
 @styled

@@ -26,6 +26,8 @@ from .model import DGHIN, Image, Level
 
 LEVELS = (1, 2, 3)  # strides 8, 16, 32
 ATTENTION = {False: "entity_attention", True: "graph_attention"}  # by whether after both graphs
+STAGES = {"entity level": False, "graph level": True}  # what people call the two
+Point = tuple[float, float]  # (down, right), fractions of the photo
 
 
 class Edge(NamedTuple):
@@ -37,6 +39,17 @@ class Edge(NamedTuple):
     child: int
     head: int
     weight: float
+
+
+def stages_of(model: DGHIN) -> list[str]:
+    """Of STAGES, those where words and patches meet in this network."""
+    level = model.levels[0]
+    return [name for name, graph in STAGES.items() if getattr(level, ATTENTION[graph]) is not None]
+
+
+def patch_of(point: Point, grid: Sequence[int]) -> tuple[int, int]:
+    """The (row, column) of the patch that holds a place; grid (h, w)."""
+    return tuple(min(int(part * count), count - 1) for part, count in zip(point, grid, strict=True))
 
 
 class Observation:
@@ -86,6 +99,28 @@ class Observation:
             raise ValueError(f"patches {wrong}: level {level} has {count}, from 0 to {count - 1}")
         graph = self._level(level).visual_graph
         return graph.rows(visual, torch.as_tensor(patches, device=visual.device))
+
+    def rows_at(self, level: int, points: Sequence[Point]) -> np.ndarray:
+        """`visual_rows` of the patches that hold these places, of one image: (P, h, w)."""
+        grid = self.grid(level)
+        cells = [patch_of(point, grid) for point in points]
+        rows = self.visual_rows(level, [row * grid[1] + column for row, column in cells])
+        return rows[0].float().cpu().numpy()
+
+    def labelled_shares(
+        self, level: int, pieces: Sequence[str], graph: bool = False
+    ) -> tuple[list[str], np.ndarray]:
+        """`word_attention` of one expression with its labels: N names, (N, h, w).
+
+        pieces: its word pieces, without [CLS]. Padding takes part, too: its positions are added up
+        under one label.
+        """
+        shares = self.word_attention(level, graph)[0].float().cpu().numpy()  # (L, h, w)
+        labels = ["[CLS]", *pieces, "[SEP]"][: len(shares)]
+        if (used := len(labels)) == len(shares):
+            return labels, shares
+        padding = shares[used:].sum(axis=0, keepdims=True)
+        return [*labels, "padding"], np.concatenate([shares[:used], padding])
 
     def edges(self, adjacency: np.ndarray | Tensor) -> list[Edge]:
         """The text graph's links of one expression with their normalised weights.

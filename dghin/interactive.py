@@ -9,7 +9,6 @@ share in every patch. Nothing is computed but what is shown; a photo is encoded 
 """
 
 import html
-import io
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -22,14 +21,13 @@ from matplotlib.figure import Figure
 
 from data_preprocess.common import UserError
 
-from .figures import DPI, hide, new_figure, styled
-from .figures_graphs import draw_weights, mark_point, patch_of
+from .figures import DPI, hide, new_figure, png_of, styled
+from .figures_graphs import draw_weights, mark_point
 from .figures_masks import outline, wrap
-from .inspect import LEVELS, Observation
+from .inspect import LEVELS, STAGES, Observation, stages_of
 from .predict import Encoded, Photo, Prediction, Predictor, as_photo
 
 WIDTH = 420  # pixels of the photo that is clicked
-ENTITY, GRAPH = "entity level", "graph level"
 _SCRIPT = """
 function render({ model, el }) {
   const picture = document.createElement("img");
@@ -90,7 +88,9 @@ class Explorer(ipywidgets.VBox):
             self.photos[first][1], description="expression", continuous_update=False
         )
         self.level = ipywidgets.ToggleButtons(options=LEVELS, description="level")
-        self.stage = ipywidgets.ToggleButtons(options=self._stages(), description="words at")
+        self.stage = ipywidgets.ToggleButtons(
+            options=stages_of(predictor.model), description="words at"
+        )
         self.word = ipywidgets.ToggleButtons(options=[], description="word")
         self.photo = ClickablePhoto(layout=ipywidgets.Layout(width=f"{WIDTH}px"))
         self.view = ipywidgets.Image(format="png")
@@ -105,11 +105,6 @@ class Explorer(ipywidgets.VBox):
         panes = ipywidgets.HBox([self.photo, self.view], layout={"flex_flow": "row wrap"})
         controls = [self.image, self.expression, self.level, self.stage, self.word]
         super().__init__([*controls, self.message, panes])
-
-    def _stages(self) -> list[str]:
-        interaction = self.predictor.model.config.interaction
-        return [name for name, without in ((ENTITY, "graph"), (GRAPH, "entity"))
-                if interaction != without]  # fmt: skip
 
     def _change_image(self, _change: Any) -> None:
         self._encode()
@@ -155,7 +150,7 @@ class Explorer(ipywidgets.VBox):
             tuple(self.photo.place),
             self.level.value,
             self.word.value or 0,
-            self.stage.value == GRAPH,
+            STAGES[self.stage.value],
         )
 
 
@@ -180,12 +175,10 @@ def explorer_figure(
     shares = seen.word_attention(level, graph)[0, word].float().cpu().numpy()
     draw_weights(grid[1], photo, shares, None)
     name = result.pieces[word].replace("$", r"\$")
-    stage = GRAPH if graph else ENTITY
+    stage = next(name for name, after in STAGES.items() if after == graph)
     grid[1].set_xlabel(f"share of “{name}” in each patch, percent\nlevel {level}, {stage}")
     if has_graph:
-        height, width = seen.grid(level)
-        row, column = patch_of(place, (height, width))
-        weights = seen.visual_rows(level, [row * width + column])[0, 0].float().cpu().numpy()
+        (weights,) = seen.rows_at(level, [place])
         draw_weights(grid[2], photo, weights, place)
         grid[2].set_xlabel(f"share of each patch in the marked one, percent\nlevel {level}")
     return figure
@@ -209,10 +202,3 @@ def masked_figure(photo: np.ndarray, mask: np.ndarray, place: tuple[float, float
     axes.set_ylim(height - 0.5, -0.5)
     axes.set_aspect("auto")
     return figure
-
-
-def png_of(figure: Figure) -> bytes:
-    """A figure as PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()

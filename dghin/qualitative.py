@@ -13,14 +13,11 @@ from data_preprocess.language import Language, LanguageEncoder
 
 from .config import Config
 from .data import PreparedDataset, collate, model_inputs
-from .figures_graphs import patch_of
 from .figures_masks import MaskSample, ObjectSample
-from .inspect import LEVELS, Observation, observe
+from .inspect import LEVELS, Observation, Point, observe
 from .metrics import expression_iou, predict_mask
 from .model import DGHIN
 from .weights import load_pretrained
-
-Point = tuple[float, float]  # (down, right), fractions of the photo
 
 
 def object_samples(dataset: PreparedDataset, count: int) -> list[ObjectSample]:
@@ -135,13 +132,7 @@ def visual_rows(
 ) -> dict[int, np.ndarray]:
     """Rows of the soft visual adjacency at the points: {level: (P, h, w)}; see `observe`."""
     seen = look(model, dataset, index)
-    rows = {}
-    for level in LEVELS:
-        height, width = grid = seen.grid(level)
-        cells = [patch_of(point, grid) for point in points]
-        flat = [row * width + column for row, column in cells]
-        rows[level] = seen.visual_rows(level, flat)[0].float().cpu().numpy()
-    return rows
+    return {level: seen.rows_at(level, points) for level in LEVELS}
 
 
 def word_shares(
@@ -151,12 +142,7 @@ def word_shares(
 
     Padding takes part, too: its positions are added up under one label.
     """
-    shares = look(model, dataset, index).word_attention(level)[0].float().cpu().numpy()
-    labels = ["[CLS]", *language.pieces, "[SEP]"][: len(shares)]
-    if (used := len(labels)) == len(shares):
-        return labels, shares
-    padding = shares[used:].sum(axis=0, keepdims=True)
-    return [*labels, "padding"], np.concatenate([shares[:used], padding])
+    return look(model, dataset, index).labelled_shares(level, language.pieces)
 
 
 @torch.inference_mode()

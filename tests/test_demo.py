@@ -22,10 +22,10 @@ from dghin.demo_views import (
     patch_figure,
     read_upload,
     shown,
-    stages_of,
     summary,
 )
 from dghin.effects import word_effects
+from dghin.inspect import stages_of
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
@@ -102,7 +102,7 @@ def test_what_is_drawn_of_a_prediction(predictor, photo):
     assert "“the left cat”: " in summary("the left cat", result)
     nothing = result._replace(mask=np.zeros((40, 60), bool))
     assert summary("cat", nothing) == "“cat”: nothing in the photo is marked."
-    assert stages_of(predictor) == ["entity level", "graph level"]
+    assert stages_of(predictor.model) == ["entity level", "graph level"]
 
 
 def test_a_patch_needs_no_phrase_and_has_the_rows_of_one(predictor, photo, monkeypatch):

@@ -20,11 +20,11 @@ from dghin.figures import (
 from dghin.figures_graphs import (
     dependency_graph,
     graph_edges,
-    patch_of,
     visual_graph_figure,
     word_attention_figure,
 )
 from dghin.figures_masks import MaskSample, ObjectSample, mask_figure, painted, samples_figure
+from dghin.inspect import patch_of
 
 KINDS = ("attribute", "place", "relation")
 

@@ -6,7 +6,8 @@ from PIL import Image
 
 from data_preprocess.common import UserError
 from data_preprocess.records import LONGEST_SENTENCE
-from dghin.interactive import ENTITY, GRAPH, explore, explorer_figure, has_front_end
+from dghin.inspect import STAGES
+from dghin.interactive import explore, explorer_figure, has_front_end
 from dghin.predict import Predictor
 
 
@@ -25,14 +26,15 @@ def explorer(predictor, photos):
 def test_it_begins_with_the_first_photo_and_its_expression(explorer):
     assert explorer.image.value == "one.jpg" and explorer.expression.value == "the left cat"
     assert [name for name, _ in explorer.word.options] == ["[CLS]", "the", "left", "cat"]
-    assert explorer.stage.options == (ENTITY, GRAPH) and explorer.level.options == (1, 2, 3)
+    assert explorer.stage.options == tuple(STAGES) and explorer.level.options == (1, 2, 3)
     for picture in (explorer.photo.png, explorer.view.value):
         assert bytes(picture).startswith(b"\x89PNG")
     assert "score" in explorer.message.value
 
 
 @pytest.mark.parametrize(
-    ("control", "value"), [("level", 3), ("stage", GRAPH), ("word", 1), ("place", [0.1, 0.9])]
+    ("control", "value"),
+    [("level", 3), ("stage", "graph level"), ("word", 1), ("place", [0.1, 0.9])],
 )
 def test_every_control_changes_the_view(explorer, control, value):
     before, mask = explorer.view.value, explorer.result.mask
