@@ -125,6 +125,7 @@ def _bomb():
      _mat({"a": LABELS}), _mat(np.array(["a", LABELS], object)), _mat(np.zeros((0, 0))),
      PLAIN[:124] + b"\x00\x02IM" + PLAIN[128:], b"\x89HDF\r\n\x1a\n" + PLAIN,
      struct.pack("<5i", 0, 10**5, 10**5, 0, 9) + b"segimg_t\0" + bytes(100)],
+    ids=lambda _: "content",  # which holds the time; all test processes need the same name
 )  # fmt: skip
 def test_mat_files_that_claim_or_lack_something(tmp_path, content):
     (tmp_path / "a.mat").write_bytes(content)
