@@ -1,6 +1,7 @@
 # make reproduce   the whole chain on the embedded data set, from nothing to a report
 # make test        the tests
 # make lab         JupyterLab on the notebooks
+# make demo        a page to try the network of the last `make reproduce`
 # make bench       speed and memory of training, preparing, intervals, export on this machine, as ratios
 # Each makes .venv and installs into it when needed. Python 3.11 or newer; nothing else.
 
@@ -14,7 +15,7 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: reproduce test lint lab bench setup clean
+.PHONY: reproduce test lint lab demo bench setup clean
 
 reproduce: $(READY)
 	$(BIN)/python -m dghin.reproduce run=$(RUN) $(if $(DATA),data=$(DATA)) $(ARGS) $(if $(FORCE),--force)
@@ -28,6 +29,9 @@ lint: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=. notebooks
+
+demo: $(READY)
+	$(BIN)/python -m dghin.demo run=$(RUN) $(if $(DATA),data=$(DATA)) $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/modes.py
@@ -44,7 +48,7 @@ $(READY): pyproject.toml constraints.txt
 	    { echo "error: $(PYTHON) is older than Python 3.11. Name a newer one: make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt torch
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[embedded,tensorboard,export,test]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[embedded,tensorboard,export,demo,test]'
 	touch $@
 
 clean:

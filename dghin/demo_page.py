@@ -99,6 +99,7 @@ class Page:
                 label="Examples: click one",
                 columns=2,
                 height="auto",
+                object_fit="contain",  # cut off, it would not show what the phrase counts
                 allow_preview=False,
                 interactive=False,
                 buttons=[],
@@ -115,7 +116,7 @@ class Page:
             self.mask = gr.Image(
                 label="Mask: what was found", elem_id="mask", elem_classes="clicked", **look
             )
-        self.summary = gr.Markdown(elem_id="summary")
+        self.summary = gr.HTML(elem_id="summary")
         gr.Markdown("## Patch graph: where a patch draws from")
         self.patches = gr.HTML(views.hint_html(HINTS["patches"]), elem_id="patches")
         gr.Markdown("## Dependency graph: how the phrase was parsed")
@@ -219,7 +220,7 @@ class Page:
         return {
             self.session: asked,
             self.mask: views.mask_picture(session.encoded.photo, prediction.mask),
-            self.summary: views.summary(text, prediction),
+            self.summary: views.text_html(views.summary(text, prediction)),
             self.words: words,
             self.effects: views.hint_html(HINTS["effects"]),
             **self.draw_attention(asked, level, stage),

@@ -149,6 +149,11 @@ def figure_html(figure: Figure, description: str) -> str:
     )
 
 
+def text_html(text: str) -> str:
+    """A paragraph of plain text, escaped: phrases come from outside."""
+    return f"<p>{html.escape(text)}</p>"
+
+
 def hint_html(text: str) -> str:
     """What stands where a figure will be."""
     return f'<p class="hint">{html.escape(text)}</p>'
