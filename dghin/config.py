@@ -114,7 +114,8 @@ class TrainConfig:
     deterministic: bool = False  # two runs on one machine are equal bit for bit; slower on GPUs
     compile: bool = False  # torch.compile: faster after minutes; draws other random numbers
     channels_last: bool = False  # memory layout of convolutions; often faster, same results
-    checkpoint_activations: bool = False  # less memory, about a third more time, same results
+    recompute: bool = True  # cheap activations are computed twice instead of kept; same results
+    checkpoint_activations: bool = False  # still less memory, about a third more time, the same
     workers: int = 4
     prefetch: int = 4  # batches that each worker reads ahead
     threads: int = 0  # CPU threads of a process; 0: the cores divided by the processes
@@ -131,6 +132,7 @@ class EvaluateConfig:
     workers: int = 2
     best_by: Literal["paper", "strict"] = "strict"  # the protocol that picks the checkpoint on val
     expressions: int = 0  # 0: all; else the first so many of a split, for trials
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: faster, a few other pixels
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,8 @@ WITHOUT_EFFECT = (  # on a training's result
     "data.test_splits",
     "train.workers", "train.threads", "train.log_every", "train.tensorboard", "train.processes",
     "train.skip_limit", "train.save_every", "train.keep_checkpoints", "train.prefetch",
-    "train.keep_encoded",
-    "train.checkpoint_activations", "train.stop_at", "train.resume_changed", "train.max_restarts",
+    "train.keep_encoded", "train.recompute", "train.checkpoint_activations", "train.stop_at",
+    "train.resume_changed", "train.max_restarts",
     "evaluate.batch", "evaluate.workers", "evaluate.expressions",
 )  # fmt: skip
 

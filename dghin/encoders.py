@@ -30,7 +30,7 @@ class VisualPyramid(nn.Module):
             raise unknown_name("backbone", config.backbone, known or timm.list_models("swin_*"))
         self.is_swin = config.backbone.startswith("swin_")
         options = {"img_size": config.image_size} if self.is_swin else {}
-        if config.drop_path:
+        if config.drop_path or self.is_swin:  # timm's own default for a Swin is 0.1
             options["drop_path_rate"] = config.drop_path
         self.body = timm.create_model(config.backbone, features_only=True, **options)
         chosen = self._indices(config.backbone)
@@ -62,12 +62,14 @@ class VisualPyramid(nn.Module):
 
 
 def pad_before_roll(swin: nn.Module) -> None:
-    """Make every block of a timm Swin pad to whole windows first, and roll after that."""
+    """Make every block of a timm Swin pad to whole windows first, and roll after that; attention is
+    torch's own, which needs no matrix in memory where its kernels can take the position bias."""
     from timm.models.swin_transformer import SwinTransformerBlock
 
     for block in swin.modules():
         if isinstance(block, SwinTransformerBlock):
             block.__class__ = _padded_block(SwinTransformerBlock)
+            block.attn.fused_attn = True  # timm's default depends on the environment
 
 
 def _padded_block(base: type) -> type:

@@ -33,6 +33,7 @@ from .distributed import Place, gather, join, leave, threads
 from .loading import load_batches
 from .metrics import PROTOCOLS, compare, intersection_union, predict_mask
 from .model import DGHIN, Image
+from .modes import autocast
 from .run import BEST
 from .segment import AT_ONCE, segment
 
@@ -117,7 +118,9 @@ def evaluate_with_controls(
         for batch in loaded:
             for one in batch:
                 members = groups[one.number]
-                for control, rows in score_pass(model, dataset, one, members, altered).items():
+                with autocast(config.evaluate.precision, place.device):
+                    found = score_pass(model, dataset, one, members, altered)
+                for control, rows in found.items():
                     own[control] += rows
             shown.update(len(batch))
     parts = gather(own, place)

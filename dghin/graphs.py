@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import DenseGCNConv
 
 from .encoders import LinearNormPReLU
+from .patches import instance_norm, map_of, pointwise, rows_of
 
 
 class TextGraph(nn.Module):
@@ -59,19 +60,25 @@ class VisualGraph(nn.Module):
 
     def nodes(self, visual: Tensor) -> Tensor:
         """The graph's nodes: (B, D, h, w) → X (B, N, D)."""
-        return self.node(visual).flatten(2).transpose(1, 2)
+        convolution, norm, activation = self.node
+        rows = instance_norm(norm, pointwise(convolution, rows_of(visual)))
+        return activation(rows)
+
+    def asking(self, nodes: Tensor) -> Tensor:
+        """X (W1 W2ᵀ), which is compared with X itself: one product takes the place of two."""
+        return F.linear(nodes, self.key.weight.t() @ self.query.weight)
 
     def forward(self, visual: Tensor) -> Tensor:
         """visual (B, D, h, w) → (B, D, h, w)."""
         x = self.nodes(visual)
         # one head: (B, 1, N, D); the extra dimension lets every fused kernel take it
-        query, key, value = (m(x).unsqueeze(1) for m in (self.query, self.key, self.value))
-        x = F.scaled_dot_product_attention(query, key, value, scale=1.0).squeeze(1)
-        x = self.activation(x).transpose(1, 2).view_as(visual)
-        return F.normalize(x, dim=1) + visual
+        query, key = self.asking(x).unsqueeze(1), x.unsqueeze(1)
+        mixed = F.scaled_dot_product_attention(query, key, key, scale=1.0).squeeze(1)  # G X
+        mixed = map_of(self.activation(self.value(mixed)), visual)
+        return F.normalize(mixed, dim=1) + visual
 
     def rows(self, visual: Tensor, patches: Tensor) -> Tensor:
         """The asked rows of G only: visual (B, D, h, w), patches (P,) → (B, P, h, w)."""
         x = self.nodes(visual)
-        score = self.query(x[:, patches]) @ self.key(x).transpose(1, 2)  # (B, P, N)
+        score = self.asking(x[:, patches]) @ x.transpose(1, 2)  # (B, P, N)
         return score.softmax(dim=-1).unflatten(-1, visual.shape[-2:])

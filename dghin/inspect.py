@@ -68,7 +68,9 @@ class Observation:
         for (level, name), inputs in self.inputs.items():
             one.inputs[level, name] = tuple(x[expression : expression + 1] for x in inputs)
         if image is not None and self.model.has_visual_graph:
-            one.inputs |= {(level, "visual_graph"): (image.patches[level - 1],) for level in LEVELS}
+            one.inputs |= {
+                (level, "visual_graph"): (image.levels[level - 1].patches,) for level in LEVELS
+            }
         return one
 
     def _level(self, level: int) -> Level:
@@ -83,9 +85,9 @@ class Observation:
         graph: at the graph level, after both graphs, instead of the entity level.
         """
         name = ATTENTION[graph]
-        words, visual = self._inputs(level, name)
-        shares = getattr(self._level(level), name).attention(words, visual)  # (E, N, L)
-        return shares.transpose(1, 2).unflatten(-1, visual.shape[-2:])
+        words, query, _ = self._inputs(level, name)
+        shares = getattr(self._level(level), name).attention(words, query)  # (E, L, N)
+        return shares.unflatten(-1, query.shape[-2:])
 
     @torch.no_grad()
     def visual_rows(self, level: int, patches: Sequence[int]) -> Tensor:

@@ -1,7 +1,19 @@
 """Word-visual attention: every patch gathers the words that concern it."""
 
+from typing import NamedTuple
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .patches import instance_norm, map_of, pointwise, rows_of
+
+
+class Look(NamedTuple):
+    """What patches bring to their meeting with words, before a word is read: two (B, D, h, w)."""
+
+    query: Tensor  # IN(Wq v)
+    visual: Tensor  # ReLU(Wp v)
 
 
 class WordVisualAttention(nn.Module):
@@ -10,6 +22,9 @@ class WordVisualAttention(nn.Module):
     a = softmax_words(IN(Wq v) · Wk w), over all L positions, scale 1;
     e = ReLU(IN(We Σ a Wv w));  out = PReLU(BN(Wo (ReLU(Wp v) ⊙ e))).
     Used at the entity level and, after both graphs, at the graph level.
+
+    The image's side of it (`look`) is apart, so that many expressions share it. We and the norm
+    around it are applied to the L words instead of the h·w patches (`normed_words`).
     """
 
     def __init__(self, width: int):
@@ -23,13 +38,40 @@ class WordVisualAttention(nn.Module):
         self.visual = nn.Conv2d(width, width, 1)
         self.out = nn.Sequential(nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.PReLU())
 
-    def attention(self, words: Tensor, visual: Tensor) -> Tensor:
-        """The share of every word in every patch: (B, N, L), rows sum to 1."""
-        query = self.query_norm(self.query(visual)).flatten(2).transpose(1, 2)  # (B, N, D)
-        return (query @ self.key(words).transpose(1, 2)).softmax(dim=-1)
+    def look(self, visual: Tensor) -> Look:
+        """The image's side: v (B, D, h, w)."""
+        rows = rows_of(visual)
+        query = instance_norm(self.query_norm, pointwise(self.query, rows))
+        return Look(map_of(query, visual), map_of(F.relu(pointwise(self.visual, rows)), visual))
 
-    def forward(self, words: Tensor, visual: Tensor) -> Tensor:
-        gathered = self.attention(words, visual) @ self.value(words)  # (B, N, D)
-        gathered = gathered.transpose(1, 2).view_as(visual)  # (B, D, h, w)
-        gathered = F.relu(self.attended_norm(self.attended(gathered)))
-        return self.out(F.relu(self.visual(visual)) * gathered)
+    def attention(self, words: Tensor, query: Tensor) -> Tensor:
+        """The share of every word in every patch: (B, L, N); over the words they sum to 1."""
+        return (self.key(words) @ query.flatten(2)).softmax(dim=1)
+
+    def forward(self, words: Tensor, query: Tensor, visual: Tensor) -> Tensor:
+        """words (B, L, D); query and visual, of `look`, (B, D, h, w)."""
+        shares = self.attention(words, query)
+        scale, shift = self.normed_words(words, shares)
+        gathered = F.relu(torch.baddbmm(shift, shares.transpose(1, 2), scale))  # (B, N, D)
+        convolution, norm, activation = self.out
+        out = pointwise(convolution, rows_of(visual) * gathered)
+        return activation(norm(map_of(out, visual)))
+
+    def normed_words(self, words: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """IN(We Σ a Wv w) = a · scale + shift: words (B, L, D), shares a (B, L, N) → scale
+        (B, L, D), shift (B, 1, D).
+
+        Every patch is a mean of the words We Wv w, weighted by its shares; so the mean over the
+        patches is that of the mean shares, and the variance follows from the shares' covariance.
+        """
+        norm, value = self.attended_norm, self.value(words)
+        kind = torch.float64 if words.dtype == torch.float64 else torch.float32
+        with torch.autocast(value.device.type, enabled=False):  # these are sums over all patches
+            weight, bias = self.attended.weight.flatten(1).to(kind), self.attended.bias.to(kind)
+            value, shares = F.linear(value.to(kind), weight, bias), shares.to(kind)
+            mean = shares.mean(dim=2)[:, None]  # (B, 1, L)
+            centred = shares - mean.transpose(1, 2)
+            covariance = centred @ centred.transpose(1, 2) / shares.shape[2]  # (B, L, L)
+            variance = (value * (covariance @ value)).sum(dim=1, keepdim=True)  # (B, 1, D)
+            scale = value * (norm.weight * (variance.clamp(min=0) + norm.eps).rsqrt())
+            return scale, norm.bias - mean @ scale

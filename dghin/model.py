@@ -4,6 +4,7 @@ Letters in shape comments: B images, E expressions (E = B unless expressions sha
 L words, T text width, D level width, S image size.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,8 @@ from .config import ModelConfig
 from .encoders import Context, LinearNormPReLU, VisualPyramid, text_encoder
 from .graphs import TextGraph, VisualGraph
 from .hub import HubMixin
-from .interaction import WordVisualAttention
+from .interaction import Look, WordVisualAttention
+from .patches import map_of, rows_of
 
 POS_CLASSES = 7  # none, noun, adjective, verb, adposition, adverb, other
 COORDINATES = 8
@@ -31,19 +33,32 @@ class Output(NamedTuple):
     scales: tuple[Tensor, ...]
 
 
+class LevelImage(NamedTuple):
+    """A level's side of B images: its patches, and what they bring to each stage of the config."""
+
+    patches: Tensor  # u, (B, D, h, w)
+    entity: Look | None
+    graph: Look | None  # of u'
+
+    def select(self, index: Tensor) -> "LevelImage":
+        entity, graph = (look and Look(*(x[index] for x in look)) for look in self[1:])
+        return LevelImage(self.patches, entity, graph)
+
+
 class Image(NamedTuple):
     """What the network knows of images before a word is read (B images)."""
 
-    shallow: Tensor  # L2(v0), (B, C0, S/4, S/4)
-    patches: tuple[Tensor, ...]  # u of levels 1..3, (B, D, S/8..S/32, S/8..S/32)
-    graphs: tuple[Tensor, ...]  # u' of levels 1..3, the same shapes
+    shallow: Tensor  # level 0 without its words, (B, D, S/4, S/4)
+    levels: tuple[LevelImage, ...]  # of levels 1..3
 
     def select(self, index: Tensor | None) -> "Image":
-        """Image rows for every expression: index (E,) into B; None: one expression an image."""
+        """Image rows for every expression: index (E,) into B; None: one expression an image.
+
+        The levels' patches, which words never meet, stay those of the images.
+        """
         if index is None:
             return self
-        pick = tuple(x[index] for x in self.patches), tuple(x[index] for x in self.graphs)
-        return Image(self.shallow[index], *pick)
+        return Image(self.shallow[index], tuple(level.select(index) for level in self.levels))
 
 
 class Sentence(NamedTuple):
@@ -59,6 +74,39 @@ class ConvNormPReLU(nn.Sequential):
     def __init__(self, inputs: int, outputs: int):
         convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         super().__init__(convolution, nn.BatchNorm2d(outputs), nn.PReLU())
+
+
+class ShallowLevel(ConvNormPReLU):
+    """Level 0: vt0 = ConvNormPReLU(cat[L2(v0), tile(L2(context)), coordinates]).
+
+    Convolution is linear: the image's share is computed once an image. A tiled vector gives the
+    same value wherever the window lies inside, so that its share needs no convolution at all.
+    """
+
+    def __init__(self, channels: int, width: int):
+        super().__init__(2 * channels + COORDINATES, width)
+        self.channels = channels
+
+    def see(self, visual: Tensor) -> Tensor:
+        """The image's share: v0 (B, C, h, w) → (B, D, h, w)."""
+        weight, words = self[0].weight, slice(self.channels, 2 * self.channels)
+        weight = torch.cat([weight[:, : words.start], weight[:, words.stop :]], dim=1)
+        return F.conv2d(with_coordinates(F.normalize(visual, dim=1)), weight, padding=1)
+
+    def forward(self, seen: Tensor, context: Tensor) -> Tensor:
+        """seen, of `see`, (E, D, h, w); context (E, C) → (E, D, h, w)."""
+        convolution, norm, activation = self
+        weight = convolution.weight[:, self.channels : 2 * self.channels]  # (D, C, 3, 3)
+        share = F.linear(F.normalize(context, dim=1), weight.permute(2, 3, 0, 1).flatten(0, 2))
+        inside = window_inside(seen)  # (N, 9)
+        rows = torch.matmul(inside, share.unflatten(1, (9, -1)))  # (E, N, D)
+        return activation(norm(seen + map_of(rows, seen)))
+
+
+def window_inside(x: Tensor) -> Tensor:
+    """Which of a 3×3 window's nine places lie on the map, around every place: (h·w, 9), 0 or 1."""
+    down, right = (F.pad(x.new_ones(n), (1, 1)).unfold(0, 3, 1) for n in x.shape[-2:])  # (n, 3)
+    return (down[:, None, :, None] * right[None, :, None, :]).flatten(2).flatten(0, 1)
 
 
 class Head(nn.Sequential):
@@ -120,19 +168,73 @@ class Level(nn.Module):
         self.graph_attention = WordVisualAttention(width) if graph else None
         self.merge = ConvNormPReLU((entity + graph) * width, width)
 
-    def see(self, visual: Tensor) -> tuple[Tensor, Tensor]:
-        """The image side: v (B, C, h, w) → u and u', both (B, D, h, w)."""
+    def see(self, visual: Tensor) -> LevelImage:
+        """The image's side: v (B, C, h, w)."""
         patches = F.normalize(self.patch(with_coordinates(F.normalize(visual, dim=1))), dim=1)
-        return patches, self.visual_graph(patches) if self.visual_graph else patches
+        entity = graph = None
+        if self.entity_attention:
+            entity = self.entity_attention.look(patches)
+        if self.graph_attention:
+            nodes = self.visual_graph(patches) if self.visual_graph else patches
+            graph = self.graph_attention.look(nodes)
+        return LevelImage(patches, entity, graph)
 
-    def forward(self, patches: Tensor, graph: Tensor, words: Tensor, adjacency: Tensor) -> Tensor:
+    def forward(
+        self, entity: Look | None, graph: Look | None, words: Tensor, adjacency: Tensor
+    ) -> Tensor:
         met = []
         if self.entity_attention:
-            met.append(self.entity_attention(words, patches))
+            met.append(self.entity_attention(words, *entity))
         if self.graph_attention:
             nodes = self.text_graph(words, adjacency) if self.text_graph else words
-            met.append(self.graph_attention(nodes, graph))
+            met.append(self.graph_attention(nodes, *graph))
         return self.merge(torch.cat(met, dim=1))
+
+
+class Merge(ConvNormPReLU):
+    """ConvNormPReLU(cat[bilinear(coarse → size of fine), fine]), without enlarging `coarse`.
+
+    Enlarging is linear, and so is the convolution: its nine 1×1 products are taken on the coarse
+    map, and their sum, shifted and enlarged, is two products with a matrix of its sides. Twice the
+    size costs a third of the arithmetic, and the enlarged map is never held in memory.
+    """
+
+    def __init__(self, width: int):
+        super().__init__(2 * width, width)
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """coarse (E, D, h, w), fine (E, D, H, W) → (E, D, H, W)."""
+        convolution, norm, activation = self
+        width = fine.shape[1]
+        enlarged, own = convolution.weight.split(width, dim=1)
+        x = F.conv2d(fine, own, padding=1)
+        return activation(norm(x + convolve_enlarged(coarse, enlarged, fine.shape[-2:])))
+
+
+def convolve_enlarged(x: Tensor, weight: Tensor, size: Sequence[int]) -> Tensor:
+    """conv2d(interpolate(x, size, mode="bilinear"), weight, padding=1): x (E, C, h, w), weight
+    (D, C, 3, 3), size (H, W) → (E, D, H, W), in channels-last memory."""
+    height, width = x.shape[-2:]
+    # (3, C, 3·D): of every row of the window, its three products side by side
+    weights = weight.permute(2, 1, 3, 0).flatten(2)
+    x = torch.matmul(rows_of(x)[:, None], weights)  # (E, 3, h·w, 3·D)
+    down, right = (
+        enlarging_window(n, size[i], x).movedim(0, i + 1).flatten(1)
+        for i, n in enumerate((height, width))
+    )  # (H, 3·h), (W, w·3)
+    x = x.unflatten(2, (height, width)).unflatten(-1, (3, -1)).flatten(3, 4)  # (E, 3, h, w·3, D)
+    x = torch.matmul(right, x)  # (E, 3, h, W, D)
+    x = torch.matmul(down, x.flatten(1, 2).flatten(2))  # (E, H, W·D)
+    return x.unflatten(-1, (size[1], -1)).permute(0, 3, 1, 2)
+
+
+def enlarging_window(length: int, longer: int, like: Tensor) -> Tensor:
+    """Along one side, what each place of a map of `length` gives to the three places of a window
+    on the bilinearly enlarged one: (3, longer, length); outside of it, nothing."""
+    eye = torch.eye(length, device=like.device)[None]
+    enlarged = F.interpolate(eye, longer, mode="linear", align_corners=False)[0].t()
+    padded = F.pad(enlarged, (0, 0, 1, 1)).to(like.dtype)  # (longer + 2, length)
+    return torch.stack([padded[i : i + longer] for i in range(3)])
 
 
 class Decoder(nn.Module):
@@ -140,13 +242,12 @@ class Decoder(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.merge = nn.ModuleList(ConvNormPReLU(2 * width, width) for _ in range(3))
+        self.merge = nn.ModuleList(Merge(width) for _ in range(3))
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         x = F.normalize(levels[3], dim=1)
         for i in (2, 1, 0):
-            x = F.interpolate(x, levels[i].shape[-2:], mode="bilinear", align_corners=False)
-            x = self.merge[i](torch.cat([x, F.normalize(levels[i], dim=1)], dim=1))
+            x = self.merge[i](x, F.normalize(levels[i], dim=1))
         return x
 
 
@@ -167,7 +268,7 @@ class DGHIN(nn.Module, HubMixin):
         self.context = Context(text_width)
         self.context_projection = LinearNormPReLU(text_width, shallow)
         self.embedding = WordEmbedding(text_width, width, config.part_of_speech)
-        self.shallow_level = ConvNormPReLU(2 * shallow + COORDINATES, width)
+        self.shallow_level = ShallowLevel(shallow, width)
         self.levels = nn.ModuleList(Level(channels, config) for channels in deep)
         self.decoder = Decoder(width)
         self.head = Head(width)
@@ -182,10 +283,8 @@ class DGHIN(nn.Module, HubMixin):
     def encode_image(self, image: Tensor) -> Image:
         """image (B, 3, S, S), RGB 0..255: everything no word enters."""
         maps = self.visual_encoder(self.image_norm(image.to(self.image_norm.weight.dtype)))
-        patches, graphs = zip(
-            *(level.see(v) for level, v in zip(self.levels, maps[1:], strict=True)), strict=True
-        )
-        return Image(F.normalize(maps[0], dim=1), patches, graphs)
+        levels = (level.see(v) for level, v in zip(self.levels, maps[1:], strict=True))
+        return Image(self.shallow_level.see(maps[0]), tuple(levels))
 
     def encode_words(self, word_ids: Tensor, attention_mask: Tensor, pos: Tensor) -> Sentence:
         """Three (E, L) tensors: everything no pixel enters."""
@@ -197,11 +296,9 @@ class DGHIN(nn.Module, HubMixin):
 
     def interact(self, image: Image, sentence: Sentence, adjacency: Tensor) -> Output:
         """Words meet patches, and the decoder draws: image with E rows, E sentences."""
-        tile = F.normalize(sentence.context, dim=1)[:, :, None, None]
-        tile = tile.expand(-1, -1, *image.shallow.shape[-2:])
-        levels = [self.shallow_level(with_coordinates(torch.cat([image.shallow, tile], dim=1)))]
-        for level, patches, graph in zip(self.levels, image.patches, image.graphs, strict=True):
-            levels.append(level(patches, graph, sentence.words, adjacency))
+        levels = [self.shallow_level(image.shallow, sentence.context)]
+        for level, (_, entity, graph) in zip(self.levels, image.levels, strict=True):
+            levels.append(level(entity, graph, sentence.words, adjacency))
         scales = tuple(head(x) for head, x in zip(self.auxiliary_heads, levels, strict=False))
         mask = self.head(self.decoder(levels))
         mask = F.interpolate(mask, scale_factor=4, mode="bilinear", align_corners=False)

@@ -10,18 +10,27 @@ import logging
 import os
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 from data_preprocess.common import UserError
 
 from .model import DGHIN
 
 log = logging.getLogger(__name__)
+aten = torch.ops.aten
+PRODUCTS = (  # what costs most to compute again; products within attention over windows are small
+    aten.mm.default, aten.addmm.default, aten.convolution.default,
+    aten._scaled_dot_product_flash_attention_for_cpu.default,
+    aten._scaled_dot_product_efficient_attention.default,
+    aten._scaled_dot_product_flash_attention.default,
+    aten._scaled_dot_product_cudnn_attention.default,
+)  # fmt: skip
 TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 BatchNorm = nn.modules.batchnorm._BatchNorm  # the base of all, SyncBatchNorm included
 
@@ -96,10 +105,27 @@ def checkpoint_activations(model: DGHIN) -> None:
     The backward pass computes them again (activation checkpointing), with the same random numbers;
     batch norms count a batch once.
     """
-    for part in (*encoder_blocks(model), *model.levels, model.decoder, model.shallow_level):
-        part.forward = Recomputed(part)
+    _recompute(model, [*encoder_blocks(model), model.decoder, model.shallow_level], ())
+
+
+def recompute_cheap(model: DGHIN) -> None:
+    """Inside a Swin's blocks and the levels keep only what their products gave.
+
+    The backward pass computes the rest again: norms, attention over windows, what is done element
+    by element. That is few operations and most of the memory.
+    """
+    from timm.models.swin_transformer import SwinTransformerBlock
+
+    blocks = [part for part in encoder_blocks(model) if isinstance(part, SwinTransformerBlock)]
+    _recompute(model, blocks, PRODUCTS)
+
+
+def _recompute(model: DGHIN, parts: list[nn.Module], kept: Sequence[Any]) -> None:
+    """Put these parts and the levels under `Recomputed`."""
+    for part in (*parts, *model.levels):
+        part.forward = Recomputed(part, part.forward, kept)
     for level in model.levels:
-        level.see = Recomputed(level, level.see)
+        level.see = Recomputed(level, level.see, kept)
 
 
 def encoder_blocks(model: DGHIN) -> list[nn.Module]:
@@ -114,10 +140,13 @@ def encoder_blocks(model: DGHIN) -> list[nn.Module]:
 
 
 class Recomputed:
-    """A module's forward (or another method of it) under activation checkpointing."""
+    """A module's forward (or another method of it) under activation checkpointing.
 
-    def __init__(self, module: nn.Module, forward=None):
-        self.module, self.forward = module, forward or module.forward
+    kept: operators whose results are kept all the same (selective checkpointing).
+    """
+
+    def __init__(self, module: nn.Module, forward: Callable, kept: Sequence[Any] = ()):
+        self.module, self.forward, self.kept = module, forward, list(kept)
 
     def __call__(self, *inputs, **named):
         if not torch.is_grad_enabled():
@@ -128,7 +157,16 @@ class Recomputed:
 
     def contexts(self) -> tuple[contextlib.AbstractContextManager, ...]:
         """Contexts of the first pass and of the second."""
-        return contextlib.nullcontext(), without_statistics(self.module)
+        first: contextlib.AbstractContextManager = contextlib.nullcontext()
+        reading: contextlib.AbstractContextManager = contextlib.nullcontext()
+        if self.kept:
+            first, reading = create_selective_checkpoint_contexts(self.kept)
+        return first, self._again(reading)
+
+    @contextlib.contextmanager
+    def _again(self, reading: contextlib.AbstractContextManager) -> Iterator[None]:
+        with without_statistics(self.module), reading:
+            yield
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from .distributed import Place, distribute, gather, mean_over_all, on_any
 from .loading import Batch
 from .losses import segmentation_loss
 from .model import DGHIN
-from .modes import BatchNorm, autocast, checkpoint_activations, compiled
+from .modes import BatchNorm, autocast, checkpoint_activations, compiled, recompute_cheap
 from .recipe import Recipe
 
 
@@ -37,6 +37,8 @@ class Stepper:
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=scaled)
         if config.train.checkpoint_activations:
             checkpoint_activations(model)
+        elif config.train.recompute and not config.train.compile:  # a compiler sees to that
+            recompute_cheap(model)
         self.network: nn.Module = distribute(model, place) if place.world > 1 else model
         if config.train.compile:
             self.network = compiled(self.network, place.device)

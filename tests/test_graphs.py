@@ -53,7 +53,7 @@ def test_text_graph_is_the_plain_formula():
 
 def plain_visual_graph(graph: VisualGraph, visual: torch.Tensor) -> torch.Tensor:
     """With the N×N matrix in full."""
-    x = graph.nodes(visual)
+    x = graph.node(visual).flatten(2).transpose(1, 2)
     score = graph.query(x) @ graph.key(x).transpose(1, 2)  # (B, N, N)
     mixed = graph.activation(score.softmax(-1) @ x @ graph.value.weight.t())
     return F.normalize(mixed.transpose(1, 2).reshape(visual.shape), dim=1) + visual
@@ -74,7 +74,7 @@ def test_visual_graph_rows_are_rows_of_the_matrix():
     torch.manual_seed(0)
     graph, visual = VisualGraph(16).eval(), torch.randn(2, 16, 4, 6)
     x = graph.nodes(visual)
-    full = (graph.query(x) @ graph.key(x).transpose(1, 2)).softmax(-1)
+    full = (graph.query(x) @ graph.key(x).transpose(1, 2)).softmax(-1)  # W1, W2 apart
     rows = graph.rows(visual, torch.tensor([3, 20]))
     torch.testing.assert_close(rows.flatten(2), full[:, [3, 20]])
     torch.testing.assert_close(rows.sum((-1, -2)), torch.ones(2, 2))

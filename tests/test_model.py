@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import GOLDEN
 
 from dghin import DGHIN, ModelConfig
 from dghin.losses import segmentation_loss
-from dghin.model import with_coordinates
+from dghin.model import ShallowLevel, convolve_enlarged, with_coordinates
 from dghin.reference import DROPPED, convert_state_dict, rename
 
 sys.path.insert(0, str(GOLDEN))
@@ -78,6 +79,26 @@ def test_coordinates():
     torch.testing.assert_close(y_centre, (y_min + y_max) / 2)
     assert (height == 0.25).all() and (width == 0.25).all()
     assert x_max.max() == 1 and y_min.min() == -1
+
+
+@pytest.mark.parametrize(("small", "large"), [((2, 3), (4, 6)), ((3, 5), (7, 8)), ((4, 1), (4, 2))])
+def test_convolving_an_enlarged_map_without_enlarging_it(small, large):
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 5, *small), torch.randn(6, 5, 3, 3)
+    enlarged = F.interpolate(x, large, mode="bilinear", align_corners=False)
+    found = convolve_enlarged(x, weight, large)
+    torch.testing.assert_close(found, F.conv2d(enlarged, weight, padding=1), atol=1e-5, rtol=1e-5)
+
+
+def test_the_shallow_level_is_a_convolution_of_image_words_and_coordinates():
+    torch.manual_seed(0)
+    level = ShallowLevel(4, 6).eval()
+    visual, context = torch.randn(2, 4, 5, 7), torch.randn(2, 4)
+    tile = F.normalize(context, dim=1)[:, :, None, None].expand(-1, -1, 5, 7)
+    whole = with_coordinates(torch.cat([F.normalize(visual, dim=1), tile], dim=1))
+    expected = torch.nn.Sequential.forward(level, whole)
+    found = level(level.see(visual), context)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_losses_weigh_classes_and_scales():

@@ -1,0 +1,82 @@
+"""Lines of the speed table: the two graphs, alone."""
+
+import original
+import torch
+from harness import MIB, Result, peak_memory, take_turns
+from torch_geometric.nn import GCNConv
+
+from dghin.config import Config
+from dghin.graphs import TextGraph, VisualGraph, edge_weights
+
+
+def visual_graph(config: Config, turns: int, model: str) -> list[Result]:
+    """The visual graph layer at stride 8, forward and backward: time, and memory at the peak."""
+    torch.manual_seed(0)
+    side, width = config.model.image_size // 8, config.model.width
+    graph = VisualGraph(width)
+    visual = torch.nn.functional.normalize(torch.randn(2, width, side, side), dim=1)
+    visual.requires_grad_()
+    upstream = torch.randn_like(visual)
+
+    def passes(forward):
+        def call():
+            forward(visual).backward(upstream)
+            visual.grad = None
+            graph.zero_grad()
+
+        return call
+
+    ways = passes(lambda x: original.visual_graph(graph, x)), passes(graph)
+    baseline, ours = take_turns(*ways, max(turns, 5))
+    memory = [[peak_memory(way) / MIB] for way in ways]
+    what = f"visual graph, {side * side} nodes, forward and backward"
+    return [
+        Result(f"{what}: time", "s", baseline, ours, "less", 0.7),
+        Result(f"{what}: extra memory", "MiB", *memory, "less", 0.125),
+    ]
+
+
+def text_graph(config: Config, turns: int, model: str) -> list[Result]:
+    """The text graphs of three levels for 8 sentences, forward: along the edges alone, and with
+    the products with weights around that, which both ways have."""
+    torch.manual_seed(0)
+    count, length, width = 8, config.model.words, config.model.width
+    layers = [TextGraph(width).eval() for _ in range(3)]
+    bare = GCNConv(width, width, bias=False)
+    bare.lin = torch.nn.Identity()
+    words = torch.randn(count, length, width)
+    heads = torch.stack([torch.randint(0, max(i, 1), (count,)) for i in range(length)], dim=1)
+    adjacency = torch.nn.functional.one_hot(heads, length).float()
+
+    @torch.inference_mode()
+    def edges_original():
+        for _ in layers:
+            original.along_edges(bare, words, adjacency)
+
+    @torch.inference_mode()
+    def edges_ours():
+        for _ in layers:
+            torch.bmm(edge_weights(adjacency), words)
+
+    @torch.inference_mode()
+    def whole_original():
+        for layer in layers:
+            original.text_graph(layer, words, adjacency)
+
+    @torch.inference_mode()
+    def whole_ours():
+        for layer in layers:
+            layer(words, adjacency)
+
+    edges = take_turns(edges_original, edges_ours, max(10 * turns, 5), 3)
+    whole = take_turns(whole_original, whole_ours, max(10 * turns, 5), 3)
+    what = f"text graph, three levels, batch {count}"
+    note = "both ways have the same products with weights"
+    return [
+        Result(what, "ms", *milliseconds(edges), "more", 10.0),
+        Result(f"{what}, layers around it", "ms", *milliseconds(whole), "more", 1.0, note),
+    ]
+
+
+def milliseconds(ways: tuple[list[float], list[float]]) -> list[list[float]]:
+    return [[1000 * seconds for seconds in way] for way in ways]

@@ -1,0 +1,192 @@
+"""Lines of the speed table: the whole network, evaluating and training."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from harness import MIB, Result, cpu_flags, peak_memory, take_turns
+from original import Original
+from torch import Tensor
+
+from data_preprocess.features import Features
+from dghin.config import Config, load_config
+from dghin.data import PreparedDataset, language_batch, open_split
+from dghin.evaluate import evaluate_split
+from dghin.loading import Batch
+from dghin.losses import segmentation_loss
+from dghin.metrics import metrics_from_rows
+from dghin.model import DGHIN, POS_CLASSES
+from dghin.modes import autocast, recompute_cheap
+from dghin.segment import segment
+
+COUNTS = {1: 1.15, 3: 1.4, 7: 1.5}  # expressions an image, and how much faster that has to be
+CPU = torch.device("cpu")
+
+
+def random_network(config: Config) -> DGHIN:
+    """The config's network with random weights whose logits differ from place to place."""
+    torch.manual_seed(0)
+    model = DGHIN(config.model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:  # norms and biases, which begin as ones and zeros
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def random_features(config: Config, count: int) -> Features:
+    """So many made-up expressions."""
+    random = np.random.default_rng(0)
+    shape = count, config.model.words
+    heads = np.stack([random.integers(0, max(i, 1), count) for i in range(shape[1])], axis=1)
+    one = np.ones(count, np.int16)
+    return Features(
+        random.integers(1000, config.model.vocabulary, shape).astype(np.int32),
+        np.ones(shape, np.uint8),
+        random.integers(1, POS_CLASSES, shape).astype(np.uint8),
+        heads.astype(np.int8), one, one.astype(np.uint8), one,
+    )  # fmt: skip
+
+
+def random_image(config: Config, count: int = 1) -> Tensor:
+    size = config.model.image_size
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
+
+
+def evaluation(config: Config, turns: int, model: str) -> list[Result]:
+    """One image with 1, 3, 7 expressions: image and words to masks at the network's size."""
+    network = random_network(config).eval()
+    original, image = Original(network).eval(), random_image(config)
+    results = []
+    for count, target in COUNTS.items():
+        features = random_features(config, count)
+        ways = one_by_one(original, image, features), together(network, image, features)
+        same = (ways[0]() == ways[1]()).float().mean().item()
+        seconds = take_turns(*ways, turns, warm=0)
+        seconds = [[x / count for x in way] for way in seconds]
+        what = f"evaluation, {count} expression{'s' * (count > 1)} an image"
+        note = f"equal pixels {same:.3%}"
+        results.append(Result(what, "s", *seconds, "more", target, note))
+    return results
+
+
+def one_by_one(original: Original, image: Tensor, features: Features) -> Callable[[], Tensor]:
+    """The original's evaluation: a step for every expression, with its image."""
+
+    @torch.inference_mode()
+    def masks():
+        found = []
+        for index in range(len(features)):
+            words, adjacency = language_batch(features[index : index + 1])
+            found.append(original(image, **words, adjacency=adjacency).mask.argmax(1))
+        return torch.cat(found)
+
+    return masks
+
+
+def together(network: DGHIN, image: Tensor, features: Features) -> Callable[[], Tensor]:
+    """Ours: `dghin.segment`, as evaluation and predictor use it."""
+
+    @torch.inference_mode()
+    def masks():
+        return segment(network, network.encode_image(image), features).argmax(1)
+
+    return masks
+
+
+def bfloat16(config: Config, turns: int, model: str) -> list[Result]:
+    """The original in float32 beside ours in bfloat16; with a trained network, what that costs."""
+    network = random_network(config).eval()
+    original, image = Original(network).eval(), random_image(config)
+    features = random_features(config, 1)
+    full, ours = one_by_one(original, image, features), together(network, image, features)
+
+    def half():
+        with autocast("bfloat16", CPU):
+            return ours()
+
+    note = "masks: name a trained network with model="
+    if model:
+        note = agreement(model)
+    if not any("bf16" in flag for flag in cpu_flags()):
+        note += "; this CPU has no bfloat16 instructions"
+    ways = take_turns(full, half, turns)
+    return [Result("evaluation in bfloat16", "s", *ways, "more", 2.0, note)]
+
+
+def agreement(folder: str) -> str:
+    """Masks and scores of a trained run's val in bfloat16, held against float32."""
+    run = Path(folder).parent.parent
+    config = load_config(str(run / "config.yaml"))
+    network = DGHIN.from_pretrained(folder).eval()
+    dataset = open_split(config, config.data.val_split)
+    half = dataclasses.replace(config.evaluate, precision="bfloat16")
+    rows = [
+        evaluate_split(network, dataset, dataclasses.replace(config, evaluate=evaluate))
+        for evaluate in (config.evaluate, half)
+    ]
+    scores = [100 * metrics_from_rows(frame, "strict")["oiou"] for frame in rows]
+    same = equal_pixels(network, dataset)
+    return (
+        f"{config.name} {dataset.split}: equal pixels {same:.3%}, oIoU {scores[0]:.2f} in float32, "
+        f"{scores[1]:.2f} in bfloat16"
+    )
+
+
+@torch.inference_mode()
+def equal_pixels(network: DGHIN, dataset: PreparedDataset, limit: int = 400) -> float:
+    """The share of a split's mask pixels, at the network's size, that are the same in both."""
+    same = []
+    for index in range(min(limit, len(dataset))):
+        image = dataset.inputs(index)["image"][None]
+        features, masks = dataset.features[np.array([index])], []
+        for precision in ("float32", "bfloat16"):
+            with autocast(precision, CPU):
+                masks.append(segment(network, network.encode_image(image), features).argmax(1))
+        same.append((masks[0] == masks[1]).float().mean().item())
+    return float(np.mean(same))
+
+
+def random_batch(config: Config, count: int) -> Batch:
+    """A training batch of noise, every expression with an image of its own."""
+    words, adjacency = language_batch(random_features(config, count))
+    size = config.model.image_size
+    mask = torch.randint(2, (count, size, size), dtype=torch.uint8)
+    return {"image": random_image(config, count), **words, "adjacency": adjacency, "mask": mask}
+
+
+def training_step(config: Config, turns: int, model: str) -> list[Result]:
+    """Forward and backward pass of two expressions and the step of AdamW."""
+    logging.getLogger().setLevel(logging.ERROR)
+    batch = random_batch(config, 2)
+    mask = batch.pop("mask")
+    ours = random_network(config)
+    baseline = Original(ours)
+    recompute_cheap(ours)
+
+    def step_of(network, **options):
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6, **options)
+
+        def step():
+            network.train()
+            segmentation_loss(network(**batch), mask)["total"].backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+        return step
+
+    steps = step_of(baseline), step_of(ours, fused=True)
+    seconds = take_turns(*steps, turns)
+    peaks = [[peak_memory(step) / MIB] for step in steps]
+    state = 3 * sum(p.numel() * p.element_size() for p in ours.parameters()) / MIB
+    whole = [[value + state for value in peak] for peak in peaks]
+    note = f"weights and AdamW's state, {state:,.0f} MiB, are in both; without: "
+    note += f"{peaks[1][0] / peaks[0][0]:.2f}"
+    return [
+        Result("training step, batch 2: time", "s", *seconds, "more", 1.25),
+        Result("training step, batch 2: memory", "MiB", *whole, "less", 0.75, note),
+    ]
