@@ -3,7 +3,7 @@
 Written anew from the description of what the original computes: attention over windows and the
 visual graph with their matrices in full, a graph object for every sentence and a batch of them
 built in Python at each of three levels, every product taken where the formula has it, auxiliary
-heads always. The weights are ours, so that both give the same masks (tests/test_benchmarks.py).
+heads always. The weights are ours, so that both give the same masks (tests/test_original.py).
 """
 
 import copy
@@ -17,6 +17,9 @@ from torch_geometric.nn import GCNConv
 from dghin.graphs import TextGraph, VisualGraph
 from dghin.interaction import WordVisualAttention
 from dghin.model import DGHIN, Level, Output, with_coordinates
+from dghin.timm_import import timm
+
+swin = timm.models.swin_transformer
 
 
 class Original(nn.Module):
@@ -26,8 +29,9 @@ class Original(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(model)
         for part in self.model.visual_encoder.modules():
-            if hasattr(part, "fused_attn"):
-                part.fused_attn = False
+            if isinstance(part, swin.SwinTransformerBlock):
+                part.__class__ = Block
+                part.attn.fused_attn = False
 
     def forward(
         self, image: Tensor, word_ids: Tensor, attention_mask: Tensor, pos: Tensor,
@@ -48,6 +52,21 @@ class Original(nn.Module):
             x = nn.Sequential.forward(merge, torch.cat([x, F.normalize(levels[i], dim=1)], dim=1))
         mask = F.interpolate(model.head(x), scale_factor=4, mode="bilinear", align_corners=False)
         return Output(mask, scales)
+
+
+class Block(swin.SwinTransformerBlock):
+    """A Swin's block that pads its map to whole windows, then rolls it; attention is timm's, with
+    its matrices."""
+
+    def _attn(self, x: Tensor) -> Tensor:  # (B, H, W, C)
+        _, height, width, channels = x.shape
+        bottom, right = (-n % w for n, w in zip((height, width), self.window_size, strict=True))
+        down, across = self.shift_size
+        x = F.pad(x, (0, 0, 0, right, 0, bottom)).roll((-down, -across), (1, 2))
+        windows = swin.window_partition(x, self.window_size).view(-1, self.window_area, channels)
+        windows = self.attn(windows, mask=self.attn_mask).view(-1, *self.window_size, channels)
+        x = swin.window_reverse(windows, self.window_size, height + bottom, width + right)
+        return x.roll((down, across), (1, 2))[:, :height, :width].contiguous()
 
 
 def shallow_level(model: DGHIN, visual: Tensor, context: Tensor) -> Tensor:

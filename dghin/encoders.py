@@ -3,14 +3,13 @@
 Both are built from ModelConfig with random weights; `dghin.weights` loads pretrained ones.
 """
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data_preprocess.common import UserError, unknown_name
 
 from .config import ModelConfig
 from .timm_import import timm
+from .windows import use_original_windows
 
 STRIDES = (4, 8, 16, 32)
 
@@ -43,7 +42,7 @@ class VisualPyramid(nn.Module):
             nn.LayerNorm(c) if self.is_swin else nn.Identity() for c in self.channels
         )
         if self.is_swin:
-            pad_before_roll(self.body)
+            use_original_windows(self.body)
 
     def _indices(self, name: str) -> tuple[int, ...]:
         reductions = list(self.body.feature_info.reduction())
@@ -59,40 +58,6 @@ class VisualPyramid(nn.Module):
         if self.is_swin:  # channels last
             maps = [norm(x).permute(0, 3, 1, 2) for norm, x in zip(self.norms, maps, strict=True)]
         return list(maps)
-
-
-def pad_before_roll(swin: nn.Module) -> None:
-    """Make every block of a timm Swin pad to whole windows first, and roll after that; attention is
-    torch's own, which needs no matrix in memory where its kernels can take the position bias."""
-    from timm.models.swin_transformer import SwinTransformerBlock
-
-    for block in swin.modules():
-        if isinstance(block, SwinTransformerBlock):
-            block.__class__ = _padded_block(SwinTransformerBlock)
-            block.attn.fused_attn = True  # timm's default depends on the environment
-
-
-def _padded_block(base: type) -> type:
-    from timm.models.swin_transformer import window_partition, window_reverse
-
-    class PadThenRollBlock(base):
-        def _attn(self, x: Tensor) -> Tensor:  # (B, H, W, C)
-            _, height, width, channels = x.shape
-            window_h, window_w = self.window_size
-            bottom, right = -height % window_h, -width % window_w
-            x = F.pad(x, (0, 0, 0, right, 0, bottom))  # (B, H', W', C)
-            shift = tuple(self.shift_size)
-            if any(shift):
-                x = torch.roll(x, shifts=(-shift[0], -shift[1]), dims=(1, 2))
-            windows = window_partition(x, self.window_size).view(-1, self.window_area, channels)
-            windows = self.attn(windows, mask=self.attn_mask)
-            windows = windows.view(-1, window_h, window_w, channels)
-            x = window_reverse(windows, self.window_size, height + bottom, width + right)
-            if any(shift):
-                x = torch.roll(x, shifts=shift, dims=(1, 2))
-            return x[:, :height, :width].contiguous()
-
-    return PadThenRollBlock
 
 
 def text_encoder(config: ModelConfig) -> nn.Module:

@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_conte
 from data_preprocess.common import UserError
 
 from .model import DGHIN
+from .windows import WindowBlock
 
 log = logging.getLogger(__name__)
 aten = torch.ops.aten
@@ -114,9 +115,7 @@ def recompute_cheap(model: DGHIN) -> None:
     The backward pass computes the rest again: norms, attention over windows, what is done element
     by element. That is few operations and most of the memory.
     """
-    from timm.models.swin_transformer import SwinTransformerBlock
-
-    blocks = [part for part in encoder_blocks(model) if isinstance(part, SwinTransformerBlock)]
+    blocks = [part for part in encoder_blocks(model) if isinstance(part, WindowBlock)]
     _recompute(model, blocks, PRODUCTS)
 
 

@@ -1,0 +1,156 @@
+"""How a training step grows: with the image's size, the words, the batch; and with processes.
+
+    python benchmarks/growth.py                                the paper's network, 224 to 640
+    python benchmarks/growth.py config=demo sizes=[64,96,128]  a smaller one
+
+One step (forward, backward, AdamW) on noise at every point, all points in turns; time is the median
+of `turns`, memory what the forward pass keeps for the backward pass. The figure shows both, with
+the exponents fitted to the upper half of each curve beside those expected: almost everything is
+done once a patch, so that time and memory should grow with the area, size squared (the visual
+graph's attention alone, a small part of both, grows with its square), and with the batch as it is;
+words are few beside patches. `processes.py` measures steps on several processes; here it is said
+what they must exchange: every process sends and receives 2 (n - 1) / n times the gradients' bytes.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from harness import MIB, machine, peak_memory, seconds_of
+from lines_network import random_batch, random_network
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from tqdm import tqdm
+
+from data_preprocess.common import write_json
+from dghin.cli import read_words, run_cli
+from dghin.config import Config, load_config
+from dghin.distributed import threads
+from dghin.figures import BLUE, GREY, save_figure, styled
+from dghin.losses import segmentation_loss
+from dghin.modes import keep_freed_memory, recompute_cheap
+from dghin.tables import to_markdown
+
+AXES = {
+    "image size": ("model.image_size", 2.0),
+    "words": ("model.words", 0.0),
+    "batch": ("batch", 1.0),
+}  # the setting, and the exponent that is expected of time and memory
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    own: dict[str, Any] = {"config": "refcoco", "sizes": [224, 320, 416, 512, 640]}
+    own |= {"words": [10, 17, 25, 40], "batches": [1, 2, 4], "turns": 1, "small": 224}
+    own["output"] = "reports/benchmarks"
+    values, words = read_words("benchmarks.growth", __doc__, own, arguments)
+    keep_freed_memory()
+    config = load_config(values["config"], words)
+    torch.set_num_threads(threads(config.train.threads))
+    small = {"model.image_size": values["small"], "batch": 1}
+    axes = {
+        "image size": [{"model.image_size": size, "batch": 1} for size in values["sizes"]],
+        "words": [small | {"model.words": count} for count in values["words"]],
+        "batch": [small | {"batch": count} for count in values["batches"]],
+    }
+    found = {
+        axis: [
+            measure(values["config"], words, point, values["turns"])
+            for point in tqdm(points, axis, unit="point", disable=None)
+        ]
+        for axis, points in axes.items()
+    }
+    output = Path(values["output"])
+    write_json(output / "growth.json", {"machine": machine(), "growth": found})
+    saved = save_figure(growth_figure(found), output, "growth")
+    print(to_markdown(summary(found)))
+    print(to_markdown(exchanged(config)))
+    print(saved)
+
+
+def measure(name: str, words: Sequence[str], point: Mapping[str, Any], turns: int) -> dict:
+    """A point's seconds (median) and MiB of one step."""
+    settings = [f"{key}={value}" for key, value in point.items() if key != "batch"]
+    config = load_config(name, [*words, *settings])
+    network = random_network(config).eval()  # in training, norms want more than one expression
+    recompute_cheap(network)
+    batch = random_batch(config, point["batch"])
+    mask = batch.pop("mask")
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6, fused=True)
+
+    def step() -> None:
+        segmentation_loss(network(**batch), mask)["total"].backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    step()
+    seconds = statistics.median(seconds_of(step) for _ in range(turns))
+    kept = peak_memory(lambda: segmentation_loss(network(**batch), mask)["total"])
+    return {**point, "seconds": seconds, "MiB": kept / MIB}
+
+
+def exponent(points: Sequence[Mapping[str, Any]], axis: str, what: str) -> float:
+    """The slope of log(what) over log(axis), fitted to the upper half of the points."""
+    upper = points[len(points) // 2 - (len(points) == 2) :]
+    x, y = (np.log([point[key] for point in upper]) for key in (AXES[axis][0], what))
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
+    """Every point's time and memory, and the exponents of its axis."""
+    lines = []
+    for axis, points in found.items():
+        for point in points:
+            figures = point[AXES[axis][0]], f"{point['seconds']:.2f}", f"{point['MiB']:,.0f}"
+            slopes = (f"{exponent(points, axis, what):.2f}" for what in ("seconds", "MiB"))
+            last = (*slopes, f"{AXES[axis][1]:g}") if point is points[-1] else ("", "", "")
+            lines.append((axis, *figures, *last))
+    names = ["Axis", "Value", "Seconds", "MiB", "Exponent, time", "Exponent, memory", "Expected"]
+    return pd.DataFrame(lines, columns=names)
+
+
+def exchanged(config: Config, processes: Sequence[int] = (1, 2, 8, 64)) -> pd.DataFrame:
+    """What each of n processes sends in a step (ring all-reduce), and at 100 Gbit/s how long."""
+    with torch.device("meta"):
+        count = sum(p.numel() for p in random_network(config).parameters())
+    lines = []
+    for n in processes:
+        sent = 2 * (n - 1) / n * 4 * count
+        seconds = f"{sent / 12.5e9:.3f}"
+        lines.append((n, n * config.train.batch_per_process, f"{sent / MIB:,.0f}", seconds))
+    names = ["Processes", "Expressions a step", "MiB sent by each", "Seconds at 100 Gbit/s"]
+    return pd.DataFrame(lines, columns=names)
+
+
+@styled
+def growth_figure(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """A column an axis; time above, memory below, on logarithmic axes."""
+    figure = Figure(figsize=(3.1 * len(found), 5.2), layout="constrained")
+    grid = figure.subplots(2, len(found), squeeze=False)
+    labels = {"seconds": "seconds a step", "MiB": "MiB of activations"}
+    for column, (axis, points) in enumerate(found.items()):
+        key, expected = AXES[axis]
+        x = np.array([point[key] for point in points], float)
+        for axes, (what, label) in zip(grid[:, column], labels.items(), strict=True):
+            y = np.array([point[what] for point in points])
+            slope = exponent(points, axis, what)
+            axes.loglog(x, y, "o-", color=BLUE, label=f"measured, exponent {slope:.2f}")
+            guide = y[-1] * (x / x[-1]) ** expected
+            axes.loglog(x, guide, "--", color=GREY, label=f"expected, exponent {expected:g}")
+            axes.set(xlabel=axis, ylabel=label if column == 0 else "")
+            axes.set_xticks(x, [f"{value:g}" for value in x])
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.set_ylim(min(y.min(), guide.min()) / 1.5, max(y.max(), guide.max()) * 2.2)
+            axes.legend(loc="upper left", fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    run_cli(main)

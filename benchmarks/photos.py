@@ -1,0 +1,45 @@
+"""Training samples of noise that need neither a parser nor prepared data, for a bare GPU box."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lines_network import random_features
+from PIL import Image
+
+from dghin.config import Config
+from dghin.data import LANGUAGE, language_of, read_image, resize_image
+
+
+class Photos:
+    """So many smooth random JPEGs of 640×480 with masks, made into samples as PreparedDataset
+    makes them; none is remembered."""
+
+    def __init__(self, folder: Path, config: Config, count: int = 64):
+        self.folder, self.count, self.size = Path(folder), count, config.model.image_size
+        self.features = random_features(config, count)
+        random = np.random.default_rng(0)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            small = Image.fromarray(random.integers(0, 256, (60, 80, 3), dtype=np.uint8))
+            photo = small.resize((640, 480), Image.Resampling.BICUBIC)
+            photo.save(self.folder / f"{number}.jpg", quality=90)
+            mask = np.zeros((480, 640), np.uint8)
+            mask[100:300, 150:400] = 255
+            Image.fromarray(mask).save(self.folder / f"{number}.png")
+
+    def name(self, index: int) -> str:
+        return f"photo {index % self.count}"
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        number = index % self.count
+        image = resize_image(read_image(self.folder / f"{number}.jpg"), self.size)
+        with Image.open(self.folder / f"{number}.png") as file:
+            truth = np.asarray(file.convert("L")) > 127
+        small = Image.fromarray(truth.view(np.uint8)).resize(
+            (self.size, self.size), Image.Resampling.NEAREST
+        )
+        words = {key: language_of(self.features, number)[key] for key in LANGUAGE}
+        mask = torch.from_numpy(np.array(small))
+        return {"image": image, "image_name": str(index), "mask": mask, "index": index, **words}
