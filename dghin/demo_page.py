@@ -21,12 +21,12 @@ from PIL import Image
 from data_preprocess.common import UserError
 
 from . import demo_views as views
-from .demo_texts import CSS, FONTS, HINTS, NO_PHOTO, SCRIPT, UNEXPECTED
-from .demo_views import Limits
+from .demo_texts import CHOSEN, CSS, FONTS, HINTS, NO_PHOTO, REFUSED, SCRIPT, TITLE, UNEXPECTED
+from .demo_views import Given, Limits
 from .effects import word_effects
 from .figures_graphs import dependency_graph
 from .inspect import LEVELS, STAGES, stages_of
-from .predict import Encoded, Prediction, Predictor
+from .predict import Predictor
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
 import gradio as gr  # noqa: E402
@@ -34,16 +34,16 @@ import gradio as gr  # noqa: E402
 log = logging.getLogger(__name__)
 LONGEST = 300  # characters of an expression
 KEPT = 3600  # seconds that an idle visitor's photo and its files are kept
-VISITORS = 20  # whose photos are kept at a time
+VISITORS = 200  # of whom is known which photo they gave, and what they asked
+PHOTOS = 10  # that are kept encoded at a time; of the others, the uploaded file is read again
 
 
-@dataclass(frozen=True, eq=False)  # Gradio hashes it, and photos have no hash
+@dataclass(frozen=True)
 class Session:
-    """One visitor's photo, seen by the network once, and what was last asked about it."""
+    """Which photo one visitor gave, and what was last asked about it."""
 
-    encoded: Encoded
+    given: Given
     text: str = ""
-    prediction: Prediction | None = None
 
 
 class Page:
@@ -56,13 +56,12 @@ class Page:
         examples: Sequence[tuple[Image.Image, str]] = (),
     ):
         self.predictor, self.limits, self.examples = predictor, limits, list(examples)
+        self.looks = views.Looks(predictor, self._read, PHOTOS)
         # hooks on the network and matplotlib's settings are everybody's
         self.lock = threading.Lock()
         self.stages = stages_of(predictor.model)
         self.blocks = gr.Blocks(
-            title="Referring image segmentation",
-            analytics_enabled=False,
-            delete_cache=(KEPT // 4, KEPT),
+            title=TITLE, analytics_enabled=False, delete_cache=(KEPT // 4, KEPT)
         )
         with self.blocks:
             self._layout()
@@ -76,6 +75,7 @@ class Page:
         self.error = gr.HTML(visible=False, elem_id="error")
         self.session = gr.State(None, time_to_live=KEPT)
         self.too_large = gr.Button("too large", visible="hidden", elem_id="too-large")
+        self.name, self.size = gr.Textbox(visible=False), gr.Number(visible=False, precision=0)
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 self._inputs()
@@ -142,26 +142,31 @@ class Page:
     def _connect(self) -> None:
         """Which function answers what; none is offered as an API."""
         results = [self.session, self.mask, self.summary, self.attention, self.words, self.effects]
-        loaded = [self.file, self.photo, self.patches, *results]
+        self.loaded = loaded = [self.file, self.photo, self.patches, *results]
         shape = [self.level, self.stage]
         asked = [self.session, self.text, *shape]
-        self._on(self.file.upload, self.load, [self.file], loaded)
-        self._on(self.too_large.click, self.refuse, [], loaded)
+        self._on(self.file.upload, self.load, [self.file, self.name], loaded, js=CHOSEN)
+        self._on(self.too_large.click, self.refuse, [self.name, self.size], loaded, js=REFUSED)
         self._on(self.text.submit, self.find, asked, results)
         self._on(self.submit.click, self.find, asked, results)
         for radio in shape:
             self._on(radio.input, self.draw_attention, [self.session, *shape], [self.attention])
         for picture in (self.photo, self.mask):
-            self._on(picture.select, self.draw_patches, [self.session], [self.patches])
+            self._on(picture.select, self.draw_patches, [self.session], [self.patches, self.photo])
         self._on(self.measure.click, self.draw_effects, [self.session], [self.effects])
         if self.examples:
             self._on(self.gallery.select, self.show_example, shape, [self.text, *loaded])
 
-    def _on(self, event: Callable, work: Callable, inputs: list, outputs: list) -> None:
+    def _on(
+        self, event: Callable, work: Callable, inputs: list, outputs: list, js: str = ""
+    ) -> None:
         """Have an event answered by `work`, whose errors go into the box.
 
         work: inputs → {component: its new value}; outputs: those that it may answer for.
+        js: what gives the inputs, in the browser, where their fields do not.
         """
+        # a photo that is only marked stays in sight meanwhile
+        quiet = (self.session, self.file if self.file in outputs else self.photo)
 
         @functools.wraps(work)  # Gradio reads the annotations
         def answer(*given: Any) -> dict[Any, Any]:
@@ -180,33 +185,37 @@ class Page:
             answer,
             inputs,
             [self.error, *outputs],
+            js=js or None,
             api_visibility="private",
-            show_progress_on=[part for part in outputs if part not in (self.session, self.file)],
+            show_progress_on=[part for part in outputs if part not in quiet],
         )
 
     def _blank(self, outputs: Sequence[Any], given: Sequence[Any] = ()) -> dict[Any, Any]:
         """The outputs without results: after an error nothing may stand that it is not about."""
         hints = {getattr(self, name): views.hint_html(text) for name, text in HINTS.items()}
-        blank = {self.photo: None, self.mask: None, self.summary: "", self.file: None, **hints}
-        if self.photo in outputs:  # the photo itself goes
-            blank[self.session] = None
+        blank = {self.mask: None, self.summary: "", self.file: None, **hints}
+        if self.file in outputs:  # the photo itself goes
+            blank |= {self.photo: None, self.session: None}
         elif given and isinstance(given[0], Session):
-            blank[self.session] = replace(given[0], text="", prediction=None)
+            blank[self.session] = replace(given[0], text="")
         return {part: value for part, value in blank.items() if part in outputs}
 
-    def load(self, file: str) -> dict[Any, Any]:
+    def _read(self, given: Given) -> Image.Image:
+        if isinstance(given.origin, int):
+            return self.examples[given.origin][0]
+        return views.read_upload(given.origin, self.limits, given.name)
+
+    def load(self, file: str, name: str) -> dict[Any, Any]:
         """A photo was dropped: check it, show it, have the network see it."""
-        return self._start(views.read_upload(file, self.limits))
+        return self._start(Given(file, name))
 
-    def _start(self, photo: Image.Image) -> dict[Any, Any]:
-        session = Session(self.predictor.encode(photo))
-        loaded = [self.file, self.mask, self.summary, self.patches]
-        loaded += [self.attention, self.words, self.effects]
-        return {**self._blank(loaded), self.photo: views.shown(photo), self.session: session}
+    def _start(self, given: Given) -> dict[Any, Any]:
+        photo = views.shown(self.looks.at(given).encoded.photo)
+        return {**self._blank(self.loaded), self.photo: photo, self.session: Session(given)}
 
-    def refuse(self) -> dict[Any, Any]:
-        """The browser found a file too large and kept it."""
-        raise self.limits.too_many_bytes()
+    def refuse(self, name: str, size: int) -> dict[Any, Any]:
+        """The browser found a file too large (bytes) and kept it."""
+        raise self.limits.too_many_bytes(name, size)
 
     def find(self, session: Session | None, text: str, level: int, stage: str) -> dict[Any, Any]:
         """A phrase was asked: its mask, and what can be said of it."""
@@ -214,48 +223,48 @@ class Page:
             raise UserError(NO_PHOTO)
         if not (text or "").strip():
             raise UserError("There is no phrase yet. Type what you mean, such as: the red star.")
-        prediction = self.predictor.predict(session.encoded, text, inspect=True)
-        asked = replace(session, text=text, prediction=prediction)
-        words = views.figure_html(dependency_graph(prediction.language), f"parse of “{text}”")
+        look, asked = self.looks.ask(session.given, text), replace(session, text=text)
+        graph = dependency_graph(look.prediction.language)
         return {
             self.session: asked,
-            self.mask: views.mask_picture(session.encoded.photo, prediction.mask),
-            self.summary: views.text_html(views.summary(text, prediction)),
-            self.words: words,
+            self.mask: views.mask_picture(look.encoded.photo, look.prediction.mask),
+            self.summary: views.text_html(views.summary(text, look.prediction)),
+            self.words: views.figure_html(graph, f"parse of “{text}”"),
             self.effects: views.hint_html(HINTS["effects"]),
             **self.draw_attention(asked, level, stage),
         }
 
     def draw_attention(self, session: Session | None, level: int, stage: str) -> dict[Any, Any]:
         """The word attention of another level or stage; before a phrase there is none."""
-        if session is None or session.prediction is None:
+        if session is None or not session.text:
             return {self.attention: views.hint_html(HINTS["attention"])}
-        photo = session.encoded.photo
-        figure = views.attention_figure(photo, session.prediction, level, STAGES[stage])
+        look = self.looks.asked(session.given, session.text)
+        figure = views.attention_figure(look.encoded.photo, look.prediction, level, STAGES[stage])
         description = f"share of each word in each patch, level {level}, {stage}"
         return {self.attention: views.figure_html(figure, description)}
 
     def draw_patches(self, session: Session | None, event: gr.SelectData) -> dict[Any, Any]:
-        """The picture was clicked: the clicked patch's rows of the visual graph."""
+        """The picture was clicked: the place, and its patch's rows of the visual graph."""
         if session is None:
             raise UserError(NO_PHOTO)
-        width, height = views.shown(session.encoded.photo).size
+        encoded = self.looks.at(session.given).encoded
+        width, height = views.shown(encoded.photo).size
         across, down = event.index  # pixels of the picture as it was sent
         point = tuple(min(max(part, 0), 1) for part in (down / height, across / width))
-        figure = views.patch_figure(self.predictor, session.encoded, point)
-        return {self.patches: views.figure_html(figure, "share of each patch in the clicked one")}
+        figure = views.patch_figure(self.predictor, encoded, point)
+        patches = views.figure_html(figure, "share of each patch in the clicked one")
+        return {self.patches: patches, self.photo: views.marked(encoded.photo, point)}
 
     def draw_effects(self, session: Session | None) -> dict[Any, Any]:
         """The button: the last phrase without each word in turn."""
-        if session is None or session.prediction is None:
+        if session is None or not session.text:
             raise UserError("Nothing was asked yet. Give a photo and a phrase, then “Find it”.")
-        effects = word_effects(self.predictor, session.encoded, session.text)
-        return {self.effects: views.effects_html(effects)}
+        photo = self.looks.at(session.given).encoded
+        return {self.effects: views.effects_html(word_effects(self.predictor, photo, session.text))}
 
     def show_example(self, level: int, stage: str, event: gr.SelectData) -> dict[Any, Any]:
         """An example was clicked: its photo, its phrase and its mask at once."""
-        photo, text = self.examples[event.index]
-        loaded = self._start(photo)
+        loaded, text = self._start(Given(event.index)), self.examples[event.index][1]
         return {**loaded, self.text: text, **self.find(loaded[self.session], text, level, stage)}
 
 
@@ -264,7 +273,6 @@ def serve(page: Page, host: str, port: int) -> str:
 
     The browser is told of nothing outside this machine: no fonts, no shared link, no statistics.
     """
-    theme = gr.themes.Default(font=FONTS, font_mono=("monospace",))
     try:
         _, url, _ = page.blocks.queue(default_concurrency_limit=4, max_size=32).launch(
             server_name=host,
@@ -279,7 +287,7 @@ def serve(page: Page, host: str, port: int) -> str:
             enable_monitoring=False,
             ssr_mode=False,
             mcp_server=False,
-            theme=theme,
+            theme=gr.themes.Default(font=FONTS, font_mono=("monospace",)),
             css=CSS,
             head=SCRIPT.replace("LIMIT", str(page.limits.bytes)),
         )

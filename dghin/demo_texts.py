@@ -1,5 +1,6 @@
 """What the demo page says in fixed words, and how it looks: hints, errors, style, one script."""
 
+TITLE = "Referring image segmentation"  # of the browser's tab
 FONTS = ("Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")  # of the machine itself
 CSS = r"""
 .gradio-container {max-width: 1240px !important; margin: 0 auto !important;
@@ -16,27 +17,38 @@ CSS = r"""
   border: 0 solid #8884; border-bottom-width: 1px}
 .scrolled th:nth-child(-n+2), .scrolled td:nth-child(-n+2) {text-align: left}
 #error {position: sticky; top: 8px; z-index: 50}
-#examples .grid-wrap {min-height: 0; max-height: none; height: auto}
-#examples .caption-label {max-width: 100%; white-space: normal; overflow: visible}
+#examples .grid-wrap {min-height: 0; max-height: none; height: auto; padding-top: 34px}
+#examples .thumbnail-item {display: flex; flex-direction: column; aspect-ratio: auto}
+#examples .thumbnail-item img {aspect-ratio: 4 / 3; height: auto}
+#examples .caption-label {position: static; width: 100%; max-width: 100%; white-space: normal;
+  flex-grow: 1; border-width: 1px 0 0; border-radius: 0} /* below the photo, not on it */
+#examples .thumbnail-lg:hover .caption-label {opacity: 1}
 .hint {opacity: 0.75}
 .error {background: #fdecea; color: #7a1210; border: 1px solid #c62828; border-radius: 6px;
   padding: 10px 14px; font-weight: 600; overflow-wrap: anywhere}
-.clicked img {cursor: crosshair}
+.clicked img {cursor: crosshair; max-height: 60vh} /* so that what is said of it is in sight, too */
+.clicked .image-frame {padding-top: 34px} /* the label would hide a corner; so above */
 """
 # Gradio's browser side refuses too large a file with a message that vanishes. This comes first,
-# and has Python put the words in the box; the server's own limit holds for whoever goes past it.
+# and has Python put the words in the box, by a hidden button that hands on what was `refused`;
+# the server's own limit holds for whoever goes past it.
 SCRIPT = """<script>
 for (const kind of ["change", "drop"]) window.addEventListener(kind, (event) => {
   const files = kind === "drop" ? event.dataTransfer?.files : event.target?.files;
-  if (!files || ![...files].some((file) => file.size > LIMIT)) return;
+  const large = [...(files ?? [])].find((file) => file.size > LIMIT);
+  if (!large) return;
   event.preventDefault();
   event.stopImmediatePropagation();
   if (kind === "change") event.target.value = "";
+  window.refused = [large.name, large.size];
   const button = document.querySelector("#too-large");
   (button.matches("button") ? button : button.querySelector("button")).click();
 }, true);
 </script>"""
-NO_PHOTO = "There is no photo yet. Drop one at the left, or click an example."
+# what Python is given at an event, made in the browser
+REFUSED = "() => window.refused"  # its name, its size in bytes
+CHOSEN = "(file) => [file, file.orig_name]"  # the server's own file name lacks some characters
+NO_PHOTO = "There is no photo yet, or none any more. Drop one at the left, or click an example."
 UNEXPECTED = (
     "Something went wrong that this page did not foresee. Try again, or another photo; "
     "what happened is in the log of the command that started the page."
