@@ -2,7 +2,8 @@
 # make test        the tests
 # make lab         JupyterLab on the notebooks
 # make demo        a page to try the network of the last `make reproduce`
-# make bench       speed and memory of training, preparing, intervals, export on this machine, as ratios
+# make bench       speed and memory beside the original's way of computing, as one table (10 minutes)
+# make bench-more  ... how they grow; the modes of training, processes, preparing, export; a GPU's
 # Each makes .venv and installs into it when needed. Python 3.11 or newer; nothing else.
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: reproduce test lint lab demo bench setup clean
+.PHONY: reproduce test lint lab demo bench bench-more setup clean
 
 reproduce: $(READY)
 	$(BIN)/python -m dghin.reproduce run=$(RUN) $(if $(DATA),data=$(DATA)) $(ARGS) $(if $(FORCE),--force)
@@ -34,11 +35,16 @@ demo: $(READY)
 	$(BIN)/python -m dghin.demo run=$(RUN) $(if $(DATA),data=$(DATA)) $(ARGS)
 
 bench: $(READY)
+	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+bench-more: $(READY)
+	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/modes.py
 	$(BIN)/python benchmarks/processes.py
 	$(BIN)/python benchmarks/preparing.py
 	$(BIN)/python benchmarks/intervals.py
 	$(BIN)/python benchmarks/exported.py
+	$(BIN)/python benchmarks/gpu.py
 
 setup: $(READY)
 
