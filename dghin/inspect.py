@@ -66,7 +66,9 @@ class Observation:
         """
         one = type(self)(self.model)
         for (level, name), inputs in self.inputs.items():
-            one.inputs[level, name] = tuple(x[expression : expression + 1] for x in inputs)
+            one.inputs[level, name] = tuple(
+                x if len(x) == 1 else x[expression : expression + 1] for x in inputs
+            )
         if image is not None and self.model.has_visual_graph:
             one.inputs |= {
                 (level, "visual_graph"): (image.levels[level - 1].patches,) for level in LEVELS

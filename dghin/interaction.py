@@ -49,7 +49,7 @@ class WordVisualAttention(nn.Module):
         return (self.key(words) @ query.flatten(2)).softmax(dim=1)
 
     def forward(self, words: Tensor, query: Tensor, visual: Tensor) -> Tensor:
-        """words (B, L, D); query and visual, of `look`, (B, D, h, w)."""
+        """words (B, L, D); query and visual, of `look`, (B or 1, D, h, w)."""
         shares = self.attention(words, query)
         scale, shift = self.normed_words(words, shares)
         gathered = F.relu(torch.baddbmm(shift, shares.transpose(1, 2), scale))  # (B, N, D)

@@ -94,7 +94,7 @@ class ShallowLevel(ConvNormPReLU):
         return F.conv2d(with_coordinates(F.normalize(visual, dim=1)), weight, padding=1)
 
     def forward(self, seen: Tensor, context: Tensor) -> Tensor:
-        """seen, of `see`, (E, D, h, w); context (E, C) → (E, D, h, w)."""
+        """seen, of `see`, (E or 1, D, h, w); context (E, C) → (E, D, h, w)."""
         convolution, norm, activation = self
         weight = convolution.weight[:, self.channels : 2 * self.channels]  # (D, C, 3, 3)
         share = F.linear(F.normalize(context, dim=1), weight.permute(2, 3, 0, 1).flatten(0, 2))
@@ -295,7 +295,8 @@ class DGHIN(nn.Module, HubMixin):
         return Sentence(self.embedding(encoded, pos), context)
 
     def interact(self, image: Image, sentence: Sentence, adjacency: Tensor) -> Output:
-        """Words meet patches, and the decoder draws: image with E rows, E sentences."""
+        """Words meet patches, and the decoder draws: E sentences, image with E rows, or with one
+        that all are about."""
         levels = [self.shallow_level(image.shallow, sentence.context)]
         for level, (_, entity, graph) in zip(self.levels, image.levels, strict=True):
             levels.append(level(entity, graph, sentence.words, adjacency))

@@ -27,10 +27,13 @@ def pointwise(convolution: nn.Conv2d, rows: Tensor) -> Tensor:
 def instance_norm(norm: nn.InstanceNorm2d, rows: Tensor) -> Tensor:
     """`norm` of the map that these rows are: (B, N, D) → (B, N, D).
 
-    Mean and variance are taken in float32 at least, as torch's own norms take them.
+    It is computed in float32 at least, as torch's own norms are: what is far from zero and varies
+    little drowns in a shorter one.
     """
     exact = rows if rows.dtype == torch.float64 else rows.float()
     variance, mean = torch.var_mean(exact, dim=1, keepdim=True, correction=0)  # (B, 1, D)
     scale = norm.weight * (variance + norm.eps).rsqrt()
     shift = norm.bias - mean * scale
-    return torch.addcmul(shift.to(rows.dtype), rows, scale.to(rows.dtype))
+    if scale.dtype == rows.dtype:
+        return torch.addcmul(shift, rows, scale)
+    return (rows * scale + shift).to(rows.dtype)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .data import language_batch
@@ -19,6 +18,4 @@ def segment(model: DGHIN, image: Image, features: Any) -> Tensor:
     """
     device = image.shallow.device
     words, adjacency = language_batch(features, device)
-    sentence = model.encode_words(**words)
-    index = torch.zeros(len(words["word_ids"]), dtype=torch.long, device=device)
-    return model.interact(image.select(index), sentence, adjacency).mask
+    return model.interact(image, model.encode_words(**words), adjacency).mask

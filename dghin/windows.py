@@ -67,8 +67,8 @@ def attend(attention: nn.Module, qkv: Tensor, mask: Tensor | None) -> Tensor:
     if mask is not None:
         bias = bias + mask[:, None].to(bias.dtype)  # (windows, heads, N, N)
     if qkv.is_cuda or not bias.requires_grad:
-        each = len(qkv) // len(bias)  # images; windows too, where all have the same bias
-        bias = bias if len(bias) == 1 else bias.repeat(each, 1, 1, 1)
+        if len(bias) > 1:
+            bias = bias.repeat(len(qkv) // len(bias), 1, 1, 1)  # the same for every image
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
     else:
         shares = (query * attention.scale) @ key.transpose(-2, -1)
