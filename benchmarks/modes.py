@@ -36,6 +36,7 @@ from dghin.tables import to_markdown
 
 MODES = {
     "float32": [],
+    "float32, nothing recomputed": ["train.recompute=false"],
     "bfloat16": ["train.precision=bfloat16"],
     "bfloat16, compiled": ["train.precision=bfloat16", "train.compile=true"],
     "float32, compiled": ["train.compile=true"],

@@ -97,6 +97,17 @@ def test_rows_agree_with_the_public_metrics(tiny_model, dataset, tiny_config):
         assert found["by_length"] == pytest.approx(expected["by_length"], rel=1e-2)
 
 
+def test_bfloat16_moves_few_pixels(tiny_model, dataset, tiny_config):
+    settings = dataclasses.replace(tiny_config.evaluate, precision="bfloat16")
+    half = dataclasses.replace(tiny_config, evaluate=settings)
+    full = evaluate_split(tiny_model, dataset, tiny_config)
+    rows = evaluate_split(tiny_model, dataset, half)
+    assert rows["sentence"].equals(full["sentence"]) and rows["area"].equals(full["area"])
+    assert not rows["strict_union"].equals(full["strict_union"])
+    moved = (rows["strict_union"] - full["strict_union"]).abs().sum()
+    assert moved < 0.05 * (full["height"] * full["width"]).sum()
+
+
 def test_limit(tiny_model, dataset, tiny_config):
     assert len(evaluate_split(tiny_model, dataset, tiny_config, limit=3)) == 3
 

@@ -71,6 +71,14 @@ def test_activation_checkpointing_is_equal_to_the_last_bit(trainer_of):
     assert all(p.grad is None for p in saving.model.parameters())
 
 
+def test_recomputing_what_is_cheap_is_equal_to_the_last_bit(trainer_of):
+    plain, saving = trainer_of(recompute=False), trainer_of("saving", recompute=True)
+    assert two_steps(plain) == two_steps(saving)
+    for name, value, other in states(plain, saving):
+        assert torch.equal(value, other), name
+    assert type(saving.model.levels[0].see) is not type(plain.model.levels[0].see)
+
+
 def saved_bytes(trainer, **words):
     """Bytes that a forward pass keeps for the backward pass."""
     kept: dict[int, int] = {}
