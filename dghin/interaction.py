@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .patches import instance_norm, map_of, pointwise, rows_of
+from .patches import instance_norm, map_of, pointwise, rows_of, without_autocast
 
 
 class Look(NamedTuple):
@@ -66,7 +66,7 @@ class WordVisualAttention(nn.Module):
         """
         norm, value = self.attended_norm, self.value(words)
         kind = torch.float64 if words.dtype == torch.float64 else torch.float32
-        with torch.autocast(value.device.type, enabled=False):  # these are sums over all patches
+        with without_autocast(value.device):  # these are sums over all patches
             weight, bias = self.attended.weight.flatten(1).to(kind), self.attended.bias.to(kind)
             value, shares = F.linear(value.to(kind), weight, bias), shares.to(kind)
             mean = shares.mean(dim=2)[:, None]  # (B, 1, L)

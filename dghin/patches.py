@@ -4,6 +4,8 @@ In channels-last memory both are views of each other. A 1×1 convolution is then
 and an instance norm a scale and a shift of every row.
 """
 
+import contextlib
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,3 +39,10 @@ def instance_norm(norm: nn.InstanceNorm2d, rows: Tensor) -> Tensor:
     if scale.dtype == rows.dtype:
         return torch.addcmul(shift, rows, scale)
     return (rows * scale + shift).to(rows.dtype)
+
+
+def without_autocast(device: torch.device) -> contextlib.AbstractContextManager:
+    """A context in which autocast shortens nothing; where it is off, none, for exported graphs."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return contextlib.nullcontext()

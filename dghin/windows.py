@@ -68,7 +68,7 @@ def attend(attention: nn.Module, qkv: Tensor, mask: Tensor | None) -> Tensor:
         bias = bias + mask[:, None].to(bias.dtype)  # (windows, heads, N, N)
     if qkv.is_cuda or not bias.requires_grad:
         if len(bias) > 1:
-            bias = bias.repeat(len(qkv) // len(bias), 1, 1, 1)  # the same for every image
+            bias = bias.repeat(qkv.shape[0] // bias.shape[0], 1, 1, 1)  # the same for every image
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
     else:
         shares = (query * attention.scale) @ key.transpose(-2, -1)
