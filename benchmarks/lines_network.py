@@ -112,9 +112,11 @@ def bfloat16(config: Config, turns: int, model: str) -> list[Result]:
     note = "masks: name a trained network with model="
     if model:
         note = agreement(model)
+    warm = 1
     if not any("bf16" in flag for flag in cpu_flags()):
-        note += "; this CPU has no bfloat16 instructions"
-    ways = take_turns(full, half, turns)
+        note += "; this CPU has no bfloat16 instructions, so once only"
+        turns, warm = 1, 0
+    ways = take_turns(full, half, turns, warm)
     return [Result("evaluation in bfloat16", "s", *ways, "more", 2.0, note)]
 
 

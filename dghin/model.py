@@ -294,13 +294,16 @@ class DGHIN(nn.Module, HubMixin):
         context = self.context_projection(self.context(encoded))
         return Sentence(self.embedding(encoded, pos), context)
 
-    def interact(self, image: Image, sentence: Sentence, adjacency: Tensor) -> Output:
+    def interact(
+        self, image: Image, sentence: Sentence, adjacency: Tensor, with_scales: bool = True
+    ) -> Output:
         """Words meet patches, and the decoder draws: E sentences, image with E rows, or with one
-        that all are about."""
+        that all are about. with_scales: the coarser masks, too, which only the loss uses."""
         levels = [self.shallow_level(image.shallow, sentence.context)]
         for level, (_, entity, graph) in zip(self.levels, image.levels, strict=True):
             levels.append(level(entity, graph, sentence.words, adjacency))
-        scales = tuple(head(x) for head, x in zip(self.auxiliary_heads, levels, strict=False))
+        heads = self.auxiliary_heads if with_scales else ()
+        scales = tuple(head(x) for head, x in zip(heads, levels, strict=False))
         mask = self.head(self.decoder(levels))
         mask = F.interpolate(mask, scale_factor=4, mode="bilinear", align_corners=False)
         return Output(mask, scales)

@@ -18,4 +18,5 @@ def segment(model: DGHIN, image: Image, features: Any) -> Tensor:
     """
     device = image.shallow.device
     words, adjacency = language_batch(features, device)
-    return model.interact(image, model.encode_words(**words), adjacency).mask
+    sentence = model.encode_words(**words)
+    return model.interact(image, sentence, adjacency, with_scales=False).mask
