@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import torch
 from harness import machine, seconds_of
-from lines_network import random_batch, random_network
+from noise import loss_of, random_batch, random_network
 from original import Original
 from photos import Photos
 from torch.utils.flop_counter import FlopCounterMode
@@ -91,11 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def training_flops(config: Config) -> float:
     """FLOPs of one image's forward and backward pass, in the original's formulation."""
     network = Original(random_network(config)).eval()
-    batch = random_batch(config, 1)
-    batch.pop("mask")
     with FlopCounterMode(display=False) as counter:
-        out = network(**batch)
-        (out.mask.sum() + sum(scale.sum() for scale in out.scales)).backward()
+        loss_of(network, random_batch(config, 1)).backward()
     return float(counter.get_total_flops())
 
 
@@ -131,12 +128,6 @@ def stepper_of(
     return lambda batches: stepper.step(batches, 1e-6)
 
 
-def noise(config: Config, batch: int) -> list[Batch]:
-    """A step's batches: one, of noise."""
-    index = {"index": torch.arange(batch), "image_index": None}
-    return [random_batch(config, batch) | index]
-
-
 def measure(
     config: Config, way: str, batch: int, steps: int, device: torch.device, compiling: bool
 ) -> dict[str, float | None]:
@@ -145,7 +136,10 @@ def measure(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     try:
-        step, batches = stepper_of(config, way, batch, device, compiling), noise(config, batch)
+        step, batches = (
+            stepper_of(config, way, batch, device, compiling),
+            [random_batch(config, batch)],
+        )
         for _ in range(3):
             step(batches)
         seconds = statistics.median(seconds_of(lambda: step(batches)) for _ in range(steps))
@@ -193,7 +187,10 @@ def profile(
     config: Config, batch: int, device: torch.device, compiling: bool, shown: int = 12
 ) -> list[tuple[str, str]]:
     """The operations that take most of a step of ours, with their share of its time."""
-    step, batches = stepper_of(config, "ours", batch, device, compiling), noise(config, batch)
+    step, batches = (
+        stepper_of(config, "ours", batch, device, compiling),
+        [random_batch(config, batch)],
+    )
     for _ in range(3):
         step(batches)
     with torch.profiler.profile() as found:

@@ -3,13 +3,13 @@
     python benchmarks/growth.py                                the paper's network, 224 to 640
     python benchmarks/growth.py config=demo sizes=[64,96,128]  a smaller one
 
-One step (forward, backward, AdamW) on noise at every point, all points in turns; time is the median
-of `turns`, memory what the forward pass keeps for the backward pass. The figure shows both, with
-the exponents fitted to the upper half of each curve beside those expected: almost everything is
-done once a patch, so that time and memory should grow with the area, size squared (the visual
-graph's attention alone, a small part of both, grows with its square), and with the batch as it is;
-words are few beside patches. `processes.py` measures steps on several processes; here it is said
-what they must exchange: every process sends and receives 2 (n - 1) / n times the gradients' bytes.
+One step (forward, backward, AdamW) on noise at every point; time is the median of `turns` steps,
+memory what the forward pass keeps for the backward pass. The figure shows both, with the exponents
+fitted to the upper half of each curve beside those expected: almost everything is done once a
+patch, so that time and memory should grow with the area, size squared (the visual graph's attention
+alone, a small part of both, grows with its square), and with the batch as it is; words are few
+beside patches. `processes.py` measures steps on several processes; here it is said what they must
+exchange: every process sends and receives 2 (n - 1) / n times the gradients' bytes.
 """
 
 import statistics
@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 import torch
 from harness import MIB, machine, peak_memory, seconds_of
-from lines_network import random_batch, random_network
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from noise import loss_of, random_batch, random_network, step_of
 from tqdm import tqdm
 
 from data_preprocess.common import write_json
@@ -31,7 +31,6 @@ from dghin.cli import read_words, run_cli
 from dghin.config import Config, load_config
 from dghin.distributed import threads
 from dghin.figures import BLUE, GREY, save_figure, styled
-from dghin.losses import segmentation_loss
 from dghin.modes import keep_freed_memory, recompute_cheap
 from dghin.tables import to_markdown
 
@@ -79,17 +78,10 @@ def measure(name: str, words: Sequence[str], point: Mapping[str, Any], turns: in
     network = random_network(config).eval()  # in training, norms want more than one expression
     recompute_cheap(network)
     batch = random_batch(config, point["batch"])
-    mask = batch.pop("mask")
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6, fused=True)
-
-    def step() -> None:
-        segmentation_loss(network(**batch), mask)["total"].backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
+    step = step_of(network, batch)
     step()
     seconds = statistics.median(seconds_of(step) for _ in range(turns))
-    kept = peak_memory(lambda: segmentation_loss(network(**batch), mask)["total"])
+    kept = peak_memory(lambda: loss_of(network, batch))
     return {**point, "seconds": seconds, "MiB": kept / MIB}
 
 

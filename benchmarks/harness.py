@@ -5,12 +5,11 @@ machine that slows down does so for both. Every figure is a median over the turn
 """
 
 import gc
-import importlib.metadata
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,8 @@ import pandas as pd
 import torch
 
 from data_preprocess.common import write_json
-from dghin.environment import ROOT, git_state, hardware
+from dghin.environment import ROOT, git_state, hardware, versions
 
-VERSIONS = ("torch", "timm", "transformers", "torch-geometric", "spacy", "pillow", "numpy")
 MIB = 2**20
 
 
@@ -36,7 +34,6 @@ class Result:
     better: str  # "more": ratio is baseline over ours; "less": ours over baseline
     target: float
     note: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ratios(self) -> list[float]:
@@ -125,32 +122,22 @@ def figure(value: float) -> str:
 
 def machine() -> dict[str, Any]:
     """Hardware, versions, threads and commit: what figures of time depend on."""
-    flags = cpu_flags()
     return {
         "hardware": hardware(),
         "threads": torch.get_num_threads(),
-        "bfloat16 instructions": any("bf16" in flag for flag in flags),
+        "bfloat16 instructions": has_bfloat16(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in VERSIONS},
+        "versions": versions(),
         "code": git_state(ROOT),
     }
 
 
-def version(package: str) -> str | None:
-    """A package's installed version."""
+def has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16, as far as Linux says."""
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def cpu_flags() -> set[str]:
-    """What the processor can do, as Linux names it; nothing elsewhere."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return "bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        return set()
-    return {flag for line in lines if line.startswith("flags") for flag in line.split()}
+        return False
 
 
 def write_results(results: Sequence[Result], settings: Mapping[str, Any], path: Path) -> None:

@@ -48,28 +48,25 @@ def text_graph(config: Config, turns: int, model: str) -> list[Result]:
     heads = torch.stack([torch.randint(0, max(i, 1), (count,)) for i in range(length)], dim=1)
     adjacency = torch.nn.functional.one_hot(heads, length).float()
 
-    @torch.inference_mode()
-    def edges_original():
-        for _ in layers:
-            original.along_edges(bare, words, adjacency)
+    def three(call):
+        @torch.inference_mode()
+        def levels():
+            for layer in layers:
+                call(layer)
 
-    @torch.inference_mode()
-    def edges_ours():
-        for _ in layers:
-            torch.bmm(edge_weights(adjacency), words)
+        return levels
 
-    @torch.inference_mode()
-    def whole_original():
-        for layer in layers:
-            original.text_graph(layer, words, adjacency)
-
-    @torch.inference_mode()
-    def whole_ours():
-        for layer in layers:
-            layer(words, adjacency)
-
-    edges = take_turns(edges_original, edges_ours, max(10 * turns, 5), 3)
-    whole = take_turns(whole_original, whole_ours, max(10 * turns, 5), 3)
+    turns = max(10 * turns, 5)
+    edges = take_turns(
+        three(lambda _: original.along_edges(bare, words, adjacency)),
+        three(lambda _: torch.bmm(edge_weights(adjacency), words)),
+        turns, warm=3,
+    )  # fmt: skip
+    whole = take_turns(
+        three(lambda layer: original.text_graph(layer, words, adjacency)),
+        three(lambda layer: layer(words, adjacency)),
+        turns, warm=3,
+    )  # fmt: skip
     what = f"text graph, three levels, batch {count}"
     note = "both ways have the same products with weights"
     return [

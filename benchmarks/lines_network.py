@@ -1,13 +1,13 @@
 """Lines of the speed table: the whole network, evaluating and training."""
 
 import dataclasses
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from harness import MIB, Result, cpu_flags, peak_memory, take_turns
+from harness import MIB, Result, has_bfloat16, peak_memory, take_turns
+from noise import random_batch, random_features, random_image, random_network, step_of
 from original import Original
 from torch import Tensor
 
@@ -15,47 +15,14 @@ from data_preprocess.features import Features
 from dghin.config import Config, load_config
 from dghin.data import PreparedDataset, language_batch, open_split
 from dghin.evaluate import evaluate_split
-from dghin.loading import Batch
-from dghin.losses import segmentation_loss
 from dghin.metrics import metrics_from_rows
-from dghin.model import DGHIN, POS_CLASSES
+from dghin.model import DGHIN
 from dghin.modes import autocast, recompute_cheap
 from dghin.segment import segment
 
 COUNTS = {1: 1.15, 3: 1.4, 7: 1.5}  # expressions an image, and how much faster that has to be
 CPU = torch.device("cpu")
 SMALL = 96  # pixels
-
-
-def random_network(config: Config) -> DGHIN:
-    """The config's network with random weights whose logits differ from place to place."""
-    torch.manual_seed(0)
-    model = DGHIN(config.model)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 1:  # norms and biases, which begin as ones and zeros
-                parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
-
-
-def random_features(config: Config, count: int) -> Features:
-    """So many made-up expressions."""
-    random = np.random.default_rng(0)
-    shape = count, config.model.words
-    heads = np.stack([random.integers(0, max(i, 1), count) for i in range(shape[1])], axis=1)
-    one = np.ones(count, np.int16)
-    return Features(
-        random.integers(1000, config.model.vocabulary, shape).astype(np.int32),
-        np.ones(shape, np.uint8),
-        random.integers(1, POS_CLASSES, shape).astype(np.uint8),
-        heads.astype(np.int8), one, one.astype(np.uint8), one,
-    )  # fmt: skip
-
-
-def random_image(config: Config, count: int = 1) -> Tensor:
-    size = config.model.image_size
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
 
 
 def evaluation(config: Config, turns: int, model: str) -> list[Result]:
@@ -106,7 +73,7 @@ def bfloat16(config: Config, turns: int, model: str) -> list[Result]:
     the image is a small one.
     """
     note = agreement(model) if model else "masks: name a trained network with model="
-    if not any("bf16" in flag for flag in cpu_flags()):
+    if not has_bfloat16():
         size = min(config.model.image_size, SMALL)
         config = dataclasses.replace(
             config, model=dataclasses.replace(config.model, image_size=size)
@@ -158,35 +125,12 @@ def equal_pixels(network: DGHIN, dataset: PreparedDataset, limit: int = 400) -> 
     return float(np.mean(same))
 
 
-def random_batch(config: Config, count: int) -> Batch:
-    """A training batch of noise, every expression with an image of its own."""
-    words, adjacency = language_batch(random_features(config, count))
-    size = config.model.image_size
-    mask = torch.randint(2, (count, size, size), dtype=torch.uint8)
-    return {"image": random_image(config, count), **words, "adjacency": adjacency, "mask": mask}
-
-
 def training_step(config: Config, turns: int, model: str) -> list[Result]:
     """Forward and backward pass of two expressions and the step of AdamW."""
-    logging.getLogger().setLevel(logging.ERROR)
-    batch = random_batch(config, 2)
-    mask = batch.pop("mask")
-    ours = random_network(config)
-    baseline = Original(ours)
+    batch, ours = random_batch(config, 2), random_network(config).train()
+    baseline = Original(ours).train()
     recompute_cheap(ours)
-
-    def step_of(network, **options):
-        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6, **options)
-
-        def step():
-            network.train()
-            segmentation_loss(network(**batch), mask)["total"].backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
-        return step
-
-    steps = step_of(baseline), step_of(ours, fused=True)
+    steps = step_of(baseline, batch, fused=False), step_of(ours, batch)
     seconds = take_turns(*steps, turns)
     peaks = [[peak_memory(step) / MIB] for step in steps]
     state = 3 * sum(p.numel() * p.element_size() for p in ours.parameters()) / MIB

@@ -14,21 +14,21 @@ import logging
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from harness import seconds_of
+from noise import random_batch
 from tqdm import tqdm
 
 from data_preprocess.common import UserError, unknown_name
 from dghin.cli import read_words, run_cli
 from dghin.config import Config, load_config
 from dghin.distributed import Place, threads
-from dghin.loading import Batch
-from dghin.model import DGHIN, POS_CLASSES
+from dghin.model import DGHIN
 from dghin.modes import keep_freed_memory, supported_precision
 from dghin.recipe import Recipe
 from dghin.step import Stepper
@@ -111,37 +111,12 @@ def measure(config: Config, batch: int, steps: int, warm: int = 3) -> dict[str, 
     batches = [random_batch(config, batch)]
     for _ in range(warm):
         stepper.step(batches, 1e-5)
-    started = finished(place)
-    for _ in range(steps):
-        stepper.step(batches, 1e-5)
-    seconds = finished(place) - started
+    seconds = seconds_of(lambda: [stepper.step(batches, 1e-5) for _ in range(steps)])
     if place.device.type == "cuda":
         peak = torch.cuda.max_memory_allocated()
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"images_per_second": batch * steps / seconds, "peak_memory": peak}
-
-
-def finished(place: Place) -> float:
-    """The time when everything that was started has ended."""
-    if place.device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def random_batch(config: Config, batch: int) -> Batch:
-    """A training batch of noise: every expression with an image of its own."""
-    size, words = config.model.image_size, config.model.words
-    return {
-        "image": torch.randint(256, (batch, 3, size, size), dtype=torch.uint8),
-        "image_index": None,
-        "word_ids": torch.randint(1000, config.model.vocabulary, (batch, words)),
-        "attention_mask": torch.ones(batch, words, dtype=torch.long),
-        "pos": torch.randint(1, POS_CLASSES, (batch, words)),
-        "adjacency": torch.eye(words).expand(batch, words, words).contiguous(),
-        "mask": torch.randint(2, (batch, size, size), dtype=torch.uint8),
-        "index": torch.arange(batch),
-    }
 
 
 if __name__ == "__main__":

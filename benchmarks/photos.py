@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lines_network import random_features
+from noise import random_features, write_photos
 from PIL import Image
 
 from dghin.config import Config
@@ -19,15 +19,7 @@ class Photos:
     def __init__(self, folder: Path, config: Config, count: int = 64):
         self.folder, self.count, self.size = Path(folder), count, config.model.image_size
         self.features = random_features(config, count)
-        random = np.random.default_rng(0)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for number in range(count):
-            small = Image.fromarray(random.integers(0, 256, (60, 80, 3), dtype=np.uint8))
-            photo = small.resize((640, 480), Image.Resampling.BICUBIC)
-            photo.save(self.folder / f"{number}.jpg", quality=90)
-            mask = np.zeros((480, 640), np.uint8)
-            mask[100:300, 150:400] = 255
-            Image.fromarray(mask).save(self.folder / f"{number}.png")
+        write_photos(self.folder, count)
 
     def name(self, index: int) -> str:
         return f"photo {index % self.count}"

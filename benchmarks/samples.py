@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import spacy
+from noise import write_photos
 from PIL import Image
 from transformers import BertTokenizer
 
@@ -23,17 +24,9 @@ SENTENCES = (
 
 def noise_data(root: Path, images: int, size: tuple[int, int] = (640, 480)) -> PreparedDataset:
     """A prepared data set of so many smooth random JPEGs, each with one expression."""
-    random = np.random.default_rng(0)
-    (root / "photos").mkdir(parents=True)
+    write_photos(root / "photos", images, size)
     lines = ["image,mask,expression,split"]
     for number in range(images):
-        small = random.integers(0, 256, (size[1] // 8, size[0] // 8, 3), dtype=np.uint8)
-        photo = Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
-        photo.save(root / "photos" / f"{number}.jpg", quality=90)
-        mask = np.zeros((size[1], size[0]), np.uint8)
-        top, left = random.integers(0, size[1] // 2), random.integers(0, size[0] // 2)
-        mask[top : top + size[1] // 3, left : left + size[0] // 3] = 255
-        Image.fromarray(mask).save(root / "photos" / f"{number}.png")
         sentence = SENTENCES[number % len(SENTENCES)]
         lines.append(f"{number}.jpg,photos/{number}.png,{sentence},train")
     (root / "table.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

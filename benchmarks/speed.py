@@ -15,6 +15,7 @@ import ast
 import logging
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -36,8 +37,6 @@ ORIGINALS_IMPORTS = "torch, torchvision, timm, transformers, spacy, torch_geomet
 
 def loader(config: Config, turns: int, model: str) -> list[Result]:
     """A training sample by one worker, which has one core."""
-    import tempfile
-
     from samples import OriginalSamples, noise_data
 
     images = 80  # more than ours remembers

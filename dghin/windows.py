@@ -2,8 +2,8 @@
 
 That code pads a map to whole windows, then rolls it by half a window (timm rolls first, which gives
 other values where a map is no multiple of the window, as 104 is of 12). What is padded is zero, so
-that its query, key and value are the bias: they are not computed, nor is what padding attends to.
-At 416 half of the third stage's tokens are padding.
+that its query, key and value are the bias: they are not computed, nor is the projection of what
+padding gathers, which is cut off. At 416 half of the third stage's tokens are padding.
 """
 
 import torch
@@ -60,9 +60,8 @@ def attend(attention: nn.Module, qkv: Tensor, mask: Tensor | None) -> Tensor:
     (B·windows, N, C). Fused, but in training on a CPU, whose kernel gives the bias no gradient.
     """
     heads = attention.num_heads
-    query, key, value = qkv.unflatten(-1, (3, heads, -1)).permute(
-        2, 0, 3, 1, 4
-    )  # (.., heads, N, ·)
+    qkv = qkv.unflatten(-1, (3, heads, -1))  # (B·windows, N, 3, heads, C/heads)
+    query, key, value = qkv.permute(2, 0, 3, 1, 4)
     bias = attention._get_rel_pos_bias()  # (1, heads, N, N)
     if mask is not None:
         bias = bias + mask[:, None].to(bias.dtype)  # (windows, heads, N, N)

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TINY_MODEL
+from harness import Result, peak_memory, table
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-from harness import Result, peak_memory, table  # noqa: E402
 
 TINY = [*TINY_MODEL, "train.threads=1"]
 

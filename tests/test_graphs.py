@@ -1,5 +1,6 @@
 """Both graphs against their plain formulas."""
 
+import original
 import pytest
 import torch
 import torch.nn.functional as F
@@ -51,20 +52,12 @@ def test_text_graph_is_the_plain_formula():
     torch.testing.assert_close(graph(words, adjacency), expected, atol=1e-6, rtol=1e-5)
 
 
-def plain_visual_graph(graph: VisualGraph, visual: torch.Tensor) -> torch.Tensor:
-    """With the N×N matrix in full."""
-    x = graph.node(visual).flatten(2).transpose(1, 2)
-    score = graph.query(x) @ graph.key(x).transpose(1, 2)  # (B, N, N)
-    mixed = graph.activation(score.softmax(-1) @ x @ graph.value.weight.t())
-    return F.normalize(mixed.transpose(1, 2).reshape(visual.shape), dim=1) + visual
-
-
 @pytest.mark.parametrize("shape", [(2, 16, 5, 7), (1, 32, 13, 13)])
 def test_visual_graph_is_the_plain_formula(shape):
     torch.manual_seed(0)
     graph, visual = VisualGraph(shape[1]).eval(), torch.randn(shape)
     visual.requires_grad_()
-    out, expected = graph(visual), plain_visual_graph(graph, visual)
+    out, expected = graph(visual), original.visual_graph(graph, visual)
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-4)
     grads = [torch.autograd.grad(y.square().sum(), visual)[0] for y in (out, expected)]
     torch.testing.assert_close(*grads, atol=1e-4, rtol=1e-3)

@@ -1,22 +1,20 @@
 """The network beside the original's way of computing it, which the benchmarks measure against."""
 
 import copy
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from harness import peak_memory
+from noise import loss_of, random_batch, random_network
+from original import Original
+from samples import OriginalSamples, noise_data
 
 from dghin.config import load_config
+from dghin.data import model_inputs
 from dghin.losses import segmentation_loss
 from dghin.model import DGHIN
 from dghin.modes import recompute_cheap
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-from lines_network import random_batch, random_network  # noqa: E402
-from original import Original  # noqa: E402
-from samples import OriginalSamples, noise_data  # noqa: E402
 
 SMALL = ["model.width=32", "model.text_layers=1", "model.text_dropout=0"]
 SWIN = ["model.backbone=swin_tiny_patch4_window7_224", "model.drop_path=0.2"]
@@ -33,11 +31,10 @@ def test_masks_losses_and_gradients_are_the_originals(words):
     ours = random_network(config).double()
     original = Original(ours).train()
     batch = random_batch(config, 3)
-    mask = batch.pop("mask")
     results = []
     for model in (ours.train(), original):
-        out = model(**batch)
-        segmentation_loss(out, mask)["total"].backward()
+        out = model(**model_inputs(batch))
+        segmentation_loss(out, batch["mask"])["total"].backward()
         inner = model.model if model is original else model
         gradients = {name: p.grad for name, p in inner.named_parameters()}
         results.append((out, gradients, dict(inner.named_buffers())))
@@ -53,19 +50,17 @@ def test_masks_losses_and_gradients_are_the_originals(words):
 
 def test_recomputing_is_equal_to_the_last_bit_and_keeps_less():
     """With stochastic depth: the second pass draws the same."""
-    from harness import peak_memory
-
     plain = network(*SWIN).train()
     saving = copy.deepcopy(plain)
     recompute_cheap(saving)
     config = load_config("demo", [*SMALL, *SWIN])
     batch = random_batch(config, 4)
-    mask, peaks, results = batch.pop("mask"), [], []
+    peaks, results = [], []
     for model in (plain, saving):
 
         def step(model=model):
             torch.manual_seed(0)
-            segmentation_loss(model(**batch), mask)["total"].backward()
+            loss_of(model, batch).backward()
 
         step()
         gradients = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
