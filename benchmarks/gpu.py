@@ -7,10 +7,11 @@ One table of images a second and peak memory: the original's formulation in floa
 it by default, without TF32) at batch 6 and at the largest batch that fits 24 GB, and ours in
 bfloat16 with torch.compile and channels-last memory, there and at every batch of `batches`. FLOPs
 are those of the original's formulation, counted by torch; the card's rate is that of a bfloat16
-matrix product measured here. A profile of one step says where the rest goes. Last, steps on batches
-that a loader with `workers` makes of JPEGs, beside steps on a batch that is there. Targets, for a
-card of the H200's class: 4 times the baseline's images a second and half its memory, 250 images a
-second, the card 90 % busy.
+matrix product measured here. A profile of one step says where the rest goes; the visual graph at
+stride 8 is timed alone, too, with its matrix and as we compute it, in both precisions. Last, steps
+on batches that a loader with `workers` makes of JPEGs, beside steps on a batch that is there.
+Targets, for a card of the H200's class: 4 times the baseline's images a second and half its memory,
+250 images a second, the card 90 % busy.
 """
 
 import contextlib
@@ -23,6 +24,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import harness
+import lines_graphs
 import numpy as np
 import pandas as pd
 import torch
@@ -39,7 +42,7 @@ from dghin.config import Config, load_config
 from dghin.data import collate
 from dghin.distributed import Place
 from dghin.loading import Batch, load_batches
-from dghin.modes import set_deterministic
+from dghin.modes import autocast, set_deterministic
 from dghin.recipe import Recipe
 from dghin.step import Stepper
 from dghin.tables import to_markdown
@@ -76,16 +79,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     frame = table(results, flops, rate, values["fits"] * GB)
     best = max_batch(results)
     where = profile(config, best, device, values["compile"])
+    graphs = graphs_alone(config, best, values["steps"], device)
     share = busy(config, best, values["steps"], device, values["compile"], values["workers"])
     write_json(
         Path(values["output"]),
         {"machine": machine(), "settings": values, "results": results, "profile": where,
+         "visual graph": [dataclasses.asdict(one) for one in graphs],
          "busy": share, "FLOPs an image": flops, "bfloat16 FLOPs a second": rate},
     )  # fmt: skip
     print(f"{flops / 1e12:.2f} TFLOP a training image; {rate / 1e12:.0f} TFLOP/s in bfloat16 here")
     print(to_markdown(frame))
     print(f"busy with {values['workers']} workers at batch {best}: {share:.0%}\n")
     print(to_markdown(pd.DataFrame(where, columns=["Operation", "Share of the step's time"])))
+    print(to_markdown(harness.table(graphs)), end="")
 
 
 def training_flops(config: Config) -> float:
@@ -199,6 +205,18 @@ def profile(
     events = sorted(found.key_averages(), key=lambda event: -getattr(event, of))
     whole = sum(getattr(event, of) for event in events) or 1
     return [(event.key, f"{getattr(event, of) / whole:.1%}") for event in events[:shown]]
+
+
+def graphs_alone(
+    config: Config, batch: int, turns: int, device: torch.device
+) -> list[harness.Result]:
+    """The visual graph layer, forward and backward, in float32 and in bfloat16."""
+    found = []
+    for precision in ("float32", "bfloat16"):
+        with autocast(precision, device):
+            lines = lines_graphs.visual_graph(config, turns, "", device, batch)
+        found += [dataclasses.replace(one, what=f"{precision}: {one.what}") for one in lines]
+    return found
 
 
 def busy(

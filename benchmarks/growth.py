@@ -8,8 +8,12 @@ memory what the forward pass keeps for the backward pass. The figure shows both,
 fitted to the upper half of each curve beside those expected: almost everything is done once a
 patch, so that time and memory should grow with the area, size squared (the visual graph's attention
 alone, a small part of both, grows with its square), and with the batch as it is; words are few
-beside patches. `processes.py` measures steps on several processes; here it is said what they must
-exchange: every process sends and receives 2 (n - 1) / n times the gradients' bytes.
+beside patches.
+
+`processes.py` measures real trainings on several processes. Here is what more of them give on
+paper: each computes its own expressions as fast as one does alone (`rate` expressions a second;
+without it, as measured here at the config's size), then sends and receives 2 (n - 1) / n times the
+gradients' bytes at `gbits` Gbit/s, as if nothing of that were hidden behind the backward pass.
 """
 
 import statistics
@@ -45,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     own: dict[str, Any] = {"config": "refcoco", "sizes": [224, 320, 416, 512, 640]}
     own |= {"words": [10, 17, 25, 40], "batches": [1, 2, 4], "turns": 1, "small": 224}
-    own["output"] = "reports/benchmarks"
+    own |= {"rate": 0.0, "gbits": 100.0, "output": "reports/benchmarks"}
     values, words = read_words("benchmarks.growth", __doc__, own, arguments)
     keep_freed_memory()
     config = load_config(values["config"], words)
@@ -67,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_json(output / "growth.json", {"machine": machine(), "growth": found})
     saved = save_figure(growth_figure(found), output, "growth")
     print(to_markdown(summary(found)))
-    print(to_markdown(exchanged(config)))
+    rate = values["rate"] or rate_at(found["image size"], config.model.image_size)
+    print(to_markdown(exchanged(config, rate, values["gbits"])))
     print(saved)
 
 
@@ -105,16 +110,32 @@ def summary(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=names)
 
 
-def exchanged(config: Config, processes: Sequence[int] = (1, 2, 8, 64)) -> pd.DataFrame:
-    """What each of n processes sends in a step (ring all-reduce), and at 100 Gbit/s how long."""
+def rate_at(points: Sequence[Mapping[str, Any]], size: int) -> float:
+    """Expressions a second at an image size, between the measured ones on logarithmic axes."""
+    sizes, seconds = (
+        np.log([p[key] for p in points]) for key in (AXES["image size"][0], "seconds")
+    )
+    return float(np.exp(-np.interp(np.log(size), sizes, seconds)))
+
+
+def exchanged(
+    config: Config, rate: float, gbits: float, processes: Sequence[int] = (1, 2, 8, 64)
+) -> pd.DataFrame:
+    """What each of n processes sends in a step (ring all-reduce), how long that takes, and the
+    expressions a second of all, where one alone does `rate`."""
     with torch.device("meta"):
         count = sum(p.numel() for p in random_network(config).parameters())
-    lines = []
+    lines, own = [], config.train.batch_per_process
     for n in processes:
         sent = 2 * (n - 1) / n * 4 * count
-        seconds = f"{sent / 12.5e9:.3f}"
-        lines.append((n, n * config.train.batch_per_process, f"{sent / MIB:,.0f}", seconds))
-    names = ["Processes", "Expressions a step", "MiB sent by each", "Seconds at 100 Gbit/s"]
+        passed = sent / (gbits / 8 * 1e9)
+        together = n * own / (own / rate + passed)
+        share = together / (n * rate)
+        lines.append(
+            (n, n * own, f"{sent / MIB:,.0f}", f"{passed:.3f}", f"{together:,.3g}", f"{share:.1%}")
+        )
+    names = ["Processes", "Expressions a step", "MiB sent by each", f"Seconds at {gbits:g} Gbit/s"]
+    names += ["Expressions/s on paper", "of n times one"]
     return pd.DataFrame(lines, columns=names)
 
 

@@ -39,7 +39,7 @@ def test_every_line_of_the_speed_table(tmp_path):
     assert rows[0][:5] == ["What", "Baseline", "Ours", "Ratio", "Spread"]
     found = json.loads(output.read_text(encoding="utf-8"))
     assert [row[0] for row in rows[2:]] == [one["what"] for one in found["results"]]
-    assert len(rows) == 2 + 13 and found["machine"]["versions"]["torch"] == torch.__version__
+    assert len(rows) == 2 + 14 and found["machine"]["versions"]["torch"] == torch.__version__
     for row, one in zip(rows[2:], found["results"], strict=True):
         assert len(one["baseline"]) == len(one["ours"]) == len(one["ratios"])
         assert float(row[3]) == pytest.approx(one["ratio"], abs=0.006)
@@ -76,7 +76,10 @@ def test_growth_is_fitted_and_drawn(tmp_path):
     assert float(rows[3][5]) == pytest.approx(2, abs=0.5)  # activations grow with the area
     assert float(rows[7][5]) == pytest.approx(1, abs=0.3)
     assert (tmp_path / "growth.png").is_file() and (tmp_path / "growth.json").is_file()
-    assert [row[0] for row in rows[11:15]] == ["1", "2", "8", "64"]
+    paper = rows[11:15]
+    assert [row[0] for row in paper] == ["1", "2", "8", "64"]
+    assert paper[0][2] == "0" and paper[0][5] == "100.0%"
+    assert float(paper[3][2]) == pytest.approx(2 * float(paper[1][2]), rel=0.05)  # 126/64 to 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
@@ -89,6 +92,7 @@ def test_what_a_gpu_would_do_runs_on_a_cpu(tmp_path):
     words = ["device=cpu", "batches=[2]", "steps=1", "compile=false", "workers=0", *TINY]
     lines = run("gpu.py", "config=demo", f"output={tmp_path / 'gpu.json'}", *words)
     assert [line for line in lines if line.startswith("| ours, bfloat16")]
+    assert len([line for line in lines if line.startswith("| bfloat16: visual graph")]) == 3
     assert [line for line in lines if line.startswith("busy with 0 workers at batch 2: ")]
 
 
