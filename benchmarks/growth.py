@@ -28,6 +28,7 @@ from harness import MIB, machine, peak_memory, seconds_of
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from noise import loss_of, random_batch, random_network, step_of
+from processes import gradient_bytes, sent_bytes
 from tqdm import tqdm
 
 from data_preprocess.common import write_json
@@ -123,11 +124,9 @@ def exchanged(
 ) -> pd.DataFrame:
     """What each of n processes sends in a step (ring all-reduce), how long that takes, and the
     expressions a second of all, where one alone does `rate`."""
-    with torch.device("meta"):
-        count = sum(p.numel() for p in random_network(config).parameters())
-    lines, own = [], config.train.batch_per_process
+    lines, own, gradients = [], config.train.batch_per_process, gradient_bytes(config)
     for n in processes:
-        sent = 2 * (n - 1) / n * 4 * count
+        sent = sent_bytes(gradients, n)
         passed = sent / (gbits / 8 * 1e9)
         together = n * own / (own / rate + passed)
         share = together / (n * rate)

@@ -5,6 +5,8 @@
 
 Each is a training under torchrun with the config's loader, `rounds` times, taking turns; its speed
 is that of the log's later half. A config whose data are drawn gets 200 scenes of them, elsewhere.
+In each step a process sends and receives 2 (n - 1) / n times the gradients' bytes (ring
+all-reduce); `growth.py` says what that would cost many.
 """
 
 import contextlib
@@ -15,12 +17,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from harness import MIB
+from noise import random_network
 
 from dghin.cli import read_words, run_cli
 from dghin.config import Config, load_config
 from dghin.figures import read_log
 from dghin.launch import launch_training
 from dghin.preparing import prepare_data
+from dghin.step import make_optimizer
 from dghin.tables import to_markdown
 
 
@@ -40,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for number, found in speeds.items():
                 folder = Path(scratch) / f"{number}-{turn}"
                 found.append(steps_per_second(config, folder, number))
-    print(to_markdown(table(speeds, config.train.batch)), end="")
+    print(to_markdown(table(speeds, config)), end="")
 
 
 def short_run(steps: int) -> list[str]:
@@ -61,15 +67,30 @@ def steps_per_second(config: Config, folder: Path, processes: int) -> float:
     return float(speed.iloc[len(speed) // 2 :].median()) / config.train.batch
 
 
-def table(speeds: dict[int, list[float]], batch: int) -> pd.DataFrame:
-    """Steps and expressions per second, with the ratio to the first."""
+def gradient_bytes(config: Config) -> int:
+    """Bytes of the gradients in float32; a frozen part has none."""
+    with torch.device("meta"):
+        network = random_network(config)
+    groups = make_optimizer(network, config.train).param_groups
+    return 4 * sum(p.numel() for group in groups for p in group["params"])
+
+
+def sent_bytes(gradients: int, processes: int) -> float:
+    """What each of so many processes sends in a step, by a ring all-reduce."""
+    return 2 * (processes - 1) / processes * gradients
+
+
+def table(speeds: dict[int, list[float]], config: Config) -> pd.DataFrame:
+    """Steps and expressions per second, with the ratio to the first, and MiB sent in a step."""
     lines, first = [], None
+    batch, gradients = config.train.batch, gradient_bytes(config)
     for number, found in speeds.items():
         speed = float(np.median(found))
         first = first or speed
-        lines.append((number, f"{speed:.3f}", f"{speed * batch:.1f}", f"{speed / first:.2f}"))
+        sent = f"{sent_bytes(gradients, number) / MIB:,.1f}"
+        lines.append((number, f"{speed:.3f}", f"{speed * batch:.1f}", f"{speed / first:.2f}", sent))
     names = ["Processes", f"Steps/s of {batch}", "Expressions/s", "to the first"]
-    return pd.DataFrame(lines, columns=names)
+    return pd.DataFrame(lines, columns=[*names, "MiB sent by each in a step"])
 
 
 if __name__ == "__main__":
