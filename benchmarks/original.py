@@ -7,6 +7,7 @@ heads always. The weights are ours, so that both give the same masks (tests/test
 """
 
 import copy
+import functools
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from torch_geometric.nn import GCNConv
 
 from dghin.graphs import TextGraph, VisualGraph
 from dghin.interaction import WordVisualAttention
-from dghin.model import DGHIN, Level, Output, with_coordinates
+from dghin.model import DGHIN, ConvNormPReLU, Level, Output, with_coordinates
 from dghin.timm_import import timm
 
 swin = timm.models.swin_transformer
@@ -28,10 +29,12 @@ class Original(nn.Module):
     def __init__(self, model: DGHIN):
         super().__init__()
         self.model = copy.deepcopy(model)
-        for part in self.model.visual_encoder.modules():
+        for part in self.model.modules():
             if isinstance(part, swin.SwinTransformerBlock):
                 part.__class__ = Block
                 part.attn.fused_attn = False
+            if isinstance(part, ConvNormPReLU):
+                part.forward = functools.partial(nn.Sequential.forward, part)
 
     def forward(
         self, image: Tensor, word_ids: Tensor, attention_mask: Tensor, pos: Tensor,
