@@ -49,7 +49,7 @@ AXES = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     own: dict[str, Any] = {"config": "refcoco", "sizes": [224, 320, 416, 512, 640]}
-    own |= {"words": [10, 17, 25, 40], "batches": [1, 2, 4], "turns": 1, "small": 224}
+    own |= {"words": [10, 17, 25, 40], "batches": [1, 2, 4], "turns": 3, "small": 224}
     own |= {"rate": 0.0, "gbits": 100.0, "output": "reports/benchmarks"}
     values, words = read_words("benchmarks.growth", __doc__, own, arguments)
     keep_freed_memory()
