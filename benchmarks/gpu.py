@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     frame = table(results, flops, rate, values["fits"] * GB)
     best = max_batch(results)
     where = profile(config, best, device, values["compile"])
-    graphs = graphs_alone(config, best, values["steps"], device)
+    graphs = graphs_alone(config, min(best, 8), values["steps"], device)
     share = busy(config, best, values["steps"], device, values["compile"], values["workers"])
     write_json(
         Path(values["output"]),
@@ -142,10 +142,8 @@ def measure(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     try:
-        step, batches = (
-            stepper_of(config, way, batch, device, compiling),
-            [random_batch(config, batch)],
-        )
+        step = stepper_of(config, way, batch, device, compiling)
+        batches = [random_batch(config, batch)]
         for _ in range(3):
             step(batches)
         seconds = statistics.median(seconds_of(lambda: step(batches)) for _ in range(steps))
@@ -193,10 +191,8 @@ def profile(
     config: Config, batch: int, device: torch.device, compiling: bool, shown: int = 12
 ) -> list[tuple[str, str]]:
     """The operations that take most of a step of ours, with their share of its time."""
-    step, batches = (
-        stepper_of(config, "ours", batch, device, compiling),
-        [random_batch(config, batch)],
-    )
+    step = stepper_of(config, "ours", batch, device, compiling)
+    batches = [random_batch(config, batch)]
     for _ in range(3):
         step(batches)
     with torch.profiler.profile() as found:

@@ -4,11 +4,11 @@
     python benchmarks/growth.py config=demo sizes=[64,96,128]  a smaller one
 
 One step (forward, backward, AdamW) on noise at every point; time is the median of `turns` steps,
-memory what the forward pass keeps for the backward pass. The figure shows both, with the exponents
-fitted to the upper half of each curve beside those expected: almost everything is done once a
-patch, so that time and memory should grow with the area, size squared (the visual graph's attention
-alone, a small part of both, grows with its square), and with the batch as it is; words are few
-beside patches.
+memory the forward pass's peak, nearly all of which it keeps for the backward pass. The figure shows
+both, with the exponents fitted to the upper half of each curve beside those expected: almost
+everything is done once a patch, so that time and memory should grow with the area, size squared
+(the visual graph's attention alone, a small part of both, grows with its square), and with the
+batch as it is; words are few beside patches.
 
 `processes.py` measures real trainings on several processes. Here is what more of them give on
 paper: each computes its own expressions as fast as one does alone (`rate` expressions a second;
