@@ -32,7 +32,7 @@ lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=. notebooks
 
 demo: $(READY)
-	$(BIN)/python -m dghin.demo run=$(RUN) $(if $(DATA),data=$(DATA)) $(ARGS)
+	$(BIN)/python -m dghin.demo.server run=$(RUN) $(if $(DATA),data=$(DATA)) $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py $(ARGS)

@@ -21,12 +21,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dghin.cli import read_words, run_cli
-from dghin.config import load_config
-from dghin.distributed import threads
-from dghin.export import MaskLogits, export_onnx, exported, need, random_inputs, save_program
-from dghin.model import DGHIN
-from dghin.tables import to_markdown
+from dghin.inspection.export import (
+    MaskLogits,
+    export_onnx,
+    exported,
+    need,
+    random_inputs,
+    save_program,
+)
+from dghin.model.dghin import DGHIN
+from dghin.report.tables.scores import to_markdown
+from dghin.run.command_line import read_words, run_cli
+from dghin.run.config import load_config
+from dghin.run.processes import threads
 
 Way = Callable[..., Tensor]
 

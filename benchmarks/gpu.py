@@ -36,16 +36,16 @@ from photos import Photos
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from data_preprocess.common import UserError, write_json
-from dghin.cli import read_words, run_cli
-from dghin.config import Config, load_config
-from dghin.data import collate
-from dghin.distributed import Place
-from dghin.loading import Batch, load_batches
-from dghin.modes import autocast, set_deterministic
-from dghin.recipe import Recipe
-from dghin.step import Stepper
-from dghin.tables import to_markdown
+from data_preprocess.base.common import UserError, write_json
+from dghin.data.dataset import collate
+from dghin.data.loading import Batch, load_batches
+from dghin.report.tables.scores import to_markdown
+from dghin.run.command_line import read_words, run_cli
+from dghin.run.config import Config, load_config
+from dghin.run.processes import Place
+from dghin.training.recipe import Recipe
+from dghin.training.recompute import autocast, set_deterministic
+from dghin.training.step import Stepper
 
 GB = 10**9
 FAST = {"precision": "bfloat16", "compile": True, "channels_last": True}

@@ -31,13 +31,13 @@ from noise import loss_of, random_batch, random_network, step_of
 from processes import gradient_bytes, sent_bytes
 from tqdm import tqdm
 
-from data_preprocess.common import write_json
-from dghin.cli import read_words, run_cli
-from dghin.config import Config, load_config
-from dghin.distributed import threads
-from dghin.figures import BLUE, GREY, save_figure, styled
-from dghin.modes import keep_freed_memory, recompute_cheap
-from dghin.tables import to_markdown
+from data_preprocess.base.common import write_json
+from dghin.report.figures.curves import BLUE, GREY, save_figure, styled
+from dghin.report.tables.scores import to_markdown
+from dghin.run.command_line import read_words, run_cli
+from dghin.run.config import Config, load_config
+from dghin.run.processes import threads
+from dghin.training.recompute import keep_freed_memory, recompute_cheap
 
 AXES = {
     "image size": ("model.image_size", 2.0),

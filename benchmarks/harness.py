@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from data_preprocess.common import write_json
-from dghin.environment import ROOT, git_state, hardware, versions
+from data_preprocess.base.common import write_json
+from dghin.run.environment import ROOT, git_state, hardware, versions
 
 MIB = 2**20
 

@@ -5,7 +5,8 @@
 
 Both draw images with replacement and give an interval for every score. "rows" puts the rows of the
 drawn images together and scores them, resample by resample, as one would write it first; "sums" is
-`dghin.uncertainty.bootstrap`, which adds up sums of images. They take turns, `rounds` times; the
+`dghin.evaluation.uncertainty.bootstrap`, which adds up sums of images. They take turns, `rounds`
+times; the
 first does fewer resamples, and its time is counted per resample. Ratios are to the first.
 """
 
@@ -16,10 +17,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dghin.cli import read_words, run_cli
-from dghin.metrics import metrics_from_rows
-from dghin.tables import to_markdown
-from dghin.uncertainty import bootstrap
+from dghin.evaluation.metrics import metrics_from_rows
+from dghin.evaluation.uncertainty import bootstrap
+from dghin.report.tables.scores import to_markdown
+from dghin.run.command_line import read_words, run_cli
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

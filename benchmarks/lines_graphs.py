@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch_geometric.nn import GCNConv
 
-from dghin.config import Config
-from dghin.graphs import TextGraph, VisualGraph, edge_weights
-from dghin.patches import map_of
+from dghin.model.graphs import TextGraph, VisualGraph, edge_weights
+from dghin.model.layers import map_of
+from dghin.run.config import Config
 
 CPU = torch.device("cpu")
 

@@ -11,14 +11,14 @@ from noise import random_batch, random_features, random_image, random_network, s
 from original import Original
 from torch import Tensor
 
-from data_preprocess.features import Features
-from dghin.config import Config, load_config
-from dghin.data import PreparedDataset, language_batch, open_split
-from dghin.evaluate import evaluate_split
-from dghin.metrics import metrics_from_rows
-from dghin.model import DGHIN
-from dghin.modes import autocast, recompute_cheap
-from dghin.segment import segment
+from data_preprocess.language.features import Features
+from dghin.data.dataset import PreparedDataset, language_batch, open_split
+from dghin.evaluation.evaluate import evaluate_split
+from dghin.evaluation.forward import segment
+from dghin.evaluation.metrics import metrics_from_rows
+from dghin.model.dghin import DGHIN
+from dghin.run.config import Config, load_config
+from dghin.training.recompute import autocast, recompute_cheap
 
 COUNTS = {1: 1.15, 3: 1.4, 7: 1.5}  # expressions an image, and how much faster that has to be
 CPU = torch.device("cpu")
@@ -57,7 +57,7 @@ def one_by_one(original: Original, image: Tensor, features: Features) -> Callabl
 
 
 def together(network: DGHIN, image: Tensor, features: Features) -> Callable[[], Tensor]:
-    """Ours: `dghin.segment`, as evaluation and predictor use it."""
+    """Ours: `dghin.evaluation.forward`, as evaluation and predictor use it."""
 
     @torch.inference_mode()
     def masks():

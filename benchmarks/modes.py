@@ -24,15 +24,15 @@ from harness import seconds_of
 from noise import random_batch
 from tqdm import tqdm
 
-from data_preprocess.common import UserError, unknown_name
-from dghin.cli import read_words, run_cli
-from dghin.config import Config, load_config
-from dghin.distributed import Place, threads
-from dghin.model import DGHIN
-from dghin.modes import keep_freed_memory, supported_precision
-from dghin.recipe import Recipe
-from dghin.step import Stepper
-from dghin.tables import to_markdown
+from data_preprocess.base.common import UserError, unknown_name
+from dghin.model.dghin import DGHIN
+from dghin.report.tables.scores import to_markdown
+from dghin.run.command_line import read_words, run_cli
+from dghin.run.config import Config, load_config
+from dghin.run.processes import Place, threads
+from dghin.training.recipe import Recipe
+from dghin.training.recompute import keep_freed_memory, supported_precision
+from dghin.training.step import Stepper
 
 MODES = {
     "float32": [],

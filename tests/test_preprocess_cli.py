@@ -1,9 +1,9 @@
 import pytest
-from grefcoco import write_grefcoco
-from raw_trees import LANGUAGE, edit_pickle, write_refer, write_referit
+from helpers.grefcoco import write_grefcoco
+from helpers.raw_trees import LANGUAGE, edit_pickle, write_refer, write_referit
 
 from data_preprocess.cli import COMMANDS, main
-from data_preprocess.datasets import DATASETS, JOINT, MEMBERS
+from data_preprocess.raw.datasets import DATASETS, JOINT, MEMBERS
 
 
 def test_help_lists_the_commands(capsys):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from data_preprocess.common import UserError, write_json
+from data_preprocess.base.common import UserError, write_json
 from dghin import reproduce
-from dghin.freshness import imported_modules, module_files, notebook_digest
+from dghin.run.freshness import imported_modules, module_files, notebook_digest
 
 FIRST = (
     'run: str = "demo"  # the run\ndata: str = ""\noverrides: list = []\nwords: int = 3  # how many'
@@ -230,9 +230,11 @@ def test_closing_words_show_table_and_places(tmp_path):
 
 
 def test_imports_are_followed_through_our_modules():
-    names = {p.name for p in module_files({"dghin.losses"})}
+    names = {p.name for p in module_files({"dghin.training.losses"})}
     assert "losses.py" in names and "tables.py" not in names
-    assert {"model.py", "graphs.py", "data.py"} <= {p.name for p in module_files({"dghin.train"})}
+    assert {"dghin.py", "graphs.py", "dataset.py"} <= {
+        p.name for p in module_files({"dghin.training.trainer"})
+    }
 
 
 def test_imported_modules():
@@ -244,22 +246,20 @@ def test_imported_modules():
 
 def test_a_digest_depends_on_all_its_parts(project):
     path = Path("notebooks/01_one.ipynb")
-    parts = [({}, (), ""), ({"a": 1}, (), ""), ({}, ("dghin.losses",), ""), ({}, (), "before")]
+    parts = [
+        ({}, (), ""),
+        ({"a": 1}, (), ""),
+        ({}, ("dghin.training.losses",), ""),
+        ({}, (), "before"),
+    ]
     assert len({notebook_digest(path, *part) for part in parts}) == 4
 
 
 def test_a_trainings_digest_leaves_pictures_out():
-    names = {path.stem for path in module_files(["dghin.train"], inner=False)}
-    assert {"train", "model", "losses", "schedule", "data"} <= names
-    assert not names & {
-        "figures",
-        "tables",
-        "report",
-        "reproduce",
-        "controls",
-        "provenance",
-        "kinds",
-    }
+    names = {path.stem for path in module_files(["dghin.training.trainer"], inner=False)}
+    assert {"trainer", "dghin", "losses", "schedule", "dataset"} <= names
+    others = {"curves", "scores", "run_report", "reproduce", "controls", "provenance", "kinds"}
+    assert not names & others
 
 
 def test_a_training_that_still_holds_is_kept_another_set_aside(tmp_path, tiny_config, caplog):

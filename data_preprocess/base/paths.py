@@ -1,0 +1,52 @@
+"""File names and ids that come from files: only those that stay inside the folder they are for."""
+
+from pathlib import PureWindowsPath
+from typing import Any
+
+from .common import UserError
+from .values import LARGEST, is_text, shown
+
+_LONGEST = 200  # bytes of one part: file systems end at 255, and suffixes are added
+
+
+def safe_path(name: Any, where: str, what: str = "the file name") -> str:
+    """A relative name, which may have folders in it (a/b.jpg); one that leads out is an error."""
+    problem = _problem(name, folders=True)
+    if problem is not None:
+        raise UserError(
+            f"{where}: {what} {shown(name)} {problem}. Give a plain name, relative to its folder."
+        )
+    return name
+
+
+def safe_id(value: Any, where: str, what: str) -> int | str:
+    """A whole number of 64 bits, or text that can be a file's name; anything else is an error."""
+    if isinstance(value, str):
+        problem = _problem(value, folders=False)
+    else:
+        fits = type(value) is int and -LARGEST <= value <= LARGEST
+        problem = None if fits else "is no whole number (nor text)"
+    if problem is not None:
+        raise UserError(
+            f"{where}: {what} {shown(value)} {problem}. Masks are named by such ids: give a whole "
+            "number, or a name of letters and digits."
+        )
+    return value
+
+
+def _problem(name: Any, folders: bool) -> str | None:
+    """What is wrong with a name; None if it is safe."""
+    if not is_text(name) or not name.strip():
+        return "is no name"
+    if not name.isprintable():
+        return "has characters that cannot be printed"
+    if "\\" in name or name.startswith("/") or PureWindowsPath(name).drive:
+        return "is no relative name with plain slashes"
+    parts = name.split("/")
+    if len(parts) > 1 and not folders:
+        return "has a slash in it"
+    if any(part in ("", ".", "..") for part in parts):
+        return "may lead out of the folder"
+    if len(parts) > 10 or max(len(part.encode()) for part in parts) > _LONGEST:
+        return "is too long"
+    return "begins with a dot" if not folders and name.startswith(".") else None

@@ -1,0 +1,138 @@
+"""The list of mirrors: which files a data set needs, and where each can be downloaded."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.raw.datasets import JOINT, find_dataset
+
+PACKAGED = "mirrors.yaml"
+ARCHIVES = ("zip", "tar.gz")
+_KEYS = {"what", "target", "archive", "unpack", "size", "sha256", "md5", "unpacked", "counts",
+         "urls", "pages"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """One download. size, unpacked: bytes (None: not known); sha256, md5: "" where not known.
+
+    unpack: pattern of members -> target; a plain file has the one entry "" -> target. Targets
+    are relative to the raw root; those that end in a slash are folders.
+    """
+
+    name: str
+    what: str
+    archive: str
+    unpack: Mapping[str, str]
+    urls: tuple[str, ...]
+    pages: tuple[str, ...]
+    size: int | None
+    unpacked: int | None
+    sha256: str
+    md5: str
+    counts: Mapping[str, int]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What comes out of it, relative to the raw root."""
+        return tuple(dict.fromkeys(self.unpack.values()))
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    """The whole list: targets by data set, and the downloads in the order of preference."""
+
+    sets: Mapping[str, tuple[str, ...]]
+    sources: tuple[Source, ...]
+
+    def targets(self, name: str, members: Iterable[str] = ()) -> tuple[str, ...]:
+        """What a data set needs. `joint` needs what its members (or the usual ones) need.
+
+        An unknown name is a UserError with the nearest known one.
+        """
+        members = tuple(members)
+        if name != JOINT and name not in self.sets:
+            raise unknown_name("data set to fetch", name, [*self.sets, JOINT])
+        if name == JOINT or members:
+            names = find_dataset(name, members).members  # refuses members of any other set
+        else:
+            names = (name,)
+        absent = [member for member in names if member not in self.sets]
+        if absent:
+            raise unknown_name("data set to fetch", absent[0], self.sets)
+        return tuple(dict.fromkeys(target for member in names for target in self.sets[member]))
+
+    def of(self, target: str) -> tuple[Source, ...]:
+        """The downloads that a target comes from, the preferred one first."""
+        return tuple(source for source in self.sources if target in source.targets)
+
+
+def read_mirrors(path: str = "") -> Mirrors:
+    """The list in a YAML file, or the packaged one. What is wrong in it is a UserError."""
+    if path and not Path(path).is_file():
+        raise UserError(f"{path}: no such file. Give a list of mirrors with mirrors=FILE, or none.")
+    file = Path(path) if path else resources.files(__package__) / PACKAGED
+    where = path or PACKAGED
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{where}: not readable as YAML ({error}).") from error
+    try:
+        sets = {name: tuple(map(_relative, targets)) for name, targets in tree["sets"].items()}
+        sources = tuple(_source(name, entry) for name, entry in tree["sources"].items())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{where}: not a list of mirrors ({error!r}). It has `sets` and `sources` as "
+            f"data_preprocess/{PACKAGED} has."
+        ) from error
+    provided = {target for source in sources for target in source.targets}
+    for name, targets in sets.items():
+        for target in targets:
+            if target not in provided:
+                raise UserError(f"{where}: set '{name}' needs {target}, which no source gives.")
+    return Mirrors(sets, sources)
+
+
+def _source(name: str, entry: Mapping[str, Any]) -> Source:
+    if unknown := set(entry) - _KEYS:
+        raise ValueError(f"{name}: unknown key {sorted(unknown)[0]}")
+    archive = entry.get("archive", "")
+    if archive and archive not in ARCHIVES:
+        raise ValueError(f"{name}: archive is one of {', '.join(ARCHIVES)}")
+    if name != PurePosixPath(name).name or name.startswith("."):
+        raise ValueError(f"{name}: not a file name")
+    unpack = entry["unpack"] if archive else {"": entry["target"]}
+    urls = [url["url"] if isinstance(url, Mapping) else url for url in entry.get("urls") or ()]
+    for url in urls:
+        if urlsplit(url).scheme not in ("http", "https", "file"):
+            raise ValueError(f"{name}: {url} is neither http, https nor file")
+    return Source(
+        name=name,
+        what=entry.get("what", name),
+        archive=archive,
+        unpack={pattern: _relative(target) for pattern, target in unpack.items()},
+        urls=tuple(urls),
+        pages=tuple(entry.get("pages") or ()),
+        size=_bytes(entry.get("size")),
+        unpacked=_bytes(entry.get("unpacked")),
+        sha256=(entry.get("sha256") or "").lower(),
+        md5=(entry.get("md5") or "").lower(),
+        counts=entry.get("counts") or {},
+    )
+
+
+def _bytes(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _relative(target: str) -> str:
+    """The target, if it stays under the raw root."""
+    if not target or target.startswith("/") or ".." in PurePosixPath(target).parts:
+        raise ValueError(f"{target!r}: not a path under the raw root")
+    return target

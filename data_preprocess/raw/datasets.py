@@ -1,0 +1,112 @@
+"""The data sets by name: where the raw files lie, which splits there are, who reads them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from data_preprocess.base.common import UserError, unknown_name
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set as this kit names it. Folders are relative to the raw root.
+
+    `joint` has members instead of raw files: its folder and split_by are empty; so are those of
+    a data set of one's own ("custom"), whose name is free.
+    """
+
+    name: str
+    reader: Literal["refer", "grefer", "referit", "joint", "custom"]
+    folder: str
+    split_by: str
+    splits: tuple[str, ...]
+    images: str
+    members: tuple[str, ...] = ()
+
+    @property
+    def refs(self) -> str:
+        """The file of referring expressions in a REFER folder; gRefCOCO's is JSON."""
+        name = "grefs({}).json" if self.reader == "grefer" else "refs({}).p"
+        return f"{self.folder}/{name.format(self.split_by)}"
+
+
+_COCO = "images/train2014"
+_UNC = ("train", "val", "testA", "testB")
+
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset("refcoco", "refer", "refcoco", "unc", _UNC, _COCO),
+        Dataset("refcoco_google", "refer", "refcoco", "google", ("train", "val", "test"), _COCO),
+        Dataset("refcoco+", "refer", "refcoco+", "unc", _UNC, _COCO),
+        Dataset("refcocog_umd", "refer", "refcocog", "umd", ("train", "val", "test"), _COCO),
+        Dataset("refcocog_google", "refer", "refcocog", "google", ("train", "val"), _COCO),
+        Dataset(
+            "referit", "referit", "referit", "berkeley", ("trainval", "test"),
+            "images/referit/images",
+        ),
+        Dataset("grefcoco", "grefer", "grefcoco", "unc", _UNC, _COCO),
+    )
+}  # fmt: skip
+
+JOINT, TRAIN = "joint", "train"
+MEMBERS = ("refcoco", "refcoco+", "refcocog_umd")  # of `joint`, unless others are named
+
+
+def find_dataset(name: str, members: Iterable[str] = ()) -> Dataset:
+    """The data set of that name; an unknown name is an error with the nearest known one.
+
+    members: what `joint` puts together (empty: MEMBERS); no other data set has any.
+    """
+    if name == JOINT:
+        return _joint(tuple(members) or MEMBERS)
+    if name not in DATASETS:
+        error = unknown_name("data set", name, [*DATASETS, JOINT])
+        raise UserError(
+            f"{error} For one of your own: python -m data_preprocess custom {name} table=FILE."
+        )
+    if members:
+        raise UserError(
+            f"members=[{','.join(members)}]: '{name}' is put together from nothing. Leave members "
+            f"out, or name the data set '{JOINT}'."
+        )
+    return DATASETS[name]
+
+
+def find_raw_dataset(name: str) -> Dataset:
+    """As find_dataset, for what reads one data set's own files: `joint` has none."""
+    dataset = find_dataset(name)
+    if dataset.members:
+        raise UserError(
+            f"data set '{name}': it has no files of its own. Do this for its members (such as "
+            f"{', '.join(dataset.members)}), then: python -m data_preprocess prepare {name} "
+            "data=RAW."
+        )
+    return dataset
+
+
+def _joint(members: tuple[str, ...]) -> Dataset:
+    """`joint` of these members: train, val, and every member's val and test by their names."""
+    joinable = [name for name, dataset in DATASETS.items() if dataset.images == _COCO]
+    for name in members:
+        if name in DATASETS and name not in joinable:
+            raise UserError(
+                f"members: '{name}' has images of its own ({DATASETS[name].images}); what {JOINT} "
+                f"puts together shares those of {_COCO}: {', '.join(joinable)}. Leave it out."
+            )
+        if name not in joinable:
+            raise unknown_name(f"member of {JOINT}", name, joinable)
+    if len(set(members)) < max(2, len(members)):
+        raise UserError(
+            f"members=[{','.join(members)}]: give two or more, each once, such as "
+            f"[{','.join(MEMBERS)}]."
+        )
+    held = [f"{n}_{split}" for n in members for split in DATASETS[n].splits if split != TRAIN]
+    return Dataset(JOINT, JOINT, "", "", (TRAIN, "val", *held), _COCO, members)
+
+
+def check_split(dataset: Dataset, split: str) -> str:
+    """The split, if the data set has it; else an error that lists those it has."""
+    if split not in dataset.splits:
+        raise unknown_name(f"split of {dataset.name}:", split, dataset.splits)
+    return split

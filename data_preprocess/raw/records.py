@@ -1,0 +1,72 @@
+"""What both readers return: one record an object, whatever the raw layout."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data_preprocess.base.common import UserError
+from data_preprocess.base.values import is_text, shown
+
+LONGEST_SENTENCE = 10_000  # characters; a parser given more takes minutes
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One referring expression. `kind` is empty unless the raw data names one."""
+
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The shapes of several objects that are one referent: its mask is their union. None: empty."""
+
+    parts: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Record:
+    """One referent and its expressions.
+
+    `shape` is what its mask is drawn from: a COCO segmentation (list of polygons, or a mapping
+    with RLE), the path of a .mat file or of a mask image, or Shapes. `size` is (height, width) as
+    the annotations give it, None where they do not. `where` names the record in error messages.
+    """
+
+    segment_id: str
+    image: str
+    size: tuple[int, int] | None
+    sentences: tuple[Sentence, ...]
+    shape: Any
+    where: str
+    category: str = ""
+    bbox: tuple[float, ...] = ()
+    targets: int = 1  # objects that are meant; 0: the expressions name nothing in the image
+    distractors: int | None = None  # others of the same class in the image; None: unknown
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A raw data set in memory: records by split, and the files they came from."""
+
+    splits: dict[str, list[Record]]
+    images: Path
+    sources: tuple[Path, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)  # split -> objects left out
+
+
+def clean_sentence(text: Any, where: str) -> str:
+    """The expression without outer blanks; an empty one, or no text at all, is an error."""
+    if not isinstance(text, str) or not text.strip():
+        raise UserError(
+            f"{where}: the expression is empty ({shown(text)}). Remove it from the file or give it "
+            "words: an expression without words has no referent."
+        )
+    if len(text) > LONGEST_SENTENCE or not is_text(text):
+        raise UserError(
+            f"{where}: the expression {shown(text)} has {len(text):,} characters (at most "
+            f"{LONGEST_SENTENCE:,}) or one that UTF-8 cannot write. Correct or remove it."
+        )
+    return text.strip()

@@ -1,0 +1,121 @@
+"""COCO segmentations that anyone may have written, checked before pycocotools sees them.
+
+Its C code trusts what it gets: run lengths that add up to more than the image are written past the
+end of it, and a polygon with far-away corners takes memory for every pixel on the way there.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from data_preprocess.base.common import UserError
+from data_preprocess.base.values import is_number, shown, whole
+
+_AGAIN = "Get instances.json again."
+_LONGEST_COUNT = 7  # characters of 5 bits: enough for any run of an image
+# limits of an outline, in height + width (real ones: below 3). One polygon's is memory, that of all
+# is time: an object behind a fence of others can be in a thousand pieces
+_OUTLINE, _OUTLINES = 100, 5000
+_PIECES = 10_000  # polygons of an object: pycocotools takes time for the square of their number
+
+
+def check_form(segmentation: Any, where: str) -> None:
+    """An error for what is neither a list of polygons (lists of numbers) nor run lengths."""
+    if isinstance(segmentation, dict):
+        counts, size = segmentation.get("counts"), segmentation.get("size")
+        if isinstance(counts, str | bytes) or _is_flat(counts):
+            if _is_flat(size) and len(size) == 2:
+                return
+    elif isinstance(segmentation, list) and all(map(_is_flat, segmentation)):
+        return
+    raise UserError(
+        f"{where}: its segmentation {shown(segmentation)} is neither polygons nor run lengths. "
+        f"{_AGAIN}"
+    )
+
+
+def _is_flat(values: Any) -> bool:
+    """Whether it is a list of numbers, finite or not."""
+    return isinstance(values, list | tuple) and set(map(type, values)) <= {int, float}
+
+
+def run_lengths_mask(
+    segmentation: dict[str, Any], height: int, width: int, where: str
+) -> np.ndarray:
+    """COCO's run lengths, plain or as compressed text, as (H, W) uint8 of 0 and 1."""
+    size = tuple(segmentation["size"])
+    if size != (height, width):
+        raise UserError(
+            f"{where}: the run lengths are of size {shown(size[0])}x{shown(size[1])}, the image is "
+            f"recorded as {height}x{width} (height x width). Correct the size or the mask."
+        )
+    counts, pixels = segmentation["counts"], height * width
+    if isinstance(counts, str | bytes):
+        counts = _decompressed(counts, where)
+    runs = [whole(count, 0, pixels) for count in counts]
+    if None in runs:
+        wrong = counts[runs.index(None)]
+        raise UserError(
+            f"{where}: {shown(wrong)} is no run length in an image of {height}x{width}. {_AGAIN}"
+        )
+    if sum(runs) != pixels:
+        raise UserError(
+            f"{where}: the run lengths add up to {sum(runs)} pixels, the image has "
+            f"{pixels} ({height}x{width}). {_AGAIN}"
+        )
+    values = np.arange(len(runs), dtype=np.int64).astype(np.uint8) & 1
+    return np.ascontiguousarray(np.repeat(values, runs).reshape((height, width), order="F"))
+
+
+def _decompressed(text: str | bytes, where: str) -> list[int]:
+    """The run lengths in COCO's compressed form.
+
+    A character holds 5 bits, lowest first; its sixth says that more follow, the fifth of the last
+    one is the sign. From the fourth run on it is the difference to the run before the last.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in text.encode("utf-8", "replace") if isinstance(text, str) else text:
+        bits = character - 48
+        if not 0 <= bits < 64 or shift == 5 * _LONGEST_COUNT:
+            raise UserError(f"{where}: {shown(text)} is no compressed run lengths. {_AGAIN}")
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if not bits & 0x20:
+            value -= (1 << shift) if bits & 0x10 else 0
+            runs.append(value + runs[-2] if len(runs) > 2 else value)
+            value = shift = 0
+    if shift:
+        raise UserError(f"{where}: the compressed run lengths {shown(text)} are cut off. {_AGAIN}")
+    return runs
+
+
+def check_polygons(
+    polygons: Sequence[Sequence[float]], height: int, width: int, where: str
+) -> None:
+    """An error for corners far outside of the image, and for an outline that no object has."""
+    if len(polygons) > _PIECES:
+        raise UserError(
+            f"{where}: it has {len(polygons):,} polygons (at most {_PIECES:,}). Give run lengths."
+        )
+    total = 0.0
+    for polygon in polygons:
+        for values, side in ((polygon[::2], width), (polygon[1::2], height)):
+            low, high = -side - 100, 2 * side + 100
+            wrong = [value for value in values if not is_number(value) or not low <= value <= high]
+            if wrong:
+                raise UserError(
+                    f"{where}: a polygon has the coordinate {shown(wrong[0])}, far outside of the "
+                    f"image of {height}x{width} (height x width). Correct the polygon."
+                )
+        corners = np.array(polygon, np.float64).reshape(-1, 2)
+        steps = np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1)
+        outline = float(steps.sum()) + len(steps)
+        total += outline
+        for length, limit in ((outline, _OUTLINE), (total, _OUTLINES)):
+            if length > limit * (height + width) + 1000:
+                raise UserError(
+                    f"{where}: its outline is {length:,.0f} pixels long, too long for an image of "
+                    f"{height}x{width} (height x width). Correct the polygons, or give run lengths."
+                )

@@ -1,0 +1,265 @@
+"""One page of an ablation: what each part brings, over seeds, and where the numbers come from.
+
+    write_ablation_report(Path("reports/ablation"))     # → reports/ablation/report.html
+
+Made from the trainings in <folder>/runs alone (dghin/ablation/trainings.py): tables/ablation and
+tables/seeds
+(Markdown, CSV, LaTeX), figures/ablation and figures/validation, report.html, provenance.json.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from data_preprocess.base.common import UserError, write_text
+from data_preprocess.base.settings import flatten
+from dghin.report.figures.compare import validation_figure
+from dghin.report.figures.curves import read_log, remove_figure, save_figure
+from dghin.report.page import data_uri, render
+from dghin.report.proof import checkpoint, write_proof
+from dghin.report.tables.latex import write_latex_document
+from dghin.report.tables.scores import read_results, to_latex, to_markdown, write_table
+from dghin.run.config import settings_with_effect
+from dghin.run.environment import read_environment
+from dghin.run.folder import SETTINGS
+
+from .figure import ablation_figure, seeds_table
+from .trainings import (
+    FULL,
+    VARIANTS,
+    Member,
+    ablation_table,
+    folders_of_members,
+    in_order,
+    judged_splits,
+    member_config,
+    missing_members,
+    read_members,
+    scores,
+    splits_of,
+)
+from .verdict import REMOVES, dual_graph, signed, verdict
+
+TEMPLATE = "ablation.html"
+PAGE = "report.html"
+DIGITS = 12  # of a digest that is shown
+# what differs between trainings in any case, or stands in a table of its own
+OWN_FACTS = ("time", "command", "code.commit", "code.changed files", "seeds.training")
+
+
+def is_ablation(folder: Path) -> bool:
+    """Whether reports/<run> holds trainings of an ablation, and is no run itself."""
+    return (folder / "runs").is_dir() and not (folder / "rows").exists()
+
+
+def write_ablation_report(folder: Path, found: Sequence[Member] = ()) -> Path:
+    """Write tables, figures and report.html of an ablation's folder; → the page.
+
+    found: the trainings that it is of; empty: all that are finished. UserError where none is; those
+    that are not are named on the page.
+    """
+    folder = Path(folder)
+    found = in_order(found) or read_members(folder)
+    frame = ablation_table(found)
+    tables = _write_tables(found, frame, folder)
+    values = {
+        "run": folder.name,
+        "folder": folder.as_posix(),
+        "config": found[0].config,
+        "members": found,
+        "seeds": sorted({member.seed for member in found}),
+        "judged": judged_splits(found),
+        "missing": [f"{member.variant}, seed {member.seed}" for member in missing_members(folder)],
+        "variants": variants_shown(found),
+        "verdict": verdict(frame),
+        "dual_graph": dual_graph(frame),
+        "tables": tables,
+        "figures": write_figures(found, folder / "figures"),
+        "settings": (found[0].folder / SETTINGS).read_text(encoding="utf-8"),
+        "origins": origin_table(found),
+        "environment": environment_table(found),
+        "warnings": warnings(found),
+    }
+    write_text(folder / PAGE, render(TEMPLATE, values))
+    write_proof(folder, "ablation", [member.folder for member in found])
+    return folder / PAGE
+
+
+def ablation_tables(folder: Path, runs: Sequence[Path], output: Path) -> dict[str, pd.DataFrame]:
+    """Write the tables of an ablation into <output>/tables; → them, as the page shows them.
+
+    For `dghin.report.proof.verify`. runs: the trainings' folders. Parameters are computed from
+    their settings and minutes from their logs, all else from rows.
+    """
+    wanted = {run.resolve() for run in runs}
+    found = [one for one in folders_of_members(folder) if one.folder.resolve() in wanted]
+    if not found:
+        raise UserError(f"{folder / 'runs'}: none of the trainings that the report was made from.")
+    return _write_tables(found, ablation_table(found), output)
+
+
+def _write_tables(
+    found: Sequence[Member], frame: pd.DataFrame, output: Path
+) -> dict[str, pd.DataFrame]:
+    """Write the tables; → them as the page shows them. The ablation's CSV holds its numbers."""
+    folder = output / "tables"
+    shown, seeds = shown_table(frame), scores(found)
+    write_table(frame.assign(p=_p_values(frame)), folder, "ablation")
+    write_text(folder / "ablation.md", to_markdown(shown))
+    write_text(folder / "ablation.tex", to_latex(shown))
+    write_table(seeds, folder, "seeds")
+    write_latex_document(folder)
+    return {"ablation": shown, "seeds": seeds}
+
+
+def shown_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """`ablation_table`'s frame as papers print it: "58.1 ± 0.7", "−1.20 [−2.10, −0.30]"."""
+    shown = frame[["Variant", "Protocol", "Seeds"]].copy()
+    for split in [name for name in frame if f"{name}, sd" in frame]:
+        pairs = zip(frame[split], frame[f"{split}, sd"], strict=True)
+        shown[split] = [_with_deviation(mean, sd) for mean, sd in pairs]
+    bounds = ("To full", "To full, low", "To full, high")
+    shown["To full [95 %]"] = [
+        _with_bounds(*line) for line in zip(*(frame[name] for name in bounds), strict=True)
+    ]
+    shown["p"] = _p_values(frame)
+    shown["Parameters"] = frame["Parameters"]
+    shown["Minutes"] = [None if pd.isna(value) else f"{value:.1f}" for value in frame["Minutes"]]
+    return shown
+
+
+def _p_values(frame: pd.DataFrame) -> list[str | None]:
+    """As text, since a table's two decimals would not show them."""
+    return [
+        None if pd.isna(value) else f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
+        for value in frame["p"]
+    ]
+
+
+def _with_deviation(mean: float, sd: float) -> str | None:
+    if pd.isna(mean):
+        return None
+    return f"{mean:.1f}" if pd.isna(sd) else f"{mean:.1f} ± {sd:.1f}"
+
+
+def _with_bounds(value: float, low: float, high: float) -> str | None:
+    if pd.isna(value):
+        return None
+    return signed(value) if pd.isna(low) else f"{signed(value)} [{signed(low)}, {signed(high)}]"
+
+
+def write_figures(found: Sequence[Member], folder: Path) -> dict[str, str]:
+    """Save the figures as PNG and PDF; → {name: PNG as a data URI}, without those of no data.
+
+    ablation: every seed of every variant, by split. validation: all variants of the first seed.
+    """
+    first = min(member.seed for member in found)
+    logs = {one.variant: one.folder / "train" / "log.jsonl" for one in found if one.seed == first}
+    made = {
+        "ablation": ablation_figure(seeds_table(scores(found), FULL)),
+        "validation": validation_figure({n: read_log(p) for n, p in logs.items() if p.is_file()}),
+    }
+    shown = {}
+    for name, figure in made.items():
+        if figure is not None:
+            shown[name] = data_uri(save_figure(figure, folder, name).png)
+        else:
+            remove_figure(folder, name)
+    return shown
+
+
+def variants_shown(found: Sequence[Member]) -> list[dict[str, str]]:
+    """The variants that are there: name, the key that makes it, what it leaves out."""
+    names = dict.fromkeys(member.variant for member in found)
+    return [{"name": name, "key": VARIANTS[name], "removes": REMOVES[name]} for name in names]
+
+
+def origin_table(found: Sequence[Member]) -> pd.DataFrame:
+    """Where every training's rows come from, as they say themselves: a row a training."""
+    lines = []
+    for member in found:
+        origins = _origins(member)
+        facts = [
+            _distinct(origin.get(key) for origin in origins)
+            for key in ("commit", "changed files", "checkpoint", "command")
+        ]
+        lines.append([member.variant, str(member.seed), *facts])
+    columns = ["Variant", "Seed", "Commit", "Changed files", "Weights", "Command"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def environment_table(found: Sequence[Member]) -> pd.DataFrame:
+    """What environment.json of the trainings says: a row a fact; several values stand apart."""
+    facts: dict[str, list[Any]] = {}
+    for member in found:
+        for stage, entry in read_environment(member.folder).items():
+            for key, value in flatten(entry).items():
+                if key not in OWN_FACTS:
+                    facts.setdefault(f"{stage}: {key.replace('.', ': ')}", []).append(value)
+    lines = [[name, _distinct(values)] for name, values in facts.items()]
+    return pd.DataFrame(lines, columns=["What", "Value"])
+
+
+def warnings(found: Sequence[Member]) -> list[str]:
+    """What a reader should know before trusting the table; nothing, if all is well."""
+    origins = {member.folder.name: _origins(member) for member in found}
+    every = [origin for own in origins.values() for origin in own]
+    said = []
+    if not all(every):
+        said.append("Some rows do not say what they were made with: score them anew.")
+    if len({origin.get("commit") for origin in every if origin}) > 1:
+        said.append("The trainings were scored by different commits of the code.")
+    changed = [name for name, own in origins.items() if any(o.get("changed files") for o in own)]
+    if changed:
+        said.append(
+            f"The code that scored {len(changed)} of {len(found)} trainings had changed files: the "
+            "commit alone does not say what ran."
+        )
+    if len({repr(origin.get("data")) for origin in every if origin}) > 1:
+        said.append("The trainings were scored on data of different digests.")
+    counts = scores(found).groupby("Split")["Expressions"].nunique()
+    said += [
+        f"{split}: not scored on equally many expressions." for split in counts[counts > 1].index
+    ]
+    for member in found:
+        there, own = checkpoint(member.folder), origins[member.folder.name]
+        if there and any(origin.get("checkpoint") not in (None, there) for origin in own):
+            said.append(f"{member.folder.name}: the weights there are not those that were scored.")
+    return said + different_settings(found)
+
+
+def different_settings(found: Sequence[Member]) -> list[str]:
+    """The trainings that differ from the first in more than their seed and their variant's key."""
+    said = []
+    base = next((member for member in found if member.variant == FULL), None)
+    for member in found if base else ():
+        own = settings_with_effect(member.config)
+        wanted = settings_with_effect(member_config(base.config, member))
+        keys = [key for key in wanted if own.get(key) != wanted[key]]
+        if keys:
+            said.append(
+                f"{member.folder.name} differs from {base.folder.name} in more than its variant "
+                f"and seed: {', '.join(keys)}."
+            )
+    return said
+
+
+def _origins(member: Member) -> list[Mapping[str, Any]]:
+    """The provenance that the rows of a training's splits hold."""
+    splits, plain = splits_of(member.config), read_results(member.folder)[""]
+    return [plain[split].attrs.get("provenance") or {} for split in splits]
+
+
+def _distinct(values: Iterable[Any]) -> str:
+    """Values as text, each once; long hexadecimal digests are cut."""
+    return " | ".join(dict.fromkeys(map(_text, values)))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "none"
+    text = "unknown" if value is None else str(value)
+    is_digest = len(text) in (40, 64) and set(text) <= set("0123456789abcdef")
+    return text[:DIGITS] if is_digest else text

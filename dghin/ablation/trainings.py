@@ -1,0 +1,326 @@
+"""What each part of the network brings: the same training without it, over several seeds.
+
+    make reproduce RUN=ablation
+    run_ablation(this, seeds=[0, 1, 2])         # train and score every variant with every seed
+    ablation_table(read_members(this.folder))   # mean ± sd, parameters, time
+
+Every variant is one configuration key on top of the run's settings, and stands in a folder of its
+own, reports/<run>/runs/<variant>-seed<seed>, that `dghin.report.run_report` reads like any other
+run's. What is there and up to date is not trained again.
+"""
+
+import logging
+import math
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from tqdm import tqdm
+
+from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.settings import build, to_mapping
+from dghin.data.dataset import run_manifest
+from dghin.evaluation.evaluate import evaluate_run, rows_path
+from dghin.evaluation.metrics import metrics_from_rows
+from dghin.evaluation.provenance import provenance
+from dghin.model.dghin import DGHIN
+from dghin.report.figures.curves import read_log
+from dghin.report.proof import checkpoint
+from dghin.report.tables.scores import read_results
+from dghin.run.config import Config, load_config
+from dghin.run.folder import BEST, SETTINGS, Run
+from dghin.run.freshness import set_stale_training_aside
+from dghin.run.processes import cores
+from dghin.training.launch import launch_training, processes_here
+
+log = logging.getLogger(__name__)
+FULL = "full"
+VARIANTS = {  # what a table calls it → the key that makes it
+    FULL: "",
+    "text graph off": "model.text_graph=false",
+    "visual graph off": "model.visual_graph=false",
+    "entity level only": "model.interaction=entity",
+    "graph level only": "model.interaction=graph",
+    "part of speech off": "model.part_of_speech=false",
+    "auxiliary losses off": "model.auxiliary_heads=false",
+}
+LEVEL = 0.95
+DIFFERENCE = ("To full", "To full, low", "To full, high", "p")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One training of an ablation: a variant with a seed, in a run's folder of its own."""
+
+    variant: str
+    seed: int
+    folder: Path
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it was trained, and every split scored with the weights that are there."""
+        if not (self.folder / SETTINGS).is_file():
+            return False
+        paths = [rows_path(self.folder, split) for split in splits_of(self.config)]
+        if not all(path.is_file() for path in paths):
+            return False
+        weights = checkpoint(self.folder)
+        origins = [pd.read_parquet(path).attrs.get("provenance", {}) for path in paths]
+        return all(weights in (None, origin.get("checkpoint", weights)) for origin in origins)
+
+    @property
+    def config(self) -> Config:
+        """The settings that it was trained with."""
+        return load_config(str(self.folder / SETTINGS))
+
+
+def members(folder: Path, seeds: Iterable[int], variants: Iterable[str] = ()) -> list[Member]:
+    """The trainings of an ablation in reports/<run>: seed by seed, so that a part is a whole."""
+    names = list(variants) or list(VARIANTS)
+    for name in names:
+        if name not in VARIANTS:
+            raise unknown_name("variant", name, VARIANTS)
+    return [
+        Member(name, seed, folder / "runs" / f"{name.replace(' ', '-')}-seed{seed}")
+        for seed in seeds
+        for name in names
+    ]
+
+
+def member_config(config: Config, member: Member) -> Config:
+    """The run's settings with the variant's key and the seed."""
+    words = [word for word in (VARIANTS[member.variant], f"train.seed={member.seed}") if word]
+    return build(Config, to_mapping(config), words)
+
+
+def run_ablation(
+    this: Run,
+    seeds: Sequence[int],
+    variants: Sequence[str] = (),
+    processes: int = 0,
+    jobs: int = 0,
+) -> list[Member]:
+    """Train and score what is not there yet; → all members.
+
+    processes: of a training; 0: as the config says. jobs: trainings at once; 0: as many as this
+    machine has cores (or GPUs) for. Neither changes which trainings there are.
+    """
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise UserError(f"seeds={list(seeds)}: give at least one, and none twice.")
+    asked = members(this.folder, seeds, variants)
+    count = processes or processes_here(this.config)
+    cards = torch.cuda.device_count()
+    if cards and jobs * count > cards:
+        raise UserError(f"jobs={jobs} of {count} processes: this machine has {cards} GPUs.")
+    jobs = min(jobs or max(1, (cards or cores()) // count), len(asked))
+    tasks = [
+        (number, len(asked), member, this.config, count) for number, member in enumerate(asked, 1)
+    ]
+    if jobs == 1:
+        for task in tasks:
+            train_and_score(*task)
+        return asked
+    train_at_once(tasks, jobs, count)
+    return asked
+
+
+def train_at_once(tasks: Sequence[tuple[Any, ...]], jobs: int, count: int) -> None:
+    """`train_and_score` for every task, `jobs` at a time; after a failure none is started."""
+    context = multiprocessing.get_context("spawn")
+    numbers = context.Queue()
+    for number in range(jobs):
+        numbers.put(number)
+    left, running = list(tasks), {}
+    pool = ProcessPoolExecutor(jobs, context, _prepare_job, (numbers, count))
+    with pool, tqdm(total=len(tasks), unit="training", mininterval=0) as bar:
+        while left or running:
+            while left and len(running) < jobs:
+                task = left.pop(0)
+                running[pool.submit(train_and_score, *task)] = task[2]
+            for one in wait(running, return_when=FIRST_COMPLETED).done:
+                one.result()
+                member = running.pop(one)
+                bar.set_description(f"{member.variant}, seed {member.seed}")
+                bar.update()
+
+
+def _prepare_job(numbers: Any, count: int) -> None:
+    """A process that trains: its log goes to the run's folder only, as others write beside it; it
+    has GPUs of its own where there are several."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")
+    cards = torch.cuda.device_count()
+    if cards > 1:
+        own = own_cards(numbers.get(), count, cards, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        os.environ["CUDA_VISIBLE_DEVICES"] = own
+
+
+def own_cards(number: int, count: int, cards: int, visible: str | None = None) -> str:
+    """The GPUs of job `number`, `count` each, out of `cards` (of those that are visible)."""
+    names = visible.split(",") if visible else list(map(str, range(cards)))
+    first = number * count
+    return ",".join(names[first : first + count])
+
+
+def train_and_score(number: int, of: int, member: Member, config: Config, processes: int) -> None:
+    """Train a member, if it is not up to date, and score val and the test splits."""
+    log.info("%d of %d: %s, seed %d", number, of, member.variant, member.seed)
+    own = member_config(config, member)
+    set_stale_training_aside(member.folder, own, False, processes)
+    launch_training(own, member.folder, processes)
+    if not is_scored(member, own):
+        evaluate_run(member.folder, own)
+
+
+def is_scored(member: Member, config: Config) -> bool:
+    """Whether there are rows of every split: whole, from the weights, data and commit of now."""
+    wanted = provenance(config, member.folder / BEST)
+    splits = run_manifest(config)["splits"]
+    for split in splits_of(config):
+        path = rows_path(member.folder, split)
+        if not path.is_file():
+            return False
+        rows = pd.read_parquet(path)
+        origin = rows.attrs.get("provenance", {})
+        count = splits[split]["expressions"]
+        if len(rows) != min(config.evaluate.expressions or count, count):
+            return False
+        if any(origin.get(key) != wanted[key] for key in ("checkpoint", "data", "commit")):
+            return False
+    return True
+
+
+def splits_of(config: Config) -> list[str]:
+    """The splits that a run is scored on: val, if there is one, and the test splits."""
+    return [split for split in (config.data.val_split, *config.data.test_splits) if split]
+
+
+def folders_of_members(folder: Path) -> list[Member]:
+    """What is in reports/<run>/runs, finished or not: in the order of VARIANTS, then by seed."""
+    found = []
+    for name in VARIANTS:
+        start = f"{name.replace(' ', '-')}-seed"
+        for path in (folder / "runs").glob(f"{start}*"):
+            if (seed := path.name.removeprefix(start)).isdecimal():
+                found.append(Member(name, int(seed), path))
+    return in_order(found)
+
+
+def in_order(found: Iterable[Member]) -> list[Member]:
+    """In the order of VARIANTS, then by seed: as tables have them."""
+    order = list(VARIANTS)
+    return sorted(found, key=lambda member: (order.index(member.variant), member.seed))
+
+
+def missing_members(folder: Path) -> list[Member]:
+    """The trainings that are not finished: of all variants and seeds that have a folder."""
+    there = folders_of_members(folder)
+    variants = dict.fromkeys(member.variant for member in there)
+    asked = members(folder, sorted({member.seed for member in there}), variants)
+    return [member for member in asked if not member.is_there]
+
+
+def read_members(folder: Path) -> list[Member]:
+    """The finished trainings in reports/<run>/runs, in the order of VARIANTS, then by seed.
+
+    Finished: trained, and scored on every split. UserError where there is none.
+    """
+    found = [member for member in folders_of_members(folder) if member.is_there]
+    if not found:
+        raise UserError(
+            f"{folder / 'runs'}: no training of an ablation. "
+            f"Make them with: make reproduce RUN={folder.name}"
+        )
+    return found
+
+
+def scores(found: Sequence[Member], protocol: str = "strict") -> pd.DataFrame:
+    """A row for every member and split: Variant, Seed, Split, Protocol, Expressions, oIoU (%)."""
+    lines = []
+    for member in found:
+        for split, rows in read_results(member.folder)[""].items():
+            value = metrics_from_rows(rows, protocol)["oiou"]
+            lines.append([member.variant, member.seed, split, protocol, len(rows), 100 * value])
+    columns = ["Variant", "Seed", "Split", "Protocol", "Expressions", "oIoU"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def ablation_table(found: Sequence[Member], protocol: str = "strict") -> pd.DataFrame:
+    """The table of a paper's ablation: a row a variant, oIoU in percent as mean ± sd over seeds.
+
+    Columns: Variant, Key, Protocol, Seeds; of every split its mean and sd; of `judged_splits`
+    together (their mean by seed) the difference to the full network with a 95 % interval and
+    p-value by Welch's t-test over seeds; Parameters (without both encoders, which no variant
+    changes); Minutes (of training, at the median speed that its log holds; NaN without a log).
+    """
+    every = scores(found, protocol)
+    splits = list(dict.fromkeys(every["Split"]))
+    judged = every[every["Split"].isin(judged_splits(found))]
+    whole = judged.groupby(["Variant", "Seed"])["oIoU"].mean()
+    lines = []
+    for variant in dict.fromkeys(member.variant for member in found):
+        own = [member for member in found if member.variant == variant]
+        line = {"Variant": variant, "Key": VARIANTS[variant] or "–", "Protocol": protocol}
+        line["Seeds"] = len(own)
+        for split in splits:
+            chosen = every[(every["Variant"] == variant) & (every["Split"] == split)]["oIoU"]
+            line |= {split: chosen.mean(), f"{split}, sd": chosen.std(ddof=1)}
+        if variant == FULL or FULL not in whole:
+            difference = (math.nan,) * 4
+        else:
+            difference = against_full(whole[variant].to_numpy(), whole[FULL].to_numpy())
+        line |= dict(zip(DIFFERENCE, difference, strict=True))
+        line["Parameters"] = parameters(own[0].config)
+        line["Minutes"] = float(np.mean([minutes(member) for member in own]))
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def judged_splits(found: Sequence[Member]) -> list[str]:
+    """The splits that a variant is judged by: the test splits, which took no part in any choice.
+
+    All splits where there is no test split.
+    """
+    config = found[0].config
+    return list(config.data.test_splits) or splits_of(config)
+
+
+def against_full(variant: np.ndarray, full: np.ndarray) -> tuple[float, float, float, float]:
+    """Difference of means, its 95 % interval (low, high) and p-value: Welch's t-test over seeds.
+
+    NaN but for the difference where either side has a single seed: nothing is known of its spread.
+    """
+    difference = float(variant.mean() - full.mean())
+    if min(len(variant), len(full)) < 2:
+        return difference, math.nan, math.nan, math.nan
+    test = stats.ttest_ind(variant, full, equal_var=False)
+    interval = test.confidence_interval(LEVEL)
+    return difference, float(interval.low), float(interval.high), float(test.pvalue)
+
+
+def parameters(config: Config) -> int:
+    """Parameters of the network without its two encoders."""
+    with torch.device("meta"):
+        model = DGHIN(config.model)
+    encoders = ("visual_encoder.", "text_encoder.")
+    return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(encoders))
+
+
+def minutes(member: Member) -> float:
+    """Minutes of training, at the median speed of its log: a machine's busy moments count less."""
+    path = member.folder / "train" / "log.jsonl"
+    frame = read_log(path) if path.is_file() else pd.DataFrame()
+    if "kind" not in frame or not (frame["kind"] == "train").any():
+        return math.nan
+    train = frame[frame["kind"] == "train"]
+    batch = member.config.train.batch or math.nan  # 0, "what fits": not known here
+    seconds = batch * train["iteration"].max() / train["expressions_per_second"].median()
+    return float(seconds / 60)

@@ -1,0 +1,170 @@
+"""The run's data, from nothing: the embedded data set drawn if asked for, then prepared."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from dghin.run.config import Config, is_url
+
+from .dataset import run_manifest
+from .storage import bring
+
+if TYPE_CHECKING:
+    from data_preprocess.prepared.prepare import PrepareSettings
+    from data_preprocess.verify.verify import Verification
+
+log = logging.getLogger(__name__)
+MANIFEST = "manifest.json"
+COUNTS = ("images", "objects", "expressions")
+
+
+def prepare_data(config: Config) -> dict[str, Any]:
+    """Draw (data.shapes > 0), prepare; → the manifest. What is there already is kept.
+
+    Data that was prepared elsewhere and brought here without its raw files is taken as it lies; so
+    are exported data, and a data set of one's own (`python -m data_preprocess custom`).
+    """
+    from data_preprocess.prepared.adopt import adopt
+    from data_preprocess.prepared.custom import outdated
+    from data_preprocess.prepared.prepare import prepare
+    from data_preprocess.raw.datasets import find_dataset
+    from data_preprocess.shapes.dataset import ShapesSettings, write_shapes
+
+    data = config.data
+    bring(data)
+    if manifest_path(config).is_file() and is_ready(found := run_manifest(config)):
+        for file, what in outdated(data.prepared_root, data.dataset):
+            log.warning("%s: %s", file, what)
+        return found
+    if data.shapes:
+        write_shapes(Path(data.root), ShapesSettings(images=data.shapes))
+    dataset = find_dataset(data.dataset, data.members)
+    alone = [with_dataset(config, name) for name in dataset.members]
+    if not alone and is_of_the_original(config):
+        return adopt(prepare_settings(config))
+    for member in alone:
+        if is_of_the_original(member) and not manifest_path(member).is_file():
+            adopt(prepare_settings(member))
+    folders = [Path(data.root) / find_dataset(one.data.dataset).folder for one in alone or [config]]
+    if manifest_path(config).is_file() and not any(folder.is_dir() for folder in folders):
+        found = run_manifest(config)
+        if tuple(found.get("members", ())) == dataset.members:
+            return found
+    return prepare(prepare_settings(config))
+
+
+def is_ready(manifest: Mapping[str, Any]) -> bool:
+    """Whether prepared data have no raw form that they could be prepared from again."""
+    return "shards" in manifest or manifest.get("source") == "custom"
+
+
+def prepare_settings(config: Config) -> "PrepareSettings":
+    """What `prepare` and `adopt` are told for the run's data set."""
+    from data_preprocess.prepared.prepare import PrepareSettings
+
+    data = config.data
+    return PrepareSettings(
+        dataset=data.dataset,
+        data=data.root,
+        output=data.prepared,
+        tokenizer=data.tokenizer,
+        parser=data.parser,
+        words=config.model.words,
+        alignment=data.alignment,
+        members=data.members,
+    )
+
+
+def with_dataset(config: Config, name: str) -> Config:
+    """The config of a run on another data set, such as a member of `joint` alone."""
+    data = dataclasses.replace(config.data, dataset=name, members=())
+    return dataclasses.replace(config, data=data)
+
+
+def manifest_path(config: Config) -> Path:
+    """Where the manifest of the run's prepared data is."""
+    return config.data.prepared_root / "anns" / config.data.dataset / MANIFEST
+
+
+def is_of_the_original(config: Config) -> bool:
+    """Whether the prepared data there were made by the original's code: they are taken as they lie.
+
+    Such data have annotations, but neither a manifest of ours nor the note that `prepare` leaves.
+    """
+    folder = manifest_path(config).parent
+    if manifest_path(config).is_file():
+        return bool(run_manifest(config).get("adopted"))
+    return any(folder.glob("*.json")) and not (folder / ".prepare.json").is_file()
+
+
+def published_lines(config: Config) -> list[str]:
+    """Where the published counts come from; nothing for drawn data and one's own."""
+    from data_preprocess.raw.datasets import find_dataset
+    from data_preprocess.verify.published import published_sources
+
+    if config.data.shapes or run_manifest(config).get("source") == "custom":
+        return []
+    return published_sources(find_dataset(config.data.dataset, config.data.members))
+
+
+def verification(config: Config, files: bool = True) -> "Verification":
+    """The run's prepared data looked at: every file, and images that splits on this disk share."""
+    from data_preprocess.verify.verify import VerifySettings, verify_all
+
+    data = config.data
+    bring(data, run_manifest(config)["splits"])
+    files = files and not is_url(data.prepared)  # a shard's bytes are checked when it is fetched
+    return verify_all(
+        VerifySettings(
+            dataset=data.dataset,
+            data=data.root,
+            output=str(data.prepared_root),
+            form="prepared",
+            files=files,
+            members=data.members,
+        )
+    )
+
+
+def alignment_card(config: Config, sentences: Sequence[str], count: int = 0) -> pd.DataFrame:
+    """How far the run's parses drift from the word pieces, and what `aligned` changes, in percent.
+
+    count: so many expressions, evenly spread (0: all). Real data sets' figures stand beside.
+    """
+    from data_preprocess.verify.alignment import alignment_table, beside_recorded
+
+    data, step = config.data, max(1, len(sentences) // count if count else 1)
+    table, _ = alignment_table(
+        sentences[::step], data.tokenizer, data.parser, config.model.words, Path(data.root)
+    )
+    return beside_recorded(table, "Here")
+
+
+def split_card(config: Config) -> pd.DataFrame:
+    """Counts of every split beside the published ones: Split, Count, Here, Published, Verdict.
+
+    Of `joint`, also what every member's train split lost: its images are held out elsewhere.
+    """
+    from data_preprocess.raw.datasets import find_dataset
+    from data_preprocess.verify.published import published_counts
+
+    manifest = run_manifest(config)
+    published = {}
+    if not config.data.shapes and manifest.get("source") != "custom":
+        dataset = find_dataset(config.data.dataset, config.data.members)
+        published = published_counts(dataset)
+    lines = []
+    for split, entry in manifest["splits"].items():
+        for count in COUNTS:
+            after = published.get(f"{split}_after_drop", {})  # ReferIt without unreadable images
+            known = (after or published.get(split, {})).get(count)
+            verdict = "" if known is None else "same" if known == entry[count] else "differs"
+            lines.append([split, count, entry[count], known, verdict])
+    for name, entry in manifest.get("removed", {}).items():
+        lines += [[f"removed from {name}", count, entry[count], None, ""] for count in COUNTS]
+    card = pd.DataFrame(lines, columns=["Split", "Count", "Here", "Published", "Verdict"])
+    return card.astype({"Published": "Int64"})  # whole numbers, though some are not known

@@ -1,0 +1,203 @@
+"""Look into the network in a notebook: pick an image, edit the expression, click a patch, a word.
+
+    explorer = explore(predictor, {"3.jpg": ("photos/3.jpg", "the red star")})
+    explorer                  # in JupyterLab: the controls
+    explorer.figure()         # the same view as a picture, where nobody can click
+
+A click on the photo shows what its patch gathers from in the visual graph; a click on a word, its
+share in every patch. Nothing is computed but what is shown; a photo is encoded once.
+"""
+
+import html
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import anywidget
+import ipywidgets
+import numpy as np
+import traitlets
+from matplotlib.figure import Figure
+
+from data_preprocess.base.common import UserError
+from dghin.inspection.observe import LEVELS, STAGES, Observation, stages_of
+from dghin.inspection.predictor import Encoded, Photo, Prediction, Predictor, as_photo
+from dghin.report.figures.curves import DPI, hide, new_figure, png_of, styled
+from dghin.report.figures.graphs import draw_weights, mark_point
+from dghin.report.figures.masks import outline, wrap
+
+WIDTH = 420  # pixels of the photo that is clicked
+_SCRIPT = """
+function render({ model, el }) {
+  const picture = document.createElement("img");
+  picture.alt = "the photo: click a patch";
+  picture.style.cssText = "width: 100%; cursor: crosshair";
+  const draw = () => { picture.src = URL.createObjectURL(new Blob([model.get("png")])); };
+  picture.addEventListener("click", (event) => {
+    const box = picture.getBoundingClientRect();
+    const down = (event.clientY - box.top) / box.height;
+    const right = (event.clientX - box.left) / box.width;
+    model.set("place", [down, right]);
+    model.save_changes();
+  });
+  model.on("change:png", draw);
+  draw();
+  el.appendChild(picture);
+}
+export default { render };
+"""
+
+
+class ClickablePhoto(anywidget.AnyWidget):
+    """A picture that says where it was clicked: `place`, (down, right) as fractions."""
+
+    _esm = _SCRIPT
+    png = traitlets.Bytes().tag(sync=True)
+    place = traitlets.List(traitlets.Float(), [0.5, 0.5]).tag(sync=True)
+
+
+def has_front_end(interactive: str = "") -> bool:
+    """Whether someone can click: yes, no, or (empty) where a Jupyter server started this kernel.
+
+    papermill starts kernels by itself, so that nobody can.
+    """
+    if interactive not in ("", "yes", "no"):
+        raise UserError(f"interactive='{interactive}': choose 'yes', 'no' or '' (find out).")
+    return interactive == "yes" or (not interactive and "JPY_SESSION_NAME" in os.environ)
+
+
+def explore(predictor: Predictor, photos: Mapping[str, tuple[Photo, str]]) -> "Explorer":
+    """The explorer of some photos, each with the expression to begin with, by name."""
+    if not photos:
+        raise UserError("photos: none. Give {name: (photo, expression)}.")
+    return Explorer(predictor, photos)
+
+
+class Explorer(ipywidgets.VBox):
+    """The controls, the photo that is clicked, and the view."""
+
+    def __init__(self, predictor: Predictor, photos: Mapping[str, tuple[Photo, str]]):
+        self.predictor, self.photos = predictor, dict(photos)
+        self.encoded: Encoded | None = None
+        self.result: Prediction | None = None
+        self._quiet = False
+        first = next(iter(self.photos))
+        self.image = ipywidgets.Dropdown(options=list(self.photos), description="image")
+        self.expression = ipywidgets.Text(
+            self.photos[first][1], description="expression", continuous_update=False
+        )
+        self.level = ipywidgets.ToggleButtons(options=LEVELS, description="level")
+        self.stage = ipywidgets.ToggleButtons(
+            options=stages_of(predictor.model), description="words at"
+        )
+        self.word = ipywidgets.ToggleButtons(options=[], description="word")
+        self.photo = ClickablePhoto(layout=ipywidgets.Layout(width=f"{WIDTH}px"))
+        self.view = ipywidgets.Image(format="png")
+        self.message = ipywidgets.HTML()
+        self._encode()
+        self._read()
+        self.image.observe(self._change_image, "value")
+        self.expression.observe(lambda _: self._read(), "value")
+        for widget in (self.level, self.stage, self.word):
+            widget.observe(lambda _: self._draw(), "value")
+        self.photo.observe(lambda _: self._draw(), "place")
+        panes = ipywidgets.HBox([self.photo, self.view], layout={"flex_flow": "row wrap"})
+        controls = [self.image, self.expression, self.level, self.stage, self.word]
+        super().__init__([*controls, self.message, panes])
+
+    def _change_image(self, _change: Any) -> None:
+        self._encode()
+        text = self.photos[self.image.value][1]
+        if text == self.expression.value:
+            self._read()
+        else:
+            self.expression.value = text  # which reads it
+
+    def _encode(self) -> None:
+        self.encoded = self.predictor.encode(as_photo(self.photos[self.image.value][0]))
+
+    def _read(self) -> None:
+        """Read the expression; one that cannot be read is said so, and the view stays."""
+        try:
+            self.result = self.predictor.predict(self.encoded, self.expression.value, inspect=True)
+        except UserError as error:
+            self.message.value = f"<b>{html.escape(str(error))}</b>"  # it may quote the expression
+            return
+        pieces = list(self.result.pieces[: self.predictor.model.config.words])
+        named = [(piece, place) for place, piece in enumerate(pieces)]
+        self._quiet = True  # each of these two would draw
+        self.word.options = named
+        self.word.value = len(named) - 1  # mostly the thing that is meant
+        self._quiet = False
+        self.message.value = (
+            f"{self.result.mask.mean():.1%} of the photo, score {self.result.score:.3f}"
+        )
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._quiet:
+            return
+        photo, place = np.asarray(self.encoded.photo), tuple(self.photo.place)
+        self.photo.png = png_of(masked_figure(photo, self.result.mask, place))
+        self.view.value = png_of(self.figure())
+
+    def figure(self) -> Figure:
+        """What is shown now: the photo with the mask, the word's shares, the patch's neighbours."""
+        return explorer_figure(
+            np.asarray(self.encoded.photo),
+            self.result,
+            tuple(self.photo.place),
+            self.level.value,
+            self.word.value or 0,
+            STAGES[self.stage.value],
+        )
+
+
+@styled
+def explorer_figure(
+    photo: np.ndarray,
+    result: Prediction,
+    place: tuple[float, float],
+    level: int,
+    word: int,
+    graph: bool,
+) -> Figure:
+    """Three panels: the mask's outline and the clicked place; one word's share in every patch; what
+    the clicked patch gathers from (where the network has a visual graph)."""
+    seen: Observation = result.seen
+    has_graph = seen.has(level, "visual_graph")
+    figure = new_figure(3.6 * (2 + has_graph), 3.2)
+    grid = figure.subplots(1, 2 + has_graph)
+    hide(grid)
+    draw_masked(grid[0], photo, result.mask, place)
+    grid[0].set_xlabel(wrap(f"“{' '.join(result.language.tokens)}”: the mask's outline"))
+    shares = seen.word_attention(level, graph)[0, word].float().cpu().numpy()
+    draw_weights(grid[1], photo, shares, None)
+    name = result.pieces[word].replace("$", r"\$")
+    stage = next(name for name, after in STAGES.items() if after == graph)
+    grid[1].set_xlabel(f"share of “{name}” in each patch, percent\nlevel {level}, {stage}")
+    if has_graph:
+        (weights,) = seen.rows_at(level, [place])
+        draw_weights(grid[2], photo, weights, place)
+        grid[2].set_xlabel(f"share of each patch in the marked one, percent\nlevel {level}")
+    return figure
+
+
+def draw_masked(axes: Any, photo: np.ndarray, mask: np.ndarray, place: tuple[float, float]) -> None:
+    """The photo with the mask's outline and a cross at the place."""
+    axes.imshow(photo)
+    outline(axes, mask)
+    mark_point(axes, place, photo.shape)
+
+
+def masked_figure(photo: np.ndarray, mask: np.ndarray, place: tuple[float, float]) -> Figure:
+    """The photo alone, filling the picture, so that a click's fractions are the photo's."""
+    height, width = photo.shape[:2]
+    figure = Figure(figsize=(WIDTH / DPI, WIDTH / DPI * height / width))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    draw_masked(axes, photo, mask, place)
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)
+    axes.set_aspect("auto")
+    return figure

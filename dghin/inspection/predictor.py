@@ -1,0 +1,292 @@
+"""Image + expression → mask.
+
+predictor = Predictor.from_pretrained("reports/demo/train/best")     # a folder, or a hub's name
+result = predictor.predict("photo.jpg", "the woman in red")
+result.mask                                         # (H, W) bool, at the photo's own size
+
+python -m dghin.inspection.predictor photo.jpg "the woman in red" -o mask.png
+
+writes mask.png (white where the referent is) and mask_overlay.png (the photo with the mask on it).
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
+
+import numpy as np
+import torch
+from PIL import Image
+
+from data_preprocess.base.common import UserError, atomic_path, read_json
+from dghin.data.dataset import LANGUAGE, read_image, resize_image
+from dghin.evaluation.forward import AT_ONCE, segment
+from dghin.evaluation.metrics import predict_mask
+from dghin.model.dghin import DGHIN
+from dghin.model.dghin import Image as Seen
+from dghin.model.hub import CONFIG, local_folder
+
+from .observe import LEVELS, Observation, observe
+
+if TYPE_CHECKING:
+    from data_preprocess.language.encoder import Language
+
+Photo = str | Path | Image.Image | np.ndarray | torch.Tensor
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A photo that the image side of the network has seen: many expressions share it."""
+
+    photo: Image.Image
+    image: Seen  # of this photo alone
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the photo, and so of its masks."""
+        return self.photo.height, self.photo.width
+
+
+class Prediction(NamedTuple):
+    """mask (H, W) bool; score: mean probability of the referent inside the mask, 0 for an empty
+    one; attention: {level: (L, h, w)}, every word piece's share in every patch at the entity
+    level; pieces: the word pieces of the first positions of L, [CLS] first; language: the
+    expression as the network read it; seen: on request, all that it looked at."""
+
+    mask: np.ndarray
+    score: float
+    attention: dict[int, np.ndarray]
+    pieces: tuple[str, ...]
+    language: "Language"
+    seen: Observation | None = None
+
+
+@dataclass
+class Predictor:
+    """A model with the tokenizer and parser that it was trained with."""
+
+    model: DGHIN
+    encoder: Any  # data_preprocess.language.encoder.LanguageEncoder
+    at_once: int = AT_ONCE  # expressions that go through the network together, as in evaluation
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, device: str = "cpu", data: str | Path | None = None
+    ) -> Self:
+        """The predictor of a folder that training wrote (reports/<run>/train/best), or of a hub's
+        repository ("owner/name").
+
+        data: the raw data set's folder, where a tokenizer may lie (`bert-base-uncased/`).
+        """
+        from data_preprocess.language.encoder import LanguageEncoder  # needs spaCy
+
+        folder = local_folder(name)
+        path = folder / CONFIG
+        language = read_json(path, "Give a folder that training wrote.").get("language")
+        if not language:
+            raise UserError(
+                f"{path}: says nothing of the tokenizer and parser ('language'). "
+                "Give a folder that training wrote, or build Predictor(model, encoder)."
+            )
+        model = DGHIN.from_pretrained(folder).to(device)
+        return cls(model, LanguageEncoder(words=model.config.words, data=data, **language))
+
+    def save_pretrained(self, folder: str | Path, run: str | Path | None = None) -> None:
+        """Write the model, its language settings and a model card, as `from_pretrained` reads them.
+
+        run: the run's folder (reports/<run>), whose scores and settings go into the card.
+        """
+        from dghin.report.model_card import write_card
+
+        self.model.save_pretrained(folder, self.encoder.settings())
+        write_card(Path(folder), self.model, self.encoder.settings(), run and Path(run))
+
+    def push_to_hub(self, name: str, run: str | Path | None = None, private: bool = False) -> str:
+        """Upload what `save_pretrained` writes to a hub's repository ("owner/name"); → its URL.
+
+        The token is huggingface_hub's own: `hf auth login`, or HF_TOKEN.
+        """
+        from dghin.model.hub import upload
+
+        return upload(lambda folder: self.save_pretrained(folder, run), name, private)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @torch.inference_mode()
+    def encode(self, image: Photo) -> Encoded:
+        """What the network knows of a photo before a word is read; give it to `predict`."""
+        photo = as_photo(image)
+        resized = resize_image(photo, self.model.config.image_size)[None].to(self.device)
+        return Encoded(photo, self.model.encode_image(resized))
+
+    @overload
+    def predict(self, image: Photo | Encoded, text: str, inspect: bool = ...) -> Prediction: ...
+    @overload
+    def predict(
+        self, image: Photo | Encoded, text: Sequence[str], inspect: bool = ...
+    ) -> list[Prediction]: ...
+
+    @torch.inference_mode()
+    def predict(
+        self, image: Photo | Encoded, text: str | Sequence[str], inspect: bool = False
+    ) -> Prediction | list[Prediction]:
+        """The mask of what `text` means in `image`; of several texts, a list of them.
+
+        image: a path, PIL image, (H, W, 3) uint8 array, (3, H, W) uint8 tensor, all RGB, or what
+        `encode` gave. It goes through the image side once, whatever the number of expressions.
+        inspect: keep everything that the network looked at in `seen`.
+        """
+        sentences = [text] if isinstance(text, str) else list(text)
+        languages = list(self.encoder.encode(sentences))
+        encoded = image if isinstance(image, Encoded) else self.encode(image)
+        results: list[Prediction] = []
+        for start in range(0, len(languages), self.at_once):
+            results += self._pass(encoded, languages[start : start + self.at_once], inspect)
+        return results[0] if isinstance(text, str) else results
+
+    def predict_batch(
+        self, images: Sequence[Photo | Encoded], texts: Sequence[str], inspect: bool = False
+    ) -> list[Prediction]:
+        """Expression by expression, each with its image; an image that comes again (the same
+        path, or the same object) is encoded once."""
+        if len(images) != len(texts):
+            raise UserError(f"{len(images)} images and {len(texts)} texts: give one for each.")
+        groups: dict[Any, list[int]] = {}
+        for number, image in enumerate(images):
+            key = str(image) if isinstance(image, str | Path) else id(image)
+            groups.setdefault(key, []).append(number)
+        results: dict[int, Prediction] = {}
+        for members in groups.values():
+            found = self.predict(images[members[0]], [texts[i] for i in members], inspect)
+            results |= dict(zip(members, found, strict=True))
+        return [results[number] for number in range(len(images))]
+
+    def _pass(
+        self, encoded: Encoded, languages: "Sequence[Language]", inspect: bool
+    ) -> list[Prediction]:
+        """Up to `at_once` expressions about one photo."""
+        fields = {name: np.stack([getattr(x, name) for x in languages]) for name in LANGUAGE}
+        with observe(self.model) as seen:
+            logits = segment(self.model, encoded.image, SimpleNamespace(**fields))
+        return [
+            predicted(of_one, encoded, language, seen.of(number, encoded.image), inspect)
+            for number, (of_one, language) in enumerate(zip(logits, languages, strict=True))
+        ]
+
+
+def predicted(
+    logits: torch.Tensor, encoded: Encoded, language: "Language", seen: Observation, inspect: bool
+) -> Prediction:
+    """One expression's result from its logits (2, S, S): the mask as `strict` scores it."""
+    mask = predict_mask(logits, encoded.size, "strict").cpu().numpy()
+    attention = {
+        level: seen.word_attention(level)[0].float().cpu().numpy()
+        for level in LEVELS
+        if seen.has(level, "entity_attention")
+    }
+    score = confidence(logits.float().cpu(), mask)
+    pieces = ("[CLS]", *language.pieces)
+    return Prediction(mask, score, attention, pieces, language, seen if inspect else None)
+
+
+def as_photo(image: Photo) -> Image.Image:
+    """A path, PIL image, array or tensor as an RGB PIL image.
+
+    A file is turned as its camera held it (EXIF), which is how it is shown elsewhere.
+    """
+    if isinstance(image, str | Path):
+        return read_image(Path(image), upright=True)
+    if isinstance(image, torch.Tensor):
+        if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
+            raise UserError(
+                f"image: a tensor of {image.dtype} {tuple(image.shape)}; expected uint8 "
+                "(3, H, W), RGB."
+            )
+        image = image.permute(1, 2, 0).cpu().numpy()
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UserError(
+                f"image: an array of {image.dtype} {image.shape}; expected uint8 (H, W, 3), RGB."
+            )
+        image = Image.fromarray(image)
+    if not isinstance(image, Image.Image):
+        raise UserError(
+            f"image: a {type(image).__name__}; expected a path, a PIL image, an array or a tensor."
+        )
+    if not min(image.size):
+        raise UserError(f"image: {image.width} × {image.height} pixels; expected at least one.")
+    return image.convert("RGB")
+
+
+def confidence(logits: torch.Tensor, mask: np.ndarray) -> float:
+    """Mean probability of the referent inside the mask: logits (2, S, S), mask (H, W)."""
+    if not mask.any():
+        return 0.0
+    probability = logits.softmax(0)[1:]
+    full = torch.nn.functional.interpolate(probability[None], mask.shape, mode="bilinear")[0, 0]
+    return float(full.numpy()[mask].mean())
+
+
+def overlay(photo: Image.Image, mask: np.ndarray, colour: Sequence[int] = (230, 97, 0)) -> Any:
+    """The photo with the mask laid over it, as a PIL image."""
+    pixels = np.array(photo, dtype=np.float32)
+    pixels[mask] = 0.45 * pixels[mask] + 0.55 * np.array(colour, dtype=np.float32)
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def read_command(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """The photo and the expression; the command's other settings."""
+    from dghin.run.command_line import read_words
+
+    given = list(arguments)
+    for flag in ("-o", "--output"):
+        if flag in given:
+            place = given.index(flag)
+            if place + 1 == len(given):
+                raise UserError(f"{flag}: name the file to write, as in {flag} mask.png.")
+            given[place : place + 2] = [f"output={given[place + 1]}"]
+    own = {"model": "reports/demo/train/best", "output": "mask.png", "overlay": ""}
+    own |= {"device": "cpu", "data": "data"}
+    settings = tuple(f"{key}=" for key in own)
+    rest = [word for word in given if word.startswith((*settings, "-"))]
+    values, _ = read_words("dghin.inspection.predictor", __doc__, own, rest)
+    inputs = [word for word in given if word not in rest]
+    if len(inputs) != 2:
+        raise UserError('Give a photo and an expression: photo.jpg "the left cat". See --help.')
+    for key in ("output", "overlay"):
+        suffix = Path(values[key]).suffix.lower()
+        if values[key] and suffix not in Image.registered_extensions():
+            raise UserError(f"{key}={values[key]}: no kind of picture. Name it, say, mask.png.")
+    if not values["overlay"]:
+        output = Path(values["output"])
+        values["overlay"] = str(output.with_name(f"{output.stem}_overlay{output.suffix}"))
+    return inputs, values
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    (path, text), values = read_command(sys.argv[1:] if arguments is None else arguments)
+    photo = as_photo(path)
+    predictor = Predictor.from_pretrained(values["model"], values["device"], values["data"])
+    result = predictor.predict(photo, text)
+    pictures = {
+        "output": Image.fromarray(result.mask.astype(np.uint8) * 255),
+        "overlay": overlay(photo, result.mask),
+    }
+    for key, picture in pictures.items():
+        with atomic_path(Path(values[key])) as temporary:
+            picture.save(temporary)
+    print(
+        f"{values['output']}, {values['overlay']}: {result.mask.mean():.1%} of the photo, "
+        f"score {result.score:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    from dghin.run.command_line import run_cli
+
+    run_cli(main)

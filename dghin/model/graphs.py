@@ -1,0 +1,84 @@
+"""The dual graph: words along the edges of the parse, patches along a learnt soft adjacency."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn import DenseGCNConv
+
+from .encoders import LinearNormPReLU
+from .layers import instance_norm, map_of, pointwise, rows_of
+
+
+class TextGraph(nn.Module):
+    """Words passed along the dependency edges, child → head.
+
+    f' = L2(PReLU(GCN(h))) + f with h = PReLU(BN(Linear(f))), where
+    GCN(h)_i = b + Σ_j Â_ij W h_j / sqrt(d_i d_j) over j = i and the children j of i, and d_i is the
+    number of those. torch_geometric's `DenseGCNConv` on the transposed adjacency.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.node = LinearNormPReLU(width, width)
+        self.convolution = DenseGCNConv(width, width)
+        self.activation = nn.PReLU()
+
+    def forward(self, words: Tensor, adjacency: Tensor) -> Tensor:
+        """words (B, L, D), adjacency (B, L, L) with [child, head] = 1 → (B, L, D)."""
+        towards_head = adjacency.transpose(1, 2).to(words.dtype)
+        nodes = self.convolution(self.node(words), towards_head)
+        return F.normalize(self.activation(nodes), dim=-1) + words
+
+
+def edge_weights(adjacency: Tensor) -> Tensor:
+    """Â_ij / sqrt(d_i d_j) of `TextGraph`: how much of word j word i takes up.
+
+    adjacency (B, L, L) with [child, head] = 1 → (B, L, L), [head, child]; in float32.
+    """
+    links = adjacency.transpose(1, 2).float().clone()
+    links.diagonal(dim1=1, dim2=2).fill_(1)
+    scale = links.sum(dim=-1).clamp(min=1).rsqrt()
+    return scale[:, :, None] * links * scale[:, None, :]
+
+
+class VisualGraph(nn.Module):
+    """Every patch linked to every other with a learnt weight.
+
+    u' = L2(PReLU(G X Wc)) + u with X = PReLU(InstanceNorm(Conv1x1(u))) as N = h·w nodes and
+    G = softmax_rows((X W1)(X W2)ᵀ), without 1/sqrt(D). That is attention with scale 1, so that
+    the N×N matrix G is never held in memory.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.node = nn.Sequential(
+            nn.Conv2d(width, width, 1), nn.InstanceNorm2d(width, affine=True), nn.PReLU()
+        )
+        self.query = nn.Linear(width, width, bias=False)  # W1
+        self.key = nn.Linear(width, width, bias=False)  # W2
+        self.value = nn.Linear(width, width, bias=False)  # Wc
+        self.activation = nn.PReLU()
+
+    def nodes(self, visual: Tensor) -> Tensor:
+        """The graph's nodes: (B, D, h, w) → X (B, N, D)."""
+        convolution, norm, activation = self.node
+        rows = instance_norm(norm, pointwise(convolution, rows_of(visual)))
+        return activation(rows)
+
+    def asking(self, nodes: Tensor) -> Tensor:
+        """X (W1 W2ᵀ), which is compared with X itself: one product takes the place of two."""
+        return F.linear(nodes, self.key.weight.t() @ self.query.weight)
+
+    def forward(self, visual: Tensor) -> Tensor:
+        """visual (B, D, h, w) → (B, D, h, w)."""
+        x = self.nodes(visual)
+        # one head: (B, 1, N, D); the extra dimension lets every fused kernel take it
+        query, key = self.asking(x).unsqueeze(1), x.unsqueeze(1)
+        mixed = F.scaled_dot_product_attention(query, key, key, scale=1.0).squeeze(1)  # G X
+        mixed = map_of(self.activation(self.value(mixed)), visual)
+        return F.normalize(mixed, dim=1) + visual
+
+    def rows(self, visual: Tensor, patches: Tensor) -> Tensor:
+        """The asked rows of G only: visual (B, D, h, w), patches (P,) → (B, P, h, w)."""
+        x = self.nodes(visual)
+        score = self.asking(x[:, patches]) @ x.transpose(1, 2)  # (B, P, N)
+        return score.softmax(dim=-1).unflatten(-1, visual.shape[-2:])

@@ -1,0 +1,36 @@
+"""Pages that need nothing beside them: HTML made of a template, with its pictures inside."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from dghin.report.tables.scores import cells, numeric
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """The page that a template of `dghin/report/templates` makes of values.
+
+    Text is escaped; a name that the template uses and `values` lacks is an error. Filters: cells
+    and numeric of `dghin.report.tables.scores`; percent of a fraction.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dghin.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"cells": cells, "numeric": numeric, "percent": _percent}
+    return environment.get_template(template).render(values)
+
+
+def data_uri(path: Path) -> str:
+    """A PNG as text inside a page."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"

@@ -1,0 +1,335 @@
+"""One self-contained page of a run: reports/<run>/report.html, figures inside, no network.
+
+    python -m dghin.report.run_report run=demo      remake it, and all tables, from what the run has
+    python -m dghin.report.run_report compare demo wide  one page over several runs (compare.py)
+    python -m dghin.report.run_report verify reports/demo  compute all numbers anew (proof.py)
+
+It is made from files only: rows, train/log.jsonl, config.yaml, environment.json, tables/ and
+figures/. What a run does not have (yet) is left out.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from data_preprocess.base.common import UserError, write_text
+from data_preprocess.base.settings import flatten
+from dghin.evaluation.glossary import glossary_table
+from dghin.report.figures.curves import (
+    learning_curves,
+    precision_curves,
+    read_log,
+    remove_figure,
+    save_figure,
+)
+from dghin.report.figures.scores import breakdown_figure, controls_figure
+from dghin.report.tables.breakdowns import BREAKDOWNS
+from dghin.report.tables.failures import KINDS
+from dghin.report.tables.published import why_not
+from dghin.report.tables.results import write_results
+from dghin.report.tables.scores import (
+    LANGUAGE_CONTROL,
+    Results,
+    percent,
+    read_results,
+    run_metrics,
+    with_intervals,
+)
+from dghin.run.command_line import read_words, run_cli
+from dghin.run.config import Config, load_config
+from dghin.run.environment import read_environment
+from dghin.run.folder import REPORTS, enter_project
+from dghin.training.logbook import clock
+
+from .page import data_uri, render
+from .proof import checkpoint, digests, write_proof
+
+log = logging.getLogger(__name__)
+TEMPLATE = "report.html"
+LITERATURE = "literature"
+
+
+def write_report(folder: Path) -> Path:
+    """Write tables, the figures of numbers, and report.html of a run's folder; → the page."""
+    results = read_results(folder)
+    config = load_config(str(folder / "config.yaml"))
+    tables = write_results(results, folder)
+    write_figures(results, tables, folder)
+    path = folder / TEMPLATE
+    write_text(path, render(TEMPLATE, contents(folder, config, results, tables)))
+    write_proof(folder, "run", [folder])
+    return path
+
+
+def write_figures(results: Results, tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """The figures that are drawn from rows and log; those that no longer hold are removed."""
+    figures = folder / "figures"
+    save_figure(precision_curves(results, "strict"), figures, "precision")
+    for name, breakdown in BREAKDOWNS.items():
+        if name in tables:
+            save_figure(breakdown_figure(tables[name], breakdown.column), figures, name)
+    if "controls" in tables:
+        save_figure(controls_figure(tables["controls"]), figures, "controls")
+    for name in {*BREAKDOWNS, "controls"} - {*tables}:
+        remove_figure(figures, name)
+    if (folder / "train" / "log.jsonl").is_file():
+        log_frame = read_log(folder / "train" / "log.jsonl")
+        save_figure(learning_curves(log_frame), figures, "learning_curves")
+
+
+def contents(
+    folder: Path, config: Config, results: Results, tables: Mapping[str, pd.DataFrame]
+) -> dict[str, Any]:
+    """Everything that the template shows."""
+    environments = read_environment(folder)
+    shown = {name: with_intervals(frame) for name, frame in tables.items()}
+    return {
+        "run": folder.name,
+        "config": config,
+        "headline": headline(results, config.data.test_splits),
+        "tables": shown,
+        "breakdowns": BREAKDOWNS,
+        "literature": literature(shown.get(LITERATURE)),
+        "literature_note": why_not(config),
+        "glossary": glossary_table(),
+        "failure_kinds": KINDS,
+        "alignment": read_table(folder / "tables" / "alignment.csv"),
+        "splits": split_table(read_table(folder / "tables" / "splits.csv")),
+        "figures": {p.stem: data_uri(p) for p in sorted((folder / "figures").glob("*.png"))},
+        "training": training_facts(folder / "train" / "log.jsonl")
+        | machine_facts(environments.get("train", {})),
+        "settings": (folder / "config.yaml").read_text(encoding="utf-8"),
+        "environment": environment_table(environments),
+        "origins": origin_table(folder, results),
+        "warnings": origin_warnings(results, checkpoint(folder)),
+        "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
+        "control": LANGUAGE_CONTROL,
+    }
+
+
+def literature(frame: pd.DataFrame | None) -> dict[str, Any]:
+    """What the page shows of the published numbers: those that compare, and how many do not."""
+    if frame is None:
+        return {}
+    other = frame["Compares"].str.startswith("no")
+    return {"shown": frame[~other], "left_out": int(other.sum())}
+
+
+def origin_table(folder: Path, results: Results) -> pd.DataFrame:
+    """Where the rows come from, by what their files hold: a row a fact; several values stand apart.
+
+    Facts: commit, changed files, command, checkpoint (SHA-256 of the weights that were scored),
+    data digests; and the digest of the weights that lie in the run's folder now.
+    """
+    facts: dict[str, list[str]] = {}
+    for splits in results.values():
+        for rows in splits.values():
+            for key, value in flatten(rows.attrs.get("provenance", {})).items():
+                text = _shown(value)
+                if text not in facts.setdefault(key.replace(".", ": "), []):
+                    facts[key.replace(".", ": ")].append(text)
+    if facts:
+        facts["weights in this folder"] = [checkpoint(folder) or "none"]
+    lines = [[name, " | ".join(values)] for name, values in facts.items()]
+    return pd.DataFrame(lines, columns=["What", "Value"])
+
+
+def origin_warnings(results: Results, weights: str | None = None) -> list[str]:
+    """What a reader should know before trusting the numbers; nothing, if all is well.
+
+    weights: the digest of those that lie in the run's folder.
+    """
+    origins = [
+        rows.attrs.get("provenance", {}) for splits in results.values() for rows in splits.values()
+    ]
+    warnings = []
+    if not all(origins):
+        warnings.append("Some rows do not say what they were made with: score them anew.")
+    origins = [origin for origin in origins if origin]
+    changed = max((origin.get("changed files") or 0 for origin in origins), default=0)
+    if changed:
+        warnings.append(
+            f"The code that scored had changed files ({changed}): the commit alone does not say "
+            "what ran."
+        )
+    if any(origin.get("commit") is None for origin in origins):
+        warnings.append("The code that scored was no git checkout: its commit is not known.")
+    names = {"checkpoint": "weights", "commit": "commits", "data": "data"}
+    for key, name in names.items():
+        if len({json.dumps(origin.get(key), sort_keys=True) for origin in origins}) > 1:
+            warnings.append(f"The rows come from different {name}: score all splits anew.")
+    if weights and any(origin.get("checkpoint") not in (weights, None) for origin in origins):
+        warnings.append("The weights in this run's folder are not those that were scored.")
+    return warnings
+
+
+def headline(results: Results, test_splits: Sequence[str]) -> list[dict[str, Any]]:
+    """The overall IoU of every test split (all splits where none is one), with its control.
+
+    One entry a split: split, strict, control (strict, or None), share (control / strict).
+    """
+    metrics = run_metrics(results)
+    controls = metrics.pop("controls").get(LANGUAGE_CONTROL, {})
+    entries = []
+    for split in [name for name in metrics if name in test_splits] or list(metrics):
+        strict = metrics[split]["strict"]["oiou"]
+        control = controls[split]["strict"]["oiou"] if split in controls else None
+        share = control / strict if control is not None and strict else None
+        entries.append({"split": split, "strict": strict, "control": control, "share": share})
+    return entries
+
+
+def training_facts(path: Path) -> dict[str, str]:
+    """What the log says of the training: name → value, as text; nothing without a log."""
+    if not path.is_file():
+        return {}
+    frame = read_log(path)
+    train, val = frame[frame["kind"] == "train"], frame[frame["kind"] == "val"]
+    facts = {}
+    start = frame[frame["kind"] == "start"]
+    if len(start) and "parameters" in start:
+        facts["parameters of the network"] = f"{int(start['parameters'].iloc[-1]):,}"
+        facts["processes"] = f"{int(start['world'].iloc[-1])}"
+    if len(train):
+        facts["iterations"] = f"{int(train['iteration'].iloc[-1]):,}"
+        facts["expressions a second"] = f"{train['expressions_per_second'].median():.1f}"
+        facts["time"] = clock(train["elapsed"].iloc[-1]) + ", validation included"
+    stops = int((start["iteration"] > 0).sum()) if len(start) and "iteration" in start else 0
+    if stops:
+        facts["stopped and went on"] = f"{stops} time{'s' * (stops > 1)}"
+    skipped = int((frame["kind"] == "skipped").sum())
+    if skipped:
+        facts["steps skipped"] = f"{skipped}, for a loss or gradient that is not finite"
+    if len(val):
+        best = val.loc[val["oiou"].idxmax()]
+        facts["weights kept"] = (
+            f"of iteration {int(best['iteration']):,}: overall IoU {100 * best['oiou']:.2f} on the "
+            f"validation split, {best['protocol']} protocol"
+        )
+    return facts
+
+
+def machine_facts(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Where the training ran, in a line or two."""
+    if not entry:
+        return {}
+    machine, code = entry["hardware"], entry["code"]
+    gpus = machine["GPUs"]
+    changed = f", with {code['changed files']} changed files" if code["changed files"] else ""
+    return {
+        "machine": f"{machine['processor']}, {machine['cores']} cores, "
+        + (f"{len(gpus)} × {gpus[0]}" if gpus else "no GPU"),
+        "code": f"commit {code['commit']}{changed}" if code["commit"] else "no git checkout",
+        "PyTorch": entry["versions"].get("torch", "unknown"),
+    }
+
+
+def environment_table(stages: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """The environments side by side: a row a value, a column a stage."""
+    flat = {stage: flatten(entry) for stage, entry in stages.items()}
+    keys = list(dict.fromkeys(key for entry in flat.values() for key in entry))
+    lines = []
+    for key in keys:
+        values = [_shown(entry.get(key)) for entry in flat.values()]
+        values[1:] = ["same" if value == values[0] else value for value in values[1:]]
+        lines.append([key.replace(".", ": "), *values])
+    return pd.DataFrame(lines, columns=["What", *flat])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "unknown" if value is None else str(value)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table that a notebook has written; empty where there is none."""
+    return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+
+
+def split_table(card: pd.DataFrame) -> pd.DataFrame:
+    """The split card, a row a split where nothing is published to hold its counts against."""
+    if card.empty or card["Published"].notna().any():
+        return card
+    wide = card.pivot(index="Split", columns="Count", values="Here").reset_index()
+    order = {split: place for place, split in enumerate(card["Split"])}
+    columns = ["Split", *dict.fromkeys(card["Count"])]
+    return wide.sort_values("Split", key=lambda names: names.map(order))[columns]
+
+
+def verify_report(folder: Path) -> str:
+    """Compute every number of a report anew from its rows; UserError with all that differs."""
+    from dghin.ablation.page import ablation_tables
+
+    from .compare import comparison_tables
+    from .proof import read_proof, verify
+
+    makers = {"run": run_tables, "comparison": comparison_tables, "ablation": ablation_tables}
+    verdict = verify(folder, makers)
+    if read_proof(folder)["kind"] == "run" and not verdict.differences:
+        verdict.differences += wrong_headline(folder)
+    if verdict.differences:
+        raise UserError(verdict.text())
+    return verdict.text()
+
+
+def wrong_headline(folder: Path) -> list[str]:
+    """The scores that the page's first sentence should name and does not."""
+    splits = load_config(str(folder / "config.yaml")).data.test_splits
+    page = (folder / TEMPLATE).read_text(encoding="utf-8")
+    scores = [
+        (f"<strong>{percent(entry['strict']):.2f} %</strong> on {entry['split']}", entry["split"])
+        for entry in headline(read_results(folder), splits)
+    ]
+    return [
+        f"{folder / TEMPLATE}: its first sentence on {split}, by the rows '{text}'"
+        for text, split in scores
+        if text not in page
+    ]
+
+
+def run_tables(folder: Path, runs: Sequence[Path], output: Path) -> dict[str, pd.DataFrame]:
+    """Write metrics.json and the tables of a run into `output`, from its rows; → the tables."""
+    output.mkdir(parents=True)
+    config = folder / "config.yaml"
+    (output / config.name).write_bytes(config.read_bytes())
+    return write_results(read_results(folder), output)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] in (["verify"], ["compare"]) and {"-h", "--help"} & {*words}:
+        words = ["--help"]
+    if words[:1] == ["verify"]:
+        if len(words) != 2:
+            raise UserError("verify: give one folder, such as: verify reports/demo")
+        print(verify_report(Path(words[1]).resolve()))
+        return
+    enter_project()
+    if words[:1] == ["compare"]:
+        from .compare import compare_runs
+
+        names = [word for word in words[1:] if "=" not in word]
+        own = {"reports": str(REPORTS), "output": ""}
+        rest = [word for word in words[1:] if "=" in word]
+        values, _ = read_words("dghin.report.run_report compare", __doc__, own, rest)
+        output = Path(values["output"]) if values["output"] else None
+        print(compare_runs(names, Path(values["reports"]), output))
+        return
+    from dghin.ablation.page import is_ablation, write_ablation_report
+
+    values, _ = read_words(
+        "dghin.report.run_report", __doc__, {"run": "demo", "reports": str(REPORTS)}, words
+    )
+    folder = Path(values["reports"]) / values["run"]
+    print(write_ablation_report(folder) if is_ablation(folder) else write_report(folder))
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,90 @@
+"""How masks fail, told from the evaluation's rows alone.
+
+failure_kinds(rows)                     # (N,) names
+failures_table(results)                 # how often, a row for every split and kind
+examples_of(rows, count=4, seed=0)      # {kind: row numbers}, drawn by a seed
+
+Rows hold numbers of pixels and no places: where a mask's wrong pixels lie, they cannot say.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from dghin.evaluation.metrics import expression_iou
+
+from .scores import EXPRESSIONS, Results
+
+PROTOCOL = "strict"
+RIGHT = 0.5  # from this IoU on a mask counts as right, as in Pr@0.5
+HALF = 0.5
+KINDS: Mapping[str, str] = {
+    "right": "an IoU of 0.5 or more, or nothing marked where nothing is meant",
+    "partial": "at least half of the mask lies on the object, but it misses at least as much of "
+    "the object as it adds elsewhere",
+    "leak": "at least half of the object is marked, but more is added than missed, over its border "
+    "or on other things",
+    "wrong object": "less than half of the mask lies on the object, and less than half of the "
+    "object is marked",
+    "empty": "nothing is marked, though something is meant",
+    "unasked": "something is marked, though nothing is meant",
+}
+FAILURES = tuple(KINDS)[1:]
+
+
+def failure_kinds(rows: pd.DataFrame) -> np.ndarray:
+    """The kind of every expression's mask, one of KINDS: (N,) of str.
+
+    By precision (the share of the mask that lies on the object) and recall (the share of the
+    object that is marked), in the strict protocol.
+    """
+    intersection, union, truth = (
+        rows[name].to_numpy(np.int64)
+        for name in (f"{PROTOCOL}_intersection", f"{PROTOCOL}_union", "area")
+    )
+    mask = union + intersection - truth  # pixels
+    precision = intersection / np.maximum(mask, 1)
+    recall = intersection / np.maximum(truth, 1)
+    iou = expression_iou(intersection, union)
+    conditions = [
+        ("right", iou >= RIGHT),
+        ("unasked", truth == 0),
+        ("empty", mask == 0),
+        ("wrong object", (precision < HALF) & (recall < HALF)),
+        ("partial", precision >= recall),
+    ]
+    names, masks = zip(*conditions, strict=True)
+    return np.select(masks, names, default="leak")
+
+
+def failures_table(results: Results) -> pd.DataFrame:
+    """How many masks of a split are of each kind, and their share in percent.
+
+    Kinds that no split has are left out, of `right` and of the failures alike.
+    """
+    counts = {
+        split: pd.Series(failure_kinds(rows), dtype=object).value_counts()
+        for split, rows in results[""].items()
+    }
+    occurring = [kind for kind in KINDS if any(kind in found for found in counts.values())]
+    lines = [
+        [split, PROTOCOL, kind, int(found.get(kind, 0)), 100 * found.get(kind, 0) / found.sum()]
+        for split, found in counts.items()
+        for kind in occurring
+    ]
+    return pd.DataFrame(lines, columns=["Split", "Protocol", "Mask", EXPRESSIONS, "Share"])
+
+
+def examples_of(rows: pd.DataFrame, count: int, seed: int = 0) -> dict[str, list[int]]:
+    """Up to `count` expressions of every failure that occurs, as row numbers: drawn by `seed`, each
+    of another image."""
+    kinds, images = failure_kinds(rows), rows["image"].to_numpy()
+    order = np.random.default_rng(seed).permutation(len(rows))
+    chosen = {}
+    for kind in FAILURES:
+        of_kind = order[kinds[order] == kind]
+        _, first = np.unique(images[of_kind], return_index=True)
+        if len(first):
+            chosen[kind] = of_kind[np.sort(first)[:count]].tolist()
+    return chosen

@@ -1,0 +1,70 @@
+"""All tables of a run, from its rows alone: made by evaluation and report, checked by `verify`.
+
+    write_results(read_results(folder), folder)     # metrics.json, tables/*.{md,csv,tex}
+
+No model, no photo and no GPU is needed.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from data_preprocess.base.common import write_json
+from dghin.run.config import Config, load_config
+from dghin.run.folder import SETTINGS
+
+from .breakdowns import BREAKDOWNS, breakdown_table
+from .failures import failures_table
+from .latex import write_latex_document
+from .published import literature_table
+from .scores import (
+    Results,
+    controls_table,
+    generalized_table,
+    intervals_table,
+    metrics_table,
+    remove_table,
+    run_metrics,
+    write_table,
+)
+
+MAIN = "main"
+METRICS = "metrics.json"
+
+
+def score_tables(results: Results, config: Config | None = None) -> dict[str, pd.DataFrame]:
+    """Every table that follows from the rows, by name; those that would be empty are left out.
+
+    config: the run's, for the published numbers of its data set beside it.
+    """
+    tables = {
+        MAIN: metrics_table(results),
+        "intervals": intervals_table(results),
+        "generalized": generalized_table(results),
+        "controls": controls_table(results),
+        "failures": failures_table(results),
+        **{name: breakdown_table(results, name) for name in BREAKDOWNS},
+        "literature": pd.DataFrame() if config is None else literature_table(results, config),
+    }
+    return {name: frame for name, frame in tables.items() if len(frame)}
+
+
+def settings_of(folder: Path) -> Config | None:
+    """The settings of a run's folder; None where it has none."""
+    path = folder / SETTINGS
+    return load_config(str(path)) if path.is_file() else None
+
+
+def write_results(results: Results, folder: Path) -> dict[str, pd.DataFrame]:
+    """Write metrics.json, the tables and tables.tex (all of them, to compile); → the tables.
+
+    Tables of an earlier evaluation that no longer follow from the rows are removed.
+    """
+    write_json(folder / METRICS, run_metrics(results))
+    tables = score_tables(results, settings_of(folder))
+    for name, frame in tables.items():
+        write_table(frame, folder / "tables", name)
+    for name in {*BREAKDOWNS, "generalized", "controls", "literature"} - {*tables}:
+        remove_table(folder / "tables", name)
+    write_latex_document(folder / "tables")
+    return tables

@@ -1,0 +1,258 @@
+"""Tables: everything is computed from the evaluation's rows (one row an expression).
+
+    results = read_results(Path("reports/demo"))   # {"": {split: rows}, "shuffled": {split: rows}}
+    frame = metrics_table(results)                 # a DataFrame, in percent
+    write_table(frame, folder, "main")             # main.md, main.csv, main.tex
+
+metrics.json holds fractions; tables hold percent.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from data_preprocess.base.common import UserError, write_text
+from dghin.evaluation.controls import CONTROLS
+from dghin.evaluation.metrics import (
+    PROTOCOLS,
+    THRESHOLDS,
+    expression_iou,
+    is_generalized,
+    metrics_from_rows,
+    protocols_of,
+)
+from dghin.evaluation.uncertainty import bootstrap, expression_keys
+
+from .latex import latex_table
+
+Results = Mapping[str, Mapping[str, pd.DataFrame]]  # control ("" for none) → split → rows
+
+SHOWN = PROTOCOLS  # the order of protocols in tables
+PRECISIONS = {f"pr{round(100 * t)}": f"Pr@{t}" for t in THRESHOLDS}
+GENERALIZED = {"giou": "gIoU", "ciou": "cIoU", "n_acc": "N-acc", "t_acc": "T-acc"}
+SCORES = {"oiou": "oIoU", "miou": "mIoU", **PRECISIONS}
+EXPRESSIONS = "Expressions"
+LANGUAGE_CONTROL = "shuffled"  # the one that stands in the main table
+LOW, HIGH, INTERVAL = ", low", ", high", ", 95 %"  # what follows a score's name, for its interval
+MOVED = 0.5  # an answer has changed where its IoU with the one before is smaller
+# what would be formatting in a cell of Markdown, and what looks like an HTML tag
+_MARKDOWN = re.compile(r"[\\|*`~]|<(?=[A-Za-z/!])")
+
+
+def read_results(folder: Path) -> dict[str, dict[str, pd.DataFrame]]:
+    """The rows that evaluation wrote into a run's folder: no control first, val first."""
+    order = {control: number for number, control in enumerate(("", *CONTROLS))}
+    found = {
+        (path.parent.relative_to(folder / "rows").as_posix().removeprefix("."), path.stem): path
+        for path in folder.glob("rows/**/*.parquet")
+    }
+    results: dict[str, dict[str, pd.DataFrame]] = {}
+
+    def place(pair: tuple[str, str]) -> tuple[int, str, bool, str]:
+        control, split = pair
+        return order.get(control, len(order)), control, split != "val", split
+
+    for control, split in sorted(found, key=place):
+        rows = pd.read_parquet(found[control, split])
+        results.setdefault(control, {})[split] = rows
+    if "" not in results:
+        raise UserError(
+            f"{folder / 'rows'}: no rows of an evaluation. "
+            f"Make them with: python -m dghin.evaluation.evaluate run={folder.name}"
+        )
+    return results
+
+
+def run_metrics(results: Results) -> dict[str, Any]:
+    """What metrics.json holds: {split: {protocol: scores}} and "controls": {name: the same}."""
+    scores = {
+        control: {
+            split: {protocol: metrics_from_rows(rows, protocol) for protocol in protocols_of(rows)}
+            for split, rows in splits.items()
+        }
+        for control, splits in results.items()
+    }
+    return {**scores.pop("", {}), "controls": scores}
+
+
+def metrics_table(results: Results) -> pd.DataFrame:
+    """The main table, in percent: a row for every split and protocol.
+
+    Overall and mean IoU with their 95 % intervals (bootstrap over images). The language control has
+    a column of its own: its overall IoU, beside the one it is to be held against.
+    """
+    metrics = run_metrics(results)
+    controls = metrics.pop("controls")
+    lines = []
+    for split, by_protocol in metrics.items():
+        for protocol, scores in by_protocol.items():
+            intervals = bootstrap(results[""][split], protocol, ["oiou", "miou"])
+            line = {"Split": split, "Protocol": protocol, EXPRESSIONS: scores["count"]}
+            for name, shown in SCORES.items():
+                line[shown] = percent(scores[name])
+                if name in intervals:
+                    bounds = map(percent, intervals[name])
+                    line |= dict(zip((shown + LOW, shown + HIGH), bounds, strict=True))
+            if LANGUAGE_CONTROL in controls:
+                found = controls[LANGUAGE_CONTROL].get(split, {}).get(protocol, {})
+                if found.get("count") != scores["count"]:  # scored on other expressions
+                    found = {}
+                line[f"oIoU, {LANGUAGE_CONTROL}"] = percent(found.get("oiou"))
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def intervals_table(results: Results) -> pd.DataFrame:
+    """Every score with its 95 % interval (bootstrap over images), in percent: a row a score."""
+    lines = []
+    for split, rows in results[""].items():
+        for protocol in protocols_of(rows):
+            scores, intervals = metrics_from_rows(rows, protocol), bootstrap(rows, protocol)
+            for name, shown in SCORES.items():
+                values = map(percent, (scores[name], *intervals[name]))
+                lines.append([split, protocol, shown, len(rows), *values])
+    columns = ["Split", "Protocol", "Score", EXPRESSIONS, "Value", "Value" + LOW, "Value" + HIGH]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def controls_table(results: Results, protocol: str = "strict") -> pd.DataFrame:
+    """How far the answer follows the words: a row for every split and control, in percent.
+
+    "oIoU, real" is of the same expressions as they are (a swap concerns only those that hold such a
+    word), "oIoU, control" of the altered ones; Share is the second over the first. Changed: the
+    share of expressions whose mask has an IoU below 0.5 with the one it was before.
+    """
+    columns = ["Split", "Protocol", "Control", EXPRESSIONS]
+    columns += [f"oIoU, {of}{end}" for of in ("real", "control") for end in ("", LOW, HIGH)]
+    columns += ["Share", "Changed"]
+    lines = []
+    for control in filter(None, results):
+        for split, altered in results[control].items():
+            if split not in results[""]:
+                continue
+            real = _same_expressions(results[""][split], altered)
+            altered = _same_expressions(altered, real)
+            pair = [_with_interval(rows, protocol) for rows in (real, altered)]
+            share = pair[1][0] / pair[0][0] if pair[0][0] else math.nan
+            line = [split, protocol, control, len(altered), *pair[0], *pair[1], 100 * share]
+            lines.append([*line, percent(changed_share(altered))])
+    return pd.DataFrame(lines, columns=columns)
+
+
+def changed_share(rows: pd.DataFrame) -> float | None:
+    """The share of a control's expressions whose answer has changed; None where unknown."""
+    if "agreement_union" not in rows:
+        return None
+    same = expression_iou(rows["agreement_intersection"], rows["agreement_union"])
+    return float((same < MOVED).mean())
+
+
+def _same_expressions(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the expressions that the others are of."""
+    wanted = set(expression_keys(others))
+    return rows[[key in wanted for key in expression_keys(rows)]]
+
+
+def _with_interval(rows: pd.DataFrame, protocol: str) -> list[float]:
+    """Overall IoU and the ends of its 95 % interval, in percent."""
+    interval = bootstrap(rows, protocol, ["oiou"])["oiou"]
+    return [percent(value) for value in (metrics_from_rows(rows, protocol)["oiou"], *interval)]
+
+
+def generalized_table(results: Results) -> pd.DataFrame:
+    """Scores of expressions that mean several objects or none (gRefCOCO), as ReLA's, in percent.
+
+    Empty where every expression means one object.
+    """
+    columns = ["Split", "Protocol", EXPRESSIONS, "Without target", *GENERALIZED.values()]
+    lines = []
+    for split, rows in results[""].items():
+        for protocol in protocols_of(rows) if is_generalized(rows) else ():
+            scores = metrics_from_rows(rows, protocol)
+            if "giou" in scores:
+                shown = [percent(scores[name]) for name in GENERALIZED]
+                lines.append([split, protocol, scores["count"], scores["empty"], *shown])
+    return pd.DataFrame(lines, columns=columns)
+
+
+def percent(value: float | None) -> float:
+    """A fraction as percent; None becomes NaN, a table's missing value."""
+    return math.nan if value is None else 100 * value
+
+
+def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:
+    """Write a table as Markdown, CSV and LaTeX (booktabs): <folder>/<name>.{md,csv,tex}.
+
+    The two ends of an interval are columns of their own in the CSV, and one in the others.
+    """
+    shown = with_intervals(frame)
+    write_text(folder / f"{name}.md", to_markdown(shown))
+    write_text(folder / f"{name}.csv", frame.round(2).to_csv(index=False, lineterminator="\n"))
+    write_text(folder / f"{name}.tex", to_latex(shown))
+
+
+def remove_table(folder: Path, name: str) -> None:
+    """Remove what `write_table` wrote, where it is."""
+    for suffix in ("md", "csv", "tex"):
+        (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+
+
+def with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table as it is shown: the columns "X, low" and "X, high" as one, "X, 95 %"."""
+    shown: dict[str, Any] = {}
+    for name in frame.columns:
+        of = str(name).removesuffix(LOW).removesuffix(HIGH)
+        if of == name or of + LOW not in frame or of + HIGH not in frame:
+            shown[name] = frame[name]
+        elif of + INTERVAL not in shown:
+            pairs = zip(frame[of + LOW], frame[of + HIGH], strict=True)
+            texts = [None if pd.isna(low) else f"[{low:.2f}, {high:.2f}]" for low, high in pairs]
+            shown[of + INTERVAL] = pd.Series(texts, frame.index, dtype=object)
+    return pd.DataFrame(shown, columns=list(shown))
+
+
+def cells(frame: pd.DataFrame, missing: str = "–") -> list[list[str]]:
+    """A table's cells as text: two decimals, and thousands apart."""
+    return [[_cell(value, missing) for value in line] for line in frame.itertuples(index=False)]
+
+
+def _cell(value: Any, missing: str) -> str:
+    if pd.isna(value):
+        return missing
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return f"{value:,}" if isinstance(value, Integral) else str(value)
+
+
+def numeric(frame: pd.DataFrame) -> list[bool]:
+    """Which columns hold numbers: those stand to the right."""
+    return [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """The table in Markdown, columns lined up for reading as plain text."""
+    text = [list(frame.columns), *cells(frame)]
+    text = [[_MARKDOWN.sub(r"\\\g<0>", _one_line(cell)) for cell in line] for line in text]
+    widths = [max(3, *(len(line[i]) for line in text)) for i in range(len(frame.columns))]
+    right = numeric(frame)
+    rule = ["-" * (w - r) + ":" * r for w, r in zip(widths, right, strict=True)]
+    lines = [
+        [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)]
+        for line in text
+    ]
+    lines.insert(1, rule)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def to_latex(frame: pd.DataFrame) -> str:
+    """The table as a LaTeX tabular; see `latex.py` for the packages that it needs."""
+    return latex_table(list(frame.columns), cells(frame), numeric(frame))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())

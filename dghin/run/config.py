@@ -1,0 +1,201 @@
+"""All settings, as frozen dataclasses; YAML files in `presets/` and `key=value` words on top.
+
+    config = load_config("demo", ["train.iterations=100", "data.root=data/shapes"])
+
+The defaults are the paper's. A config file names another as its `base`; unknown keys are refused.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from data_preprocess.base.common import UserError, unknown_name, write_text
+from data_preprocess.base.settings import build, flatten, to_mapping
+from data_preprocess.prepared.manifest import prepared_root
+
+CONFIGS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network's shape. The defaults are the paper's: Swin-B and BERT-base at 416."""
+
+    image_size: int = 416  # S: images are resized to S×S
+    words: int = 17  # L: word pieces of an expression, [CLS] and [SEP] included
+    width: int = 512  # D: channels of every level
+    backbone: str = "swin_base_patch4_window12_384"  # a timm name with maps at strides 4, 8, 16, 32
+    drop_path: float = 0.2  # stochastic depth of the backbone, rising linearly
+    text_width: int = 768  # the text encoder: a BERT with these sizes
+    text_layers: int = 12
+    text_heads: int = 12
+    text_mlp_width: int = 3072
+    text_dropout: float = 0.1
+    vocabulary: int = 30522
+    # parts that can be left out, to see what each brings (ablations)
+    text_graph: bool = True  # words passed along the edges of the parse
+    visual_graph: bool = True  # patches passed along the learnt adjacency
+    interaction: Literal["both", "entity", "graph"] = "both"  # where words meet patches
+    part_of_speech: bool = True  # in the words' embedding
+    auxiliary_heads: bool = True  # the four coarser masks, which only the loss uses
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the data lies and how sentences were read."""
+
+    root: str = "data"  # the raw data set's folder, laid out as the original's
+    prepared: str = ""  # the prepared or exported data set's folder or URL; empty: <root>/data_v3
+    cache: str = ""  # where this machine keeps what it fetches from that URL; empty: <root>/cache
+    dataset: str = "refcoco"  # a name of data_preprocess.raw.datasets, joint, or one of your own
+    members: tuple[str, ...] = ()  # the data sets that `joint` puts together
+    train_split: str = "train"
+    val_split: str = "val"
+    test_splits: tuple[str, ...] = ("testA", "testB")
+    tokenizer: str = "bert-base-uncased"  # hub name, folder, or package:NAME/FOLDER
+    parser: str = "en_core_web_lg"  # a spaCy pipeline
+    alignment: Literal["paper", "aligned"] = "paper"
+    shapes: int = 0  # > 0: the embedded data set of so many scenes is drawn into `root` first
+
+    @property
+    def prepared_root(self) -> Path:
+        """The prepared data set's folder; of a URL, the folder that it is fetched to."""
+        if is_url(self.prepared):
+            name = hashlib.sha256(self.prepared.rstrip("/").encode()).hexdigest()[:16]
+            return Path(self.cache or Path(self.root) / "cache") / name
+        return prepared_root(self.root, self.prepared)
+
+
+def is_url(place: str) -> bool:
+    """Whether prepared data are named by a URL."""
+    return place.startswith(("http://", "https://"))
+
+
+@dataclass(frozen=True)
+class WeightsConfig:
+    """Pretrained weights that training starts from; empty: random."""
+
+    backbone: str = "pretrained_weights/swin_base_patch4_window12_384_22k.pth"
+    text: str = "bert-base-uncased"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The recipe. `training.recipe` derives from it what a run does on the hardware at hand."""
+
+    seed: int = 0
+    batch: int = 24  # expressions of a step, over all processes and accumulation; 0: what fits
+    batch_per_process: int = 6  # the most that go through the network at once on one process
+    processes: int = 4  # GPUs; with fewer or more, gradient accumulation keeps `batch`
+    expressions_per_image: int = 1  # > 1: that many expressions share one image in a batch
+    iterations: int = 320_000
+    warmup: int = 40_000
+    validate_every: int = 40_000
+    iterations_of: int = 8  # the three above count steps of so many expressions; 0: real steps
+    schedule: Literal["paper", "poly"] = "paper"  # poly: a step of the decay an iteration, as LAVT
+    learning_rate: float = 3e-5
+    final_learning_rate: float = 3e-7
+    power: float = 2.0
+    weight_decay: float = 0.01
+    backbone_learning_rate_scale: float = 1.0
+    text_learning_rate_scale: float = 1.0
+    keep_encoded: bool = False  # of a frozen text encoder: keep the encoded sentences on the disk
+    clip_gradient: float = 0.0  # the largest norm of the gradient; 0: not clipped
+    skip_limit: int = 10  # steps skipped for a non-finite loss, after which the run stops
+    validate_expressions: int = 0  # 0: the whole split
+    log_every: int = 50
+    tensorboard: bool = True  # also write TensorBoard's curves, where it is installed
+    save_every: int = 1000  # real steps between checkpoints; validation saves, too
+    keep_checkpoints: int = 2
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    deterministic: bool = False  # two runs on one machine are equal bit for bit; slower on GPUs
+    compile: bool = False  # torch.compile: faster after minutes; draws other random numbers
+    channels_last: bool = False  # memory layout of convolutions; often faster, same results
+    recompute: bool = True  # cheap activations are computed twice instead of kept; same results
+    checkpoint_activations: bool = False  # still less memory, about a third more time, the same
+    workers: int = 4
+    prefetch: int = 4  # batches that each worker reads ahead
+    threads: int = 0  # CPU threads of a process; 0: the cores divided by the processes
+    stop_at: int = 0  # > 0: save and stop after this step, as if asked to
+    resume_changed: bool = False  # go on from checkpoints of other settings, data or processes
+    max_restarts: int = 0  # times that torchrun starts all processes again when one dies
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How splits are scored."""
+
+    batch: int = 4  # images that a worker reads at a time; changes no digit
+    workers: int = 2
+    best_by: Literal["paper", "strict"] = "strict"  # the protocol that picks the checkpoint on val
+    expressions: int = 0  # 0: all; else the first so many of a split, for trials
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: faster, a few other pixels
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    name: str = "refcoco"
+    notebooks: tuple[str, ...] = ()  # that `dghin.reproduce` runs; empty: 01 to 06
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+
+def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
+    """The config called `name` (of `presets/`, or a YAML file's path), with overrides on top."""
+    return build(Config, read_yaml(name), overrides)
+
+
+def read_yaml(name: str) -> dict[str, Any]:
+    """The mapping of a config file, laid over that of its `base`."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
+    if not path.is_file():
+        if path.parent == CONFIGS:
+            raise unknown_name("config", name, sorted(p.stem for p in CONFIGS.glob("*.yaml")))
+        raise UserError(f"{path}: no such config file. Give a YAML file or a name of {CONFIGS}.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not readable as YAML ({error}). Mend it.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a config is a mapping of keys to values. Mend it.")
+    base = values.pop("base", None)
+    return merge(read_yaml(base), values) if base else values
+
+
+def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """A nested mapping laid over another."""
+    merged = dict(under)
+    for key, value in over.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if nested else value
+    return merged
+
+
+WITHOUT_EFFECT = (  # on a training's result
+    "name", "notebooks", "data.root", "data.prepared", "data.cache", "data.shapes",
+    "data.test_splits",
+    "train.workers", "train.threads", "train.log_every", "train.tensorboard", "train.processes",
+    "train.skip_limit", "train.save_every", "train.keep_checkpoints", "train.prefetch",
+    "train.keep_encoded", "train.recompute", "train.checkpoint_activations", "train.stop_at",
+    "train.resume_changed", "train.max_restarts",
+    "evaluate.batch", "evaluate.workers", "evaluate.expressions",
+)  # fmt: skip
+
+
+def settings_with_effect(config: Config) -> dict[str, Any]:
+    """The settings that a training's result depends on, as dotted keys."""
+    settings = flatten(to_mapping(config))
+    return {key: value for key, value in settings.items() if key not in WITHOUT_EFFECT}
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Write a whole config as YAML; `load_config(str(path))` reads it back."""
+    write_text(path, yaml.safe_dump(to_mapping(config), sort_keys=False))

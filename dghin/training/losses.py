@@ -1,0 +1,32 @@
+"""The training loss: class-weighted cross entropy on the mask and on four coarser masks."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dghin.model.dghin import Output
+
+CLASS_WEIGHTS = (0.9, 1.1)  # background, referent
+AUXILIARY_WEIGHT = 0.5
+
+
+def segmentation_loss(out: Output, mask: Tensor) -> dict[str, Tensor]:
+    """mask (E, S, S) in {0, 1} → seg, scale0..scale3 (weighted) and their sum, total.
+
+    The coarser targets are the mask resized by nearest neighbour to S/4, S/8, S/16, S/32.
+    """
+    weights = torch.tensor(CLASS_WEIGHTS, device=out.mask.device)
+    losses = {"seg": _cross_entropy(out.mask, mask, weights)}
+    for i, logits in enumerate(out.scales):
+        coarse = F.interpolate(mask[:, None].float(), logits.shape[-2:], mode="nearest")[:, 0]
+        losses[f"scale{i}"] = AUXILIARY_WEIGHT * _cross_entropy(logits, coarse, weights)
+    losses["total"] = torch.stack(list(losses.values())).sum()
+    return losses
+
+
+def _cross_entropy(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """`F.cross_entropy` of two classes, written out: torch's has no deterministic CUDA kernel."""
+    referent = mask.bool()
+    background, foreground = F.log_softmax(logits.float(), dim=1).unbind(1)
+    weight = torch.where(referent, weights[1], weights[0])
+    return -(weight * torch.where(referent, foreground, background)).sum() / weight.sum()

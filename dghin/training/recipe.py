@@ -1,0 +1,174 @@
+"""What a run does on the hardware at hand, derived from its config before the first step.
+
+    recipe = derive(load_config("refcoco"), processes=1)
+    recipe.accumulation, len(recipe.rates)      # 4, 106666
+    recipe.table()                              # every derived figure beside the configured one
+
+The batch of a step stays as configured, whatever the number of processes: each takes an equal
+share of it, in pieces of at most `batch_per_process` expressions whose gradients are added up.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from data_preprocess.base.common import UserError, unknown_name
+from dghin.data.dataset import run_manifest
+from dghin.run.config import Config, TrainConfig, settings_with_effect
+from dghin.run.environment import data_digests
+from dghin.run.processes import Place
+
+from .recompute import supported_precision
+from .schedule import derived_iterations, epoch_learning_rates, polynomial_learning_rates
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The derived figures of a run. Iterations are real steps of the optimizer."""
+
+    settings: TrainConfig
+    train_size: int  # expressions
+    processes: int
+    batch: int  # expressions of a step, over all processes
+    piece: int  # expressions that go through the network at once on one process
+    accumulation: int  # pieces of a step on each process
+    norm_batch: int  # expressions that a batch norm counts over
+    rates: np.ndarray  # the learning rate of every iteration
+    warmup: int
+    validate_every: int
+    precision: str  # of the forward pass, as this hardware has it
+
+    @property
+    def iterations(self) -> int:
+        """Steps of the whole run."""
+        return len(self.rates)
+
+    @property
+    def epoch(self) -> int:
+        """Steps of an epoch; its incomplete last batch is left out, as the original's."""
+        return self.train_size // self.batch
+
+    def table(self) -> pd.DataFrame:
+        """Setting, Configured, Here: what was derived, beside what it was derived from."""
+        s = self.settings
+        unit = f" of {s.iterations_of} expressions" if s.iterations_of else ""
+        processes = f"{self.processes} process{'es' * (self.processes > 1)}"
+        pieces = f"{self.piece} x {self.accumulation} accumulated x {processes}"
+        kind = "an epoch" if s.schedule == "paper" else "an iteration"
+        rates = f"{s.learning_rate:g} to {s.final_learning_rate:g}"
+        rows = [
+            ("processes", f"{s.processes}", f"{self.processes}"),
+            ("expressions a step", f"{s.batch or 'what fits'}", f"{self.batch} = {pieces}"),
+            ("batch norm counts over", "", f"{self.norm_batch} expressions"),
+            ("iterations", f"{s.iterations:,}{unit}", f"{self.iterations:,}"),
+            ("warm-up", f"{s.warmup:,}{unit}", f"{self.warmup:,}"),
+            ("validation every", f"{s.validate_every:,}{unit}", f"{self.validate_every:,}"),
+            ("checkpoint every", f"{s.save_every:,}", f"{s.save_every:,}, newest "
+             f"{s.keep_checkpoints} kept"),
+            ("epochs", "", f"{self.iterations / self.epoch:.1f} of {self.epoch:,} iterations "
+             f"({self.train_size:,} expressions)"),
+            ("learning rate", rates, f"{self.rates.max():.3g} to {self.rates[-1]:.3g}"),
+            ("its decay", s.schedule, f"polynomial of power {s.power:g}, a step {kind}"),
+            ("precision", s.precision, self.precision),
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=["Setting", "Configured", "Here"])
+
+    def text(self) -> str:
+        """The table for a screen or a log."""
+        from dghin.report.tables.scores import to_markdown
+
+        return to_markdown(self.table()).rstrip()
+
+
+def derive(config: Config, processes: int, device: torch.device | None = None) -> Recipe:
+    """The recipe of a run on so many processes. The prepared data's manifest must be there.
+
+    device: where the network runs (default: a GPU if there is one; on CPUs batch norms count over
+    one process only).
+    """
+    settings, device = config.train, device or Place.here().device
+    if settings.compile and settings.checkpoint_activations:
+        raise UserError(
+            "train.compile=true, train.checkpoint_activations=true: not together; a compiled "
+            "network chooses by itself what to compute again. Take one of them."
+        )
+    train_size = split_size(config, config.data.train_split)
+    if config.data.val_split:
+        split_size(config, config.data.val_split)
+    batch = settings.batch or settings.batch_per_process * processes
+    piece, accumulation = share(batch, settings.batch_per_process, processes)
+    if train_size < batch:
+        raise UserError(
+            f"data.train_split={config.data.train_split}: its {train_size} expressions make no "
+            f"batch of {batch}. Use a smaller train.batch."
+        )
+    total, warm, every = (
+        real_steps(settings, count, batch)
+        for count in (settings.iterations, settings.warmup, settings.validate_every)
+    )
+    if total < 1 or every < 1 or settings.save_every < 1 or settings.keep_checkpoints < 1:
+        raise UserError(
+            f"train.iterations={settings.iterations}, train.validate_every="
+            f"{settings.validate_every}, train.save_every={settings.save_every}, "
+            f"train.keep_checkpoints={settings.keep_checkpoints}: each must come to at least 1 "
+            f"(steps are of {batch} expressions)."
+        )
+    decay = settings.learning_rate, settings.final_learning_rate, settings.power
+    if settings.schedule == "paper":
+        rates = epoch_learning_rates(total, warm, train_size // batch, *decay)
+    else:
+        rates = polynomial_learning_rates(total, warm, *decay)
+    return Recipe(
+        settings,
+        train_size,
+        processes,
+        batch,
+        piece,
+        accumulation,
+        piece * processes if device.type == "cuda" else piece,
+        rates,
+        warm,
+        every,
+        supported_precision(settings.precision, device),
+    )
+
+
+def split_size(config: Config, split: str) -> int:
+    """Expressions of a split, by the prepared data's manifest."""
+    splits = run_manifest(config)["splits"]
+    if split not in splits:
+        raise unknown_name(f"split of {config.data.dataset}:", split, splits)
+    return splits[split]["expressions"]
+
+
+def share(batch: int, most: int, processes: int) -> tuple[int, int]:
+    """A step's batch on each process: → expressions of a piece (at most `most`), pieces."""
+    if most < 1 or batch < 1:
+        raise UserError(f"train.batch={batch}, train.batch_per_process={most}: must be positive.")
+    if batch % processes:
+        fitting = [n for n in range(1, batch + 1) if batch % n == 0]
+        raise UserError(
+            f"train.batch={batch}: not divisible among {processes} processes. Take "
+            f"{', '.join(map(str, fitting))} processes, or another train.batch."
+        )
+    own = batch // processes
+    piece = max(size for size in range(1, min(own, most) + 1) if own % size == 0)
+    return piece, own // piece
+
+
+def real_steps(settings: TrainConfig, count: int, batch: int) -> int:
+    """Steps of `batch` expressions for so many steps of `iterations_of` expressions."""
+    if not settings.iterations_of:
+        return count
+    return derived_iterations(count * settings.iterations_of / 8, batch, 1)
+
+
+def made_from(config: Config, recipe: Recipe) -> dict[str, Any]:
+    """What a training's result depends on: settings, processes, the data's digests."""
+    here = {name: getattr(recipe, name) for name in ("processes", "accumulation", "precision")}
+    used = (config.data.train_split, config.data.val_split, "masks")
+    digests = {name: value for name, value in data_digests(config).items() if name in used}
+    return {**settings_with_effect(config), "here": here, "digests": digests}

@@ -1,0 +1,187 @@
+"""How the arithmetic of training is done: precision, determinism, compiling, memory for time.
+
+Every mode is one key of `TrainConfig`, and agrees with the plain run: `checkpoint_activations` and
+`deterministic` to the last bit on a CPU, the others up to rounding (tests).
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
+
+from data_preprocess.base.common import UserError
+from dghin.model.dghin import DGHIN
+from dghin.model.windows import WindowBlock
+
+log = logging.getLogger(__name__)
+aten = torch.ops.aten
+PRODUCTS = (  # what costs most to compute again; products within attention over windows are small
+    aten.mm.default, aten.addmm.default, aten.convolution.default,
+    torch.ops.dghin.winograd.default,
+    aten._scaled_dot_product_flash_attention_for_cpu.default,
+    aten._scaled_dot_product_efficient_attention.default,
+    aten._scaled_dot_product_flash_attention.default,
+    aten._scaled_dot_product_cudnn_attention.default,
+)  # fmt: skip
+TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+BatchNorm = nn.modules.batchnorm._BatchNorm  # the base of all, SyncBatchNorm included
+
+
+def supported_precision(asked: str, device: torch.device) -> str:
+    """The precision of the forward pass: float16 (with scaled losses) where bfloat16 is missing."""
+    if asked == "bfloat16" and device.type == "cuda":
+        if not torch.cuda.is_bf16_supported(including_emulation=False):
+            return "float16"
+    return asked
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """The forward pass's context; weights and the optimizer stay float32."""
+    enabled = precision in TYPES
+    return torch.autocast(device.type, TYPES.get(precision, torch.bfloat16), enabled=enabled)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator of this process: Python's, NumPy's, torch's on all devices."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def set_deterministic(on: bool) -> None:
+    """Let torch choose deterministic algorithms only, and no autotuning; off: the fastest.
+
+    Attention falls back to its plain form: the backward passes of the fused ones on GPUs add in
+    no fixed order. Must be called before the first CUDA call of the process.
+    """
+    if on:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(on)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # all memory is written before use
+    torch.backends.cudnn.benchmark = not on
+    for enable in (
+        torch.backends.cuda.enable_flash_sdp,
+        torch.backends.cuda.enable_mem_efficient_sdp,
+        torch.backends.cuda.enable_cudnn_sdp,
+    ):
+        enable(not on)
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep freed blocks in the process; without glibc, nothing.
+
+    It gives big blocks back to the system after every step, and faults them in again at the next:
+    on a CPU that can take three quarters of the time.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # no glibc: no mallopt
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-3, 2**31 - 1)  # M_MMAP_THRESHOLD
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+        mallopt(-2, 256 << 20)  # M_TOP_PAD
+
+
+def compiled(network: nn.Module, device: torch.device) -> nn.Module:
+    """torch.compile over the whole network; parameters and their names stay as they are."""
+    compiler = os.environ.get("CXX", "g++")
+    if device.type == "cpu" and not shutil.which(compiler):
+        raise UserError(
+            f"train.compile=true: no C++ compiler '{compiler}' on this machine. Install one, name "
+            "one with CXX=, or leave train.compile=false."
+        )
+    return torch.compile(network)
+
+
+def checkpoint_activations(model: DGHIN) -> None:
+    """Keep no activations inside the encoders' blocks, the levels and the decoder.
+
+    The backward pass computes them again (activation checkpointing), with the same random numbers;
+    batch norms count a batch once.
+    """
+    _recompute(model, [*encoder_blocks(model), model.decoder, model.shallow_level], ())
+
+
+def recompute_cheap(model: DGHIN) -> None:
+    """Inside a Swin's blocks and the levels keep only what their products gave.
+
+    The backward pass computes the rest again: norms, attention over windows, what is done element
+    by element. That is few operations and most of the memory.
+    """
+    blocks = [part for part in encoder_blocks(model) if isinstance(part, WindowBlock)]
+    _recompute(model, blocks, PRODUCTS)
+
+
+def _recompute(model: DGHIN, parts: list[nn.Module], kept: Sequence[Any]) -> None:
+    """Put these parts and the levels under `Recomputed`."""
+    for part in (*parts, *model.levels):
+        part.forward = Recomputed(part, part.forward, kept)
+    for level in model.levels:
+        level.see = Recomputed(level, level.see, kept)
+
+
+def encoder_blocks(model: DGHIN) -> list[nn.Module]:
+    """The largest repeated parts of both encoders."""
+    from transformers.models.bert.modeling_bert import BertLayer
+
+    blocks = [part for part in model.text_encoder.modules() if isinstance(part, BertLayer)]
+    for name, part in model.visual_encoder.body.named_modules():
+        if name.rpartition(".")[2] == "blocks":
+            blocks += list(part.children())
+    return blocks
+
+
+class Recomputed:
+    """A module's forward (or another method of it) under activation checkpointing.
+
+    kept: operators whose results are kept all the same (selective checkpointing).
+    """
+
+    def __init__(self, module: nn.Module, forward: Callable, kept: Sequence[Any] = ()):
+        self.module, self.forward, self.kept = module, forward, list(kept)
+
+    def __call__(self, *inputs, **named):
+        if not torch.is_grad_enabled():
+            return self.forward(*inputs, **named)
+        return checkpoint(
+            self.forward, *inputs, use_reentrant=False, context_fn=self.contexts, **named
+        )
+
+    def contexts(self) -> tuple[contextlib.AbstractContextManager, ...]:
+        """Contexts of the first pass and of the second."""
+        first: contextlib.AbstractContextManager = contextlib.nullcontext()
+        reading: contextlib.AbstractContextManager = contextlib.nullcontext()
+        if self.kept:
+            first, reading = create_selective_checkpoint_contexts(self.kept)
+        return first, self._again(reading)
+
+    @contextlib.contextmanager
+    def _again(self, reading: contextlib.AbstractContextManager) -> Iterator[None]:
+        with without_statistics(self.module), reading:
+            yield
+
+
+@contextlib.contextmanager
+def without_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch norms use the batch's statistics, as in training, but take no note of them.
+
+    They still read and write their buffers: the second pass must keep as many tensors for the
+    backward pass as the first.
+    """
+    norms = [part for part in module.modules() if isinstance(part, BatchNorm) and part.training]
+    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)

@@ -1,0 +1,143 @@
+"""One step of the optimizer: the same on all ranks, or none takes it."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dghin.data.dataset import model_inputs
+from dghin.data.loading import Batch
+from dghin.model.dghin import DGHIN
+from dghin.run.config import Config, TrainConfig
+from dghin.run.processes import Place, distribute, gather, mean_over_all, on_any
+
+from .losses import segmentation_loss
+from .recipe import Recipe
+from .recompute import BatchNorm, autocast, checkpoint_activations, compiled, recompute_cheap
+
+
+class Step(NamedTuple):
+    """What one step came to."""
+
+    losses: dict[str, Tensor]  # means over the batches of all ranks
+    gradient_norm: float  # before clipping
+    skipped: list[int]  # the training samples for which no rank took the step
+    stop: bool  # some rank was asked to end
+
+
+class Stepper:
+    """The model with what trains it: optimizer, loss scaler, processes and modes."""
+
+    def __init__(self, model: DGHIN, config: Config, recipe: Recipe, place: Place):
+        self.model, self.settings, self.recipe, self.place = model, config.train, recipe, place
+        self.optimizer = make_optimizer(model, config.train)
+        self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        scaled = recipe.precision == "float16"  # small gradients would vanish
+        self.scaler = torch.amp.GradScaler(place.device.type, enabled=scaled)
+        if config.train.checkpoint_activations:
+            checkpoint_activations(model)
+        elif config.train.recompute and not config.train.compile:  # a compiler sees to that
+            recompute_cheap(model)
+        self.network: nn.Module = distribute(model, place) if place.world > 1 else model
+        if config.train.compile:
+            self.network = compiled(self.network, place.device)
+        norms = [part for part in model.modules() if isinstance(part, BatchNorm)]
+        self.statistics = [buffer for norm in norms for buffer in norm.buffers()]
+        self.kept_statistics = [buffer.clone() for buffer in self.statistics]
+
+    def training_mode(self) -> None:
+        """Dropout and batch statistics on, but for parts that are frozen."""
+        self.network.train()
+        for part in (self.model.visual_encoder, self.model.text_encoder):
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
+
+    def step(
+        self, batches: list[Batch], rate: float, asked: Callable[[], bool] = lambda: False
+    ) -> Step:
+        """One step at a learning rate over this rank's batches, whose gradients are added up.
+
+        A loss or a gradient that is not finite on some rank: no rank takes the step, and the
+        batch norms forget it. asked: whether this rank was asked to end; every rank learns it.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        copy_all(self.statistics, self.kept_statistics)
+        losses = [self.backward(batch, batch is batches[-1]) for batch in batches]
+        self.scaler.unscale_(self.optimizer)
+        gradients = [p.grad for p in self.trained if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if clip := self.settings.clip_gradient:
+            torch.nn.utils.clip_grads_with_norm_(self.trained, clip, norm)
+        own = {name: torch.stack([x[name] for x in losses]).mean() for name in losses[0]}
+        mean = mean_over_all(own, self.place)
+        lost = ~mean["total"].isfinite()
+        # a scaled gradient may overflow: the scaler skips that step by itself, and scales less
+        torn = ~norm.isfinite() & (self.scaler.get_scale() <= 1.0)
+        skip, stop = on_any([lost | torn, asked()], self.place)
+        if skip:
+            copy_all(self.kept_statistics, self.statistics)
+        else:
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return Step(mean, float(norm), self.to_blame(batches, losses) if skip else [], stop)
+
+    def backward(self, batch: Batch, is_last: bool) -> dict[str, Tensor]:
+        """Add a batch's share to the gradients; its losses. Ranks add up theirs with the last."""
+        apart = not is_last and self.place.world > 1
+        with self.network.no_sync() if apart else contextlib.nullcontext():
+            with autocast(self.recipe.precision, self.place.device):
+                out = self.network(**model_inputs(batch, self.place.device))
+            losses = segmentation_loss(out, batch["mask"].to(self.place.device, non_blocking=True))
+            self.scaler.scale(losses["total"] / self.recipe.accumulation).backward()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def to_blame(self, batches: list[Batch], losses: list[dict[str, Tensor]]) -> list[int]:
+        """The samples of the batches whose loss is not finite, of all ranks; if none is: of all."""
+        parts = [batch["index"].tolist() for batch in batches]
+        bad = [not x["total"].isfinite() for x in losses]
+        own = [i for part, is_bad in zip(parts, bad, strict=True) for i in part if is_bad]
+        whole = [i for part in parts for i in part]
+        found = gather((own, whole), self.place)
+        return [i for own, _ in found for i in own] or [i for _, whole in found for i in whole]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Model, optimizer and scaler, for a checkpoint."""
+        parts = (("model", self.model), ("optimizer", self.optimizer), ("scaler", self.scaler))
+        return {name: part.state_dict() for name, part in parts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave. Another network's is a RuntimeError or ValueError."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+
+
+def make_optimizer(model: DGHIN, settings: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW over backbone, text encoder and the rest, each with its scale of the learning rate.
+
+    A part whose scale is 0 is frozen: no gradients, no group.
+    """
+    backbone = list(model.visual_encoder.parameters())
+    text = list(model.text_encoder.parameters())
+    known = {id(p) for p in backbone + text}
+    rest = [p for p in model.parameters() if id(p) not in known]
+    scales = (settings.backbone_learning_rate_scale, settings.text_learning_rate_scale, 1.0)
+    groups = []
+    for parameters, scale in zip((backbone, text, rest), scales, strict=True):
+        if scale:
+            groups.append({"params": parameters, "scale": scale, "lr": 0.0})
+        else:
+            for parameter in parameters:
+                parameter.requires_grad_(False)
+    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
+
+
+def copy_all(source: list[Tensor], target: list[Tensor]) -> None:
+    """Copy tensors into others of the same shapes."""
+    for one, other in zip(source, target, strict=True):
+        other.copy_(one)

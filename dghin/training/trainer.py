@@ -1,0 +1,331 @@
+"""Train DGHIN.
+
+    python -m dghin.training.trainer config=demo run=demo                              one process
+    torchrun --standalone --nproc-per-node=4 -m dghin.training.trainer config=refcoco run=refcoco
+    torchrun --nnodes=2 --nproc-per-node=4 --rdzv-backend=c10d --rdzv-endpoint=HOST:29500 \\
+             -m dghin.training.trainer config=refcoco run=refcoco               on each of two nodes
+    python -m dghin.training.trainer config=refcoco --dry-run                  what it would do here
+    python -m dghin.training.trainer config=demo run=demo train.iterations=100    any setting on top
+
+`config` is a name of dghin/run/presets or a YAML file. Everything is written to
+reports/<run>/train:
+log.jsonl, checkpoints (started again with the same run, it goes on from the newest), and best/,
+the weights that scored best on val. SIGTERM and Ctrl-C save a checkpoint and end the run.
+"""
+
+import contextlib
+import functools
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_preprocess.base.common import UserError
+from data_preprocess.base.settings import difference, to_mapping
+from dghin.data.dataset import TrainingBatches, collate, open_split
+from dghin.data.loading import Batch, load_batches
+from dghin.evaluation.evaluate import evaluate_split
+from dghin.evaluation.metrics import metrics_from_rows
+from dghin.model.dghin import DGHIN
+from dghin.model.pretrained import load_pretrained
+from dghin.run.command_line import read_words, run_cli
+from dghin.run.config import Config, load_config, save_config
+from dghin.run.environment import record_environment
+from dghin.run.processes import Place, gather, join, leave, share_buffers, threads
+from dghin.run.stopping import Interrupted, Stop, only_one
+
+from .checkpoint import (
+    load_newest,
+    load_of,
+    random_state,
+    remove_leftovers,
+    save_checkpoint,
+    set_random_state,
+)
+from .frozen_text import encode_once
+from .logbook import Logbook
+from .recipe import derive, made_from
+from .recompute import keep_freed_memory, seed_everything, set_deterministic
+from .step import Stepper
+
+log = logging.getLogger(__name__)
+BEST = "best"
+
+
+class Trainer:
+    """One run: model, optimizer, batches, and the state that a checkpoint holds."""
+
+    def __init__(self, config: Config, folder: Path, place: Place):
+        self.config, self.folder, self.place = config, folder, place
+        self.recipe = derive(config, place.world, place.device)
+        self.rates = self.recipe.rates
+        self.train_set = open_split(config, config.data.train_split)
+        self.val_set = open_split(config, config.data.val_split) if config.data.val_split else None
+        self.iteration, self.best = 0, {"score": -1.0, "iteration": -1}
+        self.validated, self.skipped = 0, 0  # the last iteration scored; steps skipped so far
+        self.made_from, self.changed = made_from(config, self.recipe), {}
+        self.stop, self.report = Stop(), Logbook(self)
+        seed_everything(config.train.seed)
+        self.model = DGHIN(config.model)
+        state = self._find_checkpoint()
+        if state is None:
+            load_pretrained(self.model, config)
+        else:
+            self._accept(state)
+        self.model.to(place.device)
+        if config.train.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        if config.train.text_learning_rate_scale == 0:
+            splits = [self.train_set] + ([self.val_set] if self.val_set else [])
+            kept = config.data.prepared_root / "encoded" if config.train.keep_encoded else None
+            encode_once(self.model.text_encoder, splits, place, kept)
+        self.stepper = Stepper(self.model, config, self.recipe, place)
+        seed_everything(config.train.seed + place.rank)  # dropout differs by rank
+        if state is not None:
+            self._restore(state)
+
+    def _find_checkpoint(self) -> dict[str, Any] | None:
+        """The newest whole checkpoint: the main rank chooses it, all read the same."""
+        state = load_newest(self.folder) if self.place.is_main else None
+        chosen = gather(None if state is None else state["iteration"], self.place)[0]
+        return state if self.place.is_main or chosen is None else load_of(self.folder, chosen)
+
+    def _accept(self, state: dict[str, Any]) -> None:
+        """Take over a checkpoint's weights; one that does not belong to this run is refused."""
+        self.changed = difference(state["made_from"], self.made_from)
+        if self.changed and not self.config.train.resume_changed:
+            raise UserError(
+                f"{self.folder}: holds checkpoints of another configuration (key: there, here): "
+                f"{self.changed}. Train in a new run folder, remove this one, or go on with "
+                "train.resume_changed=true."
+            )
+        if state["iteration"] > self.recipe.iterations:
+            raise UserError(
+                f"{self.folder}: is at iteration {state['iteration']}, past the end of this run "
+                f"({self.recipe.iterations}). Ask for more train.iterations, or use a new folder."
+            )
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise UserError(
+                f"{self.folder}: its checkpoint is of another network ({error}). Train in a new "
+                "run folder."
+            ) from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Put back everything else that a checkpoint holds."""
+        try:
+            self.stepper.load_state_dict(state)
+        except ValueError as error:
+            raise UserError(
+                f"{self.folder}: its checkpoint trains other parts ({error}). Train in a new run "
+                "folder."
+            ) from error
+        self.iteration, self.best = state["iteration"], state["best"]
+        self.validated, self.skipped = state["validated"], state["skipped"]
+        self.report.load_state_dict(state["report"])
+        if self.place.rank < len(state["random"]):
+            set_random_state(state["random"][self.place.rank])
+        log.info("going on from iteration %d", self.iteration)
+
+    def save(self) -> None:
+        """Write a checkpoint (every rank must call it)."""
+        with self.report.aside("saving"):
+            states = gather(random_state(), self.place)
+            if self.place.is_main:
+                save_checkpoint(self.folder, self.state(states), self.config.train.keep_checkpoints)
+
+    def state(self, random: list[object]) -> dict[str, Any]:
+        """What a checkpoint holds; random: the generators of every rank."""
+        return {
+            "iteration": self.iteration,
+            **self.stepper.state_dict(),
+            "best": self.best,
+            "validated": self.validated,
+            "skipped": self.skipped,
+            "report": self.report.state_dict(),
+            "random": random,
+            "made_from": self.made_from,
+            "config": to_mapping(self.config),
+        }
+
+    def steps(self) -> Iterator[list[Batch]]:
+        """From this iteration to the end, this rank's batches of every step."""
+        settings, recipe, place = self.config.train, self.recipe, self.place
+        several = settings.expressions_per_image > 1
+        batches = TrainingBatches(
+            [expression.image for expression in self.train_set.expressions],
+            recipe.piece,
+            place.rank,
+            place.world,
+            settings.seed,
+            settings.expressions_per_image,
+            self.iteration,
+            recipe.iterations,
+            recipe.accumulation,
+        )
+        loaded = load_batches(
+            self.train_set,
+            batches,
+            functools.partial(collate, share_images=several),
+            settings.workers,
+            settings.prefetch,
+            (settings.seed, place.rank),
+            self.iteration * recipe.accumulation,
+        )
+        for _ in range(self.iteration, recipe.iterations):
+            yield [next(loaded) for _ in range(recipe.accumulation)]
+
+    def is_validation_due(self) -> bool:
+        """Whether this iteration's weights are to be scored and have not been yet."""
+        at = self.iteration % self.recipe.validate_every == 0 or self.is_done()
+        return at and self.iteration > 0 and self.validated != self.iteration
+
+    def is_done(self) -> bool:
+        """Whether all steps are taken."""
+        return self.iteration == self.recipe.iterations
+
+    def validate(self) -> None:
+        """Score val, shared out over the ranks; keep the weights if they are the best so far.
+
+        Without a val split, the last weights are the best. The checkpoint is written first: should
+        the process die before best/ is written, that is made good at the next start.
+        """
+        self.validated = self.iteration
+        if self.val_set is None:
+            self.best = {"score": -1.0, "iteration": self.iteration}
+        else:
+            share_buffers(self.model, self.place)
+            limit = self.config.train.validate_expressions or len(self.val_set)
+            with self.report.aside("validation"), self.stop.at_once():
+                rows = evaluate_split(
+                    self.model, self.val_set, self.config, place=self.place, limit=limit
+                )
+            score = metrics_from_rows(rows, self.config.evaluate.best_by)
+            if score["oiou"] > self.best["score"]:
+                self.best = {"score": score["oiou"], "iteration": self.iteration}
+            self.report.val(score)
+        self.save()
+        self.save_best()
+
+    def save_best(self) -> None:
+        """Write the weights as a folder that `from_pretrained` reads, if they are the best."""
+        if self.place.is_main and self.best["iteration"] == self.iteration:
+            data = self.config.data
+            language = {"tokenizer": data.tokenizer, "parser": data.parser}
+            language["alignment"] = data.alignment
+            self.model.save_pretrained(self.folder / BEST, language)
+
+    def run(self) -> None:
+        """Train to the end, or until asked to stop."""
+        settings, report = self.config.train, self.report
+        with self.stop, report, contextlib.closing(self.steps()) as steps:
+            if self.changed and self.place.is_main:
+                log.warning("going on under other conditions (key: then, now): %s", self.changed)
+                report.write("changed", iteration=self.iteration, changed=self.changed)
+            self.save_best()
+            if self.is_validation_due():
+                self.validate()
+            self.stepper.training_mode()
+            for batches in steps:
+                rate = float(self.rates[self.iteration])
+                step = self.stepper.step(batches, rate, self.stop.asked)
+                self.iteration += 1
+                if step.skipped:
+                    self.skip(step.skipped)
+                report.train({} if step.skipped else step.losses, step.gradient_norm)
+                stop = step.stop or self.iteration == settings.stop_at
+                due = self.is_validation_due()
+                if stop or due or self.iteration % settings.save_every == 0:
+                    self.save()
+                if stop:
+                    self.end()
+                if due:
+                    self.validate()
+                    self.stepper.training_mode()
+
+    def skip(self, indices: list[int]) -> None:
+        """Take note of a step that was not taken; too many of them end the run."""
+        samples = [self.train_set.name(index) for index in indices]
+        self.skipped += 1
+        self.report.skipped(samples, "loss or gradient not finite")
+        if self.skipped >= self.config.train.skip_limit:
+            raise UserError(
+                f"{self.folder}: {self.skipped} steps with a loss or gradient that is not finite "
+                f"(train.skip_limit), the last at iteration {self.iteration} on: "
+                f"{'; '.join(samples)}. Look at these samples, lower train.learning_rate, clip "
+                "with train.clip_gradient, or use train.precision=float32."
+            )
+
+    def end(self) -> None:
+        """End a run before its last step; its state is saved. All ranks end alike."""
+        if self.iteration == self.config.train.stop_at:
+            self.stop.ask("train.stop_at")
+        own = (self.stop.reason, self.stop.status)
+        asked = [other for other in gather(own, self.place) if other[0]]
+        self.stop.ask(*asked[0])
+        self.report.write("stopped", iteration=self.iteration, reason=self.stop.reason)
+        raise Interrupted(self.stop.status)
+
+
+def train(config: Config, folder: Path) -> None:
+    """Train a run in reports/<run>, alone or as one of torchrun's processes."""
+    set_deterministic(config.train.deterministic)
+    keep_freed_memory()
+    place = join()
+    if not place.is_main:
+        logging.getLogger().setLevel(logging.WARNING)
+    torch.set_num_threads(threads(config.train.threads))
+    lock = only_one(folder / "train") if place.is_main else contextlib.nullcontext()
+    try:
+        with lock:
+            if place.is_main:
+                remove_leftovers(folder / "train")
+            trainer = Trainer(config, folder / "train", place)
+            log.info("%s", trainer.recipe.text())
+            if place.is_main:
+                save_config(config, folder / "config.yaml")
+                record_environment(folder, config, "train")
+            run(trainer)
+    except SystemExit:
+        leave()
+        raise
+    leave()  # not after an error: that could wait for ranks which wait for this one
+
+
+def run(trainer: Trainer) -> None:
+    """Run a trainer; where it is interrupted, say what is saved and how to go on."""
+    try:
+        trainer.run()
+    except Interrupted:
+        log.info(
+            "stopped by %s: saved after iteration %d of %d. The same command goes on from there.",
+            trainer.stop.reason, trainer.iteration, trainer.recipe.iterations,
+        )  # fmt: skip
+        raise
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    own = {"config": "refcoco", "run": "", "reports": "reports"}
+    values, words = read_words(
+        "dghin.training.trainer", __doc__, own, arguments, flags=("dry-run",)
+    )
+    config = load_config(values["config"], words)
+    if values["dry-run"]:
+        dry_run(config)
+    else:
+        train(config, Path(values["reports"]) / (values["run"] or config.name))
+
+
+def dry_run(config: Config) -> None:
+    """Print what a run would do on the processes that are here, and do none of it."""
+    place = Place.here()
+    if place.is_main:
+        print(derive(config, place.world, place.device).text())
+
+
+if __name__ == "__main__":
+    run_cli(main)

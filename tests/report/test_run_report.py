@@ -1,0 +1,168 @@
+"""The report: one file, everything inside, made from what a run has left."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.rows import as_control, make_rows, records
+
+from data_preprocess.base.common import UserError, write_json
+from dghin.report.figures.curves import length_histogram, save_figure
+from dghin.report.run_report import environment_table, headline, split_table, write_report
+from dghin.report.tables.scores import read_results, run_metrics
+from dghin.run.config import load_config, save_config
+from dghin.run.environment import record_environment
+
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
+
+def write_rows(folder, kinds=("attribute", "place")):
+    for control, seed, share in (("", 1, 1.0), ("shuffled", 2, 0.2)):
+        for split in ("val", "testA", "testB"):
+            rows = make_rows(split, 30, seed, kinds)
+            rows["strict_intersection"] = (rows.strict_intersection * share).astype(int)
+            rows = as_control(rows) if control else rows
+            path = folder / "rows" / control / f"{split}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows.to_parquet(path)
+
+
+def fill(folder, config="demo", **options):
+    write_rows(folder, **options)
+    save_config(load_config(config), folder / "config.yaml")
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run's folder with everything in it."""
+    folder = fill(tmp_path / "demo")
+    train = [
+        record | {"expressions_per_second": 9.0, "elapsed": 61.0}
+        if record["kind"] == "train"
+        else record
+        for record in records()
+    ]
+    (folder / "train").mkdir()
+    lines = "".join(json.dumps(record) + "\n" for record in train)
+    (folder / "train" / "log.jsonl").write_text(lines)
+    figure = length_histogram({"val": [1, 2]})
+    for name in ("masks_best", "dependency_0", "samples_train", "visual_graph_start"):
+        save_figure(figure, folder / "figures", name)
+    record_environment(folder, load_config("demo"), "train")
+    return folder
+
+
+def words_of(page):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+def test_one_file_with_everything_inside(run):
+    page = write_report(run).read_text()
+    assert not re.search(r'(src|href)="(?!data:|#)', page), "something lies outside the page"
+    assert not re.search(r"@import|url\(|<script", page)
+    figures = {path.stem for path in (run / "figures").glob("*.png")}
+    assert {"precision", "by_length", "by_kind", "learning_curves"} <= figures
+    assert page.count("data:image/png;base64,") == len(figures)
+    text = words_of(page)
+    for expected in ("Does it read the words?", "Pr@0.9", "commit", "iterations 19", "strict"):
+        assert expected in text
+
+
+def test_its_numbers_are_those_of_metrics_json(run):
+    page = words_of(write_report(run).read_text())
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics == json.loads(json.dumps(run_metrics(read_results(run))))
+    strict = metrics["testA"]["strict"]["oiou"]
+    control = metrics["controls"]["shuffled"]["testA"]["strict"]["oiou"]
+    assert f"{100 * strict:.2f} % on testA" in page
+    assert f"a share of {control / strict:.2f}" in page and "Less than half" in page
+    assert sorted(p.name for p in (run / "tables").glob("main.*")) == [
+        "main.csv", "main.md", "main.tex",
+    ]  # fmt: skip
+
+
+def test_made_again_it_is_the_same(run):
+    first = write_report(run).read_bytes()
+    assert write_report(run).read_bytes() == first
+
+
+def test_what_a_run_has_not_is_left_out(tmp_path):
+    folder = fill(tmp_path / "bare", "refcoco", kinds=("",))
+    for path in (folder / "rows" / "shuffled").iterdir():
+        path.unlink()
+    page = words_of(write_report(folder).read_text())
+    assert "By kind of expression" not in page and "drawn, not photographed" not in page
+    assert "No training log" in page and "Not recorded" in page
+
+
+def test_names_are_escaped(tmp_path):
+    folder = fill(tmp_path / "a<b>&c")
+    page = write_report(folder).read_text()
+    assert "a<b>" not in page and "a&lt;b&gt;&amp;c" in page
+
+
+def test_a_run_without_rows(tmp_path):
+    with pytest.raises(UserError, match="no rows of an evaluation"):
+        write_report(tmp_path)
+
+
+def test_headline_without_test_split_or_control():
+    (entry,) = headline({"": {"val": make_rows("val", 5)}}, ("testA",))
+    assert entry["split"] == "val" and entry["control"] is None and entry["share"] is None
+
+
+def test_headline_of_a_network_that_marks_nothing():
+    rows = make_rows("val", 5)
+    rows["strict_intersection"] = 0
+    (entry,) = headline({"": {"val": rows}, "shuffled": {"val": rows}}, ())
+    assert entry["strict"] == 0 and entry["share"] is None
+
+
+def test_environments_side_by_side():
+    stages = {"train": {"a": {"b": 1, "c": []}}, "evaluate": {"a": {"b": 1, "c": ["x", "y"]}}}
+    table = environment_table(stages).set_index("What")
+    assert list(table.loc["a: b"]) == ["1", "same"]
+    assert list(table.loc["a: c"]) == ["none", "x, y"]
+
+
+def test_a_damaged_environment_file_does_no_harm(run):
+    (run / "environment.json").write_text("{")
+    assert "Not recorded" in words_of(write_report(run).read_text())
+
+
+def test_split_card_without_published_counts_is_a_row_a_split():
+    card = pd.DataFrame(
+        [["val", "images", 3], ["val", "objects", 4], ["testA", "images", 1],
+         ["testA", "objects", 2]], columns=["Split", "Count", "Here"],
+    ).assign(Published=np.nan, Verdict=np.nan)  # fmt: skip
+    wide = split_table(card)
+    assert wide.to_numpy().tolist() == [["val", 3, 4], ["testA", 1, 2]]
+    known = card.assign(Published=5)
+    assert split_table(known) is known
+
+
+def test_environment_names_what_numbers_depend_on(tmp_path):
+    entry = record_environment(tmp_path, load_config("demo", ["data.root=nowhere"]), "train")
+    record_environment(tmp_path, load_config("demo", ["train.seed=7"]), "evaluate")
+    written = json.loads((tmp_path / "environment.json").read_text())
+    assert written["train"] == entry and written["evaluate"]["seeds"]["training"] == 7
+    assert entry["versions"]["torch"] and entry["hardware"]["cores"] >= 1
+    assert set(entry["code"]) == {"commit", "changed files"}
+    assert entry["data"] == {}  # nothing prepared there
+
+
+def test_environment_holds_the_data_digests(tmp_path, tiny_config):
+    entry = record_environment(tmp_path, tiny_config, "train")
+    manifest = tiny_config.data.prepared_root / "anns" / "refcoco" / "manifest.json"
+    splits = json.loads(manifest.read_text())["splits"]
+    assert entry["data"]["val"]["language_sha256"] == splits["val"]["language_sha256"]
+
+
+def test_without_git_there_is_no_commit(tmp_path):
+    from dghin.run.environment import git_state
+
+    write_json(tmp_path / "x.json", {})
+    assert git_state(tmp_path) == {"commit": None, "changed files": None}

@@ -1,0 +1,126 @@
+"""What a run derives from its config and the hardware at hand."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from data_preprocess.base.common import UserError
+from dghin.run.config import load_config
+from dghin.training.recipe import derive, share
+from dghin.training.schedule import learning_rates
+from dghin.training.trainer import main
+
+EXPRESSIONS = 120_624  # RefCOCO's train split
+
+
+def config_on(tmp_path, name="refcoco", *words, expressions=EXPRESSIONS):
+    """A config whose prepared data is a manifest only."""
+    config = load_config(name, [f"data.prepared={tmp_path}", *words])
+    folder = tmp_path / "anns" / config.data.dataset
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {config.data.train_split, config.data.val_split, *config.data.test_splits} - {""}
+    splits = {split: {"expressions": expressions, "images": 1, "objects": 1} for split in names}
+    (folder / "manifest.json").write_text(json.dumps({"splits": splits}))
+    return config
+
+
+@pytest.mark.parametrize(
+    ("batch", "most", "processes", "piece", "pieces"),
+    [
+        (24, 6, 4, 6, 1), (24, 6, 1, 6, 4), (24, 6, 2, 6, 2), (24, 6, 3, 4, 2), (24, 6, 8, 3, 1),
+        (24, 5, 2, 4, 3), (24, 100, 1, 24, 1), (7, 3, 1, 1, 7),
+    ],
+)  # fmt: skip
+def test_accumulation_keeps_the_batch(batch, most, processes, piece, pieces):
+    assert share(batch, most, processes) == (piece, pieces)
+    assert piece * pieces * processes == batch
+
+
+def test_a_batch_that_cannot_be_shared_names_the_numbers_that_fit():
+    with pytest.raises(UserError, match=r"24: not divisible among 5.*1, 2, 3, 4, 6, 8, 12, 24"):
+        share(24, 6, 5)
+
+
+@pytest.mark.parametrize("name", ["refcoco", "refcoco+", "refcocog_umd", "refcocog_google"])
+@pytest.mark.parametrize("processes", [1, 2, 4, 8])
+def test_the_papers_run_on_any_number_of_processes(tmp_path, name, processes):
+    config = config_on(tmp_path, name)
+    recipe = derive(config, processes)
+    assert (recipe.batch, recipe.iterations, recipe.warmup) == (24, 106_666, 13_333)
+    assert recipe.validate_every == 13_333
+    np.testing.assert_array_equal(recipe.rates, learning_rates(EXPRESSIONS))
+
+
+def test_another_schedule_is_one_key_and_as_long(tmp_path):
+    recipe = derive(config_on(tmp_path, "refcoco", "train.schedule=poly"), 4)
+    assert recipe.iterations == 106_666
+    later = recipe.rates[recipe.warmup :]
+    assert (np.diff(later) < 0).all()  # a step every iteration
+
+
+def test_another_batch_changes_the_iterations_as_the_original_does(tmp_path):
+    config = config_on(tmp_path, "refcoco", "train.batch=0")
+    assert derive(config, 8).batch == 48 and derive(config, 8).iterations == 53_333
+    np.testing.assert_array_equal(derive(config, 8).rates, learning_rates(EXPRESSIONS, 6, 8))
+
+
+def test_real_steps_are_taken_as_they_are(tmp_path):
+    words = ["train.iterations_of=0", "train.iterations=50", "train.warmup=5"]
+    recipe = derive(config_on(tmp_path, "refcoco", *words, "train.validate_every=10"), 2)
+    assert (recipe.iterations, recipe.warmup, recipe.validate_every) == (50, 5, 10)
+
+
+def test_batch_norms_count_over_all_gpus_but_one_cpu_process(tmp_path):
+    config = config_on(tmp_path)
+    assert derive(config, 4, torch.device("cuda")).norm_batch == 24
+    assert derive(config, 1, torch.device("cuda")).norm_batch == 6
+    assert derive(config, 4).norm_batch == 6
+
+
+def test_the_table_shows_what_was_derived(tmp_path):
+    table = derive(config_on(tmp_path), 2).table().set_index("Setting")
+    assert table.loc["iterations", "Configured"] == "320,000 of 8 expressions"
+    assert table.loc["iterations", "Here"] == "106,666"
+    assert table.loc["expressions a step", "Here"] == "24 = 6 x 2 accumulated x 2 processes"
+    assert table.loc["learning rate", "Here"].startswith("3e-05 to 3")
+    assert {"warm-up", "epochs", "precision", "processes"} <= set(table.index)
+
+
+def test_compiling_and_checkpointing_are_not_mixed(tmp_path):
+    words = ["train.compile=true", "train.checkpoint_activations=true"]
+    with pytest.raises(UserError, match="train.compile=true, train.checkpoint.*Take one"):
+        derive(config_on(tmp_path, "refcoco", *words), 1)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("train.batch=-1", "train.batch=-1"),
+        ("train.batch_per_process=0", "train.batch_per_process=0"),
+        ("train.iterations=0", "train.iterations=0"),
+        ("train.save_every=0", "train.save_every=0"),
+        ("data.train_split=trian", "split of refcoco: 'trian'.*Did you mean 'train'"),
+        ("train.batch=200000", "make no batch of 200000"),
+    ],
+)
+def test_what_cannot_run_is_refused(tmp_path, word, message):
+    config = config_on(tmp_path)
+    key, _, value = word.partition("=")
+    part, name = key.split(".")
+    settings = getattr(config, part)
+    value = type(getattr(settings, name))(value)
+    config = dataclasses.replace(config, **{part: dataclasses.replace(settings, **{name: value})})
+    with pytest.raises(UserError, match=message):
+        derive(config, 1)
+
+
+def test_dry_run_prints_the_table_and_does_nothing(tmp_path, capsys, monkeypatch):
+    config_on(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    main(["config=refcoco", "run=mine", f"data.prepared={tmp_path}", "--dry-run"])
+    shown = capsys.readouterr().out
+    assert "6 x 4 accumulated x 1 process " in shown and "106,666" in shown
+    assert not (tmp_path / "reports").exists()
