@@ -1,14 +1,12 @@
 """Processes: one, or many under torchrun."""
 
-import inspect
 import logging
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 log = logging.getLogger(__name__)
 # Else torchrun keeps one store over its restarts, in which processes find the addresses of dead
@@ -84,36 +82,6 @@ def mean_over_all(values: dict[str, Tensor], place: Place) -> dict[str, Tensor]:
     means = torch.stack(list(values.values()))
     dist.all_reduce(means)
     return dict(zip(values, means / place.world, strict=True))
-
-
-def share_buffers(model: nn.Module, place: Place) -> None:
-    """Give every rank the main one's batch-norm statistics: those are what is saved and scored."""
-    if place.world > 1:
-        for buffer in model.buffers():
-            dist.broadcast(buffer, src=0)
-
-
-def distribute(model: nn.Module, place: Place) -> nn.Module:
-    """DistributedDataParallel; on GPUs the batch norms count over all of them (SyncBN).
-
-    Batch statistics are not broadcast at every step: nothing reads them before `share_buffers`.
-    """
-    wrapper = nn.parallel.DistributedDataParallel
-    names = ("forward_sync_buffers", "broadcast_buffers")  # of torch 2.13 on, and before
-    known = inspect.signature(wrapper).parameters
-    options: dict[str, Any] = {next(name for name in names if name in known): False}
-    options["gradient_as_bucket_view"] = True
-    if place.device.type == "cuda":
-        model = convert_sync_batchnorm(model)
-        options["device_ids"] = [place.device.index]
-    return wrapper(model, **options)
-
-
-def convert_sync_batchnorm(model: nn.Module) -> nn.Module:
-    """SyncBN for every batch norm; timm's conversion, as torch's drops timm's activations."""
-    from .timm_import import timm
-
-    return timm.layers.convert_sync_batchnorm(model)
 
 
 def threads(asked: int) -> int:

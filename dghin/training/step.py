@@ -1,17 +1,20 @@
 """One step of the optimizer: the same on all ranks, or none takes it."""
 
 import contextlib
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from dghin.data.dataset import model_inputs
 from dghin.data.loading import Batch
 from dghin.model.dghin import DGHIN
 from dghin.run.config import Config, TrainConfig
-from dghin.run.processes import Place, distribute, gather, mean_over_all, on_any
+from dghin.run.processes import Place, gather, mean_over_all, on_any
+from dghin.run.timm_import import timm
 
 from .losses import segmentation_loss
 from .recipe import Recipe
@@ -141,3 +144,31 @@ def copy_all(source: list[Tensor], target: list[Tensor]) -> None:
     """Copy tensors into others of the same shapes."""
     for one, other in zip(source, target, strict=True):
         other.copy_(one)
+
+
+def share_buffers(model: nn.Module, place: Place) -> None:
+    """Give every rank the main one's batch-norm statistics: those are what is saved and scored."""
+    if place.world > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def distribute(model: nn.Module, place: Place) -> nn.Module:
+    """DistributedDataParallel; on GPUs the batch norms count over all of them (SyncBN).
+
+    Batch statistics are not broadcast at every step: nothing reads them before `share_buffers`.
+    """
+    wrapper = nn.parallel.DistributedDataParallel
+    names = ("forward_sync_buffers", "broadcast_buffers")  # of torch 2.13 on, and before
+    known = inspect.signature(wrapper).parameters
+    options: dict[str, Any] = {next(name for name in names if name in known): False}
+    options["gradient_as_bucket_view"] = True
+    if place.device.type == "cuda":
+        model = convert_sync_batchnorm(model)
+        options["device_ids"] = [place.device.index]
+    return wrapper(model, **options)
+
+
+def convert_sync_batchnorm(model: nn.Module) -> nn.Module:
+    """SyncBN for every batch norm; timm's conversion, as torch's drops timm's activations."""
+    return timm.layers.convert_sync_batchnorm(model)

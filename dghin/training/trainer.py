@@ -33,7 +33,7 @@ from dghin.model.pretrained import load_pretrained
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config, save_config
 from dghin.run.environment import record_environment
-from dghin.run.processes import Place, gather, join, leave, share_buffers, threads
+from dghin.run.processes import Place, gather, join, leave, threads
 from dghin.run.stopping import Interrupted, Stop, only_one
 
 from .checkpoint import (
@@ -48,7 +48,7 @@ from .frozen_text import encode_once
 from .logbook import Logbook
 from .recipe import derive, made_from
 from .recompute import keep_freed_memory, seed_everything, set_deterministic
-from .step import Stepper
+from .step import Stepper, share_buffers
 
 log = logging.getLogger(__name__)
 BEST = "best"

@@ -23,7 +23,7 @@ from dghin.run.config import save_config
 from dghin.run.processes import Place
 from dghin.run.stopping import only_one
 from dghin.training.losses import segmentation_loss
-from dghin.training.step import make_optimizer
+from dghin.training.step import convert_sync_batchnorm, make_optimizer
 from dghin.training.trainer import Trainer, train
 
 ALONE = Place(0, 1, torch.device("cpu"))
@@ -229,8 +229,6 @@ def test_float16_without_any_finite_gradient_is_noticed(tiny_config, tmp_path):
 
 
 def test_synchronised_batch_norms_keep_their_activations(tiny_model):
-    from dghin.run.processes import convert_sync_batchnorm
-
     image = torch.rand(1, 3, 64, 64)
     before = tiny_model.visual_encoder(image)
     encoder = convert_sync_batchnorm(tiny_model.visual_encoder)
