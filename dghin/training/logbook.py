@@ -20,6 +20,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,18 +29,47 @@ import torch
 from torch import Tensor
 
 from data_preprocess.base.common import write_text
+from dghin.run.config import Config
+from dghin.run.processes import Place
 
-if TYPE_CHECKING:
-    from .trainer import Trainer
+if TYPE_CHECKING:  # the report reads logs as well, and should not wait for the network's libraries
+    from .recipe import Recipe
 
 log = logging.getLogger(__name__)
 
 
-class Logbook:
-    """A run's log. Only the main rank writes; the means since the last line outlive a stop."""
+@dataclass
+class Progress:
+    """How far a run is. The trainer counts here, the logbook reads, a checkpoint keeps it."""
 
-    def __init__(self, trainer: "Trainer"):
-        self.trainer, self.path = trainer, trainer.folder / "log.jsonl"
+    iteration: int = 0  # steps so far, the skipped ones included
+    validated: int = 0  # the last iteration that was scored on val
+    skipped: int = 0  # steps skipped so far
+    best: dict[str, float] = field(default_factory=lambda: {"score": -1.0, "iteration": -1})
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> "Progress":
+        """What a checkpoint holds of it."""
+        return cls(**{one.name: state[one.name] for one in fields(cls)})
+
+
+class Logbook:
+    """A run's log. Only the main rank writes; the means since the last line outlive a stop.
+
+    folder: where log.jsonl is written. parameters: of the network.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        recipe: "Recipe",
+        place: Place,
+        progress: Progress,
+        parameters: int,
+    ):
+        self.path, self.config, self.recipe = folder / "log.jsonl", config, recipe
+        self.place, self.progress, self.parameters = place, progress, parameters
         self.sums: dict[str, Tensor] = {}  # since the last line, on the device
         self.counts: dict[str, int] = {}  # of what was summed up
         self.expressions = 0
@@ -49,19 +79,19 @@ class Logbook:
 
     def __enter__(self) -> "Logbook":
         """Begin or go on: drop what is past the checkpoint, note the start."""
-        trainer = self.trainer
         self.clock = Clock()
-        if trainer.place.is_main:
+        if self.place.is_main:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._drop_later_lines()
-            if trainer.config.train.tensorboard:
-                self.board = open_board(self.path.parent / "tensorboard", trainer.iteration + 1)
+            if self.config.train.tensorboard:
+                first = self.progress.iteration + 1
+                self.board = open_board(self.path.parent / "tensorboard", first)
         self.write(
             "start",
-            iteration=trainer.iteration,
-            iterations=trainer.recipe.iterations,
-            world=trainer.place.world,
-            parameters=sum(p.numel() for p in trainer.model.parameters()),
+            iteration=self.progress.iteration,
+            iterations=self.recipe.iterations,
+            world=self.place.world,
+            parameters=self.parameters,
             time=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         return self
@@ -78,7 +108,7 @@ class Logbook:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` gave."""
-        device = self.trainer.place.device
+        device = self.place.device
         self.sums = {name: value.to(device) for name, value in state["sums"].items()}
         self.counts, self.elapsed = dict(state["counts"]), state["elapsed"]
 
@@ -93,12 +123,12 @@ class Logbook:
             entry = json.loads(line)
         except json.JSONDecodeError:
             return False
-        known = self.trainer.validated if entry["kind"] == "val" else self.trainer.iteration
+        known = self.progress.validated if entry["kind"] == "val" else self.progress.iteration
         return entry["iteration"] <= known and (known > 0 or entry["kind"] == "start")
 
     def write(self, kind: str, **values: Any) -> None:
         """One line of log.jsonl; a number that is not finite becomes null."""
-        if self.trainer.place.is_main:
+        if self.place.is_main:
             line = json.dumps({"kind": kind, **finite(values)}, allow_nan=False)
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(line + "\n")
@@ -108,7 +138,7 @@ class Logbook:
         if self.board is not None:
             for name, value in finite(values).items():
                 if isinstance(value, int | float):
-                    self.board.add_scalar(f"{group}/{name}", value, self.trainer.iteration)
+                    self.board.add_scalar(f"{group}/{name}", value, self.progress.iteration)
             self.board.flush()
 
     @contextlib.contextmanager
@@ -123,17 +153,16 @@ class Logbook:
         losses: empty for a step that was skipped. A norm that is not finite (under float16, whose
         scaler then passes the step over) does not count.
         """
-        trainer = self.trainer
         values = dict(losses)
         if losses and math.isfinite(gradient_norm):
             values["gradient_norm"] = torch.as_tensor(gradient_norm)
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0) + value
             self.counts[name] = self.counts.get(name, 0) + 1
-        self.expressions += trainer.recipe.batch
+        self.expressions += self.recipe.batch
         self.clock.steps += 1
-        done, total = trainer.iteration, trainer.recipe.iterations
-        if done % trainer.config.train.log_every and done != total:
+        done, total = self.progress.iteration, self.recipe.iterations
+        if done % self.config.train.log_every and done != total:
             return
         means = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
         if means:
@@ -141,7 +170,7 @@ class Logbook:
         speed = self.expressions / max(self.clock.lap(), 1e-9)
         values = {
             **means,
-            "lr": float(trainer.rates[done - 1]),
+            "lr": float(self.recipe.rates[done - 1]),
             "expressions_per_second": speed,
             "elapsed": self.elapsed + self.clock.total(),
         }
@@ -156,33 +185,32 @@ class Logbook:
 
     def time_left(self) -> float:
         """Seconds to the end: of steps, and of validations and checkpoints as they took so far."""
-        trainer, recipe = self.trainer, self.trainer.recipe
-        left = recipe.iterations - trainer.iteration
-        saves = left / trainer.config.train.save_every
-        counts = {"training": left, "validation": left / recipe.validate_every, "saving": saves}
+        left = self.recipe.iterations - self.progress.iteration
+        counts = {
+            "training": left,
+            "validation": left / self.recipe.validate_every,
+            "saving": left / self.config.train.save_every,
+        }
         return sum(count * self.clock.mean(kind) for kind, count in counts.items())
 
     def skipped(self, samples: list[str], reason: str) -> None:
         """A step that was not taken."""
-        trainer = self.trainer
-        values = {"iteration": trainer.iteration, "reason": reason, "count": trainer.skipped}
-        self.write("skipped", **values, samples=samples)
-        self.draw("train", {"skipped": trainer.skipped})
-        if trainer.place.is_main:
-            text = "iteration %d skipped, %s: %s"
-            log.warning(text, trainer.iteration, reason, "; ".join(samples))
+        iteration, count = self.progress.iteration, self.progress.skipped
+        self.write("skipped", iteration=iteration, reason=reason, count=count, samples=samples)
+        self.draw("train", {"skipped": count})
+        if self.place.is_main:
+            log.warning("iteration %d skipped, %s: %s", iteration, reason, "; ".join(samples))
 
     def val(self, score: dict[str, Any]) -> None:
         """Write a validation's scores."""
-        trainer = self.trainer
-        protocol = trainer.config.evaluate.best_by
+        iteration, protocol = self.progress.iteration, self.config.evaluate.best_by
         shown = {k: v for k, v in score.items() if isinstance(v, int | float)}
-        self.write("val", iteration=trainer.iteration, protocol=protocol, **shown)
+        self.write("val", iteration=iteration, protocol=protocol, **shown)
         self.draw("val", shown)
-        mark = " (best)" if trainer.best["iteration"] == trainer.iteration else ""
+        mark = " (best)" if self.progress.best["iteration"] == iteration else ""
         log.info(
             "val after %d: overall IoU %.4f, mean IoU %.4f, %s protocol, %d expressions%s",
-            trainer.iteration, score["oiou"], score["miou"], protocol, score["count"], mark,
+            iteration, score["oiou"], score["miou"], protocol, score["count"], mark,
         )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ the weights that scored best on val. SIGTERM and Ctrl-C save a checkpoint and en
 """
 
 import contextlib
+import dataclasses
 import functools
 import logging
 from collections.abc import Iterator, Sequence
@@ -45,7 +46,7 @@ from .checkpoint import (
     set_random_state,
 )
 from .frozen_text import encode_once
-from .logbook import Logbook
+from .logbook import Logbook, Progress
 from .recipe import derive, made_from
 from .recompute import keep_freed_memory, seed_everything, set_deterministic
 from .step import Stepper, share_buffers
@@ -60,20 +61,21 @@ class Trainer:
     def __init__(self, config: Config, folder: Path, place: Place):
         self.config, self.folder, self.place = config, folder, place
         self.recipe = derive(config, place.world, place.device)
-        self.rates = self.recipe.rates
         self.train_set = open_split(config, config.data.train_split)
         self.val_set = open_split(config, config.data.val_split) if config.data.val_split else None
-        self.iteration, self.best = 0, {"score": -1.0, "iteration": -1}
-        self.validated, self.skipped = 0, 0  # the last iteration scored; steps skipped so far
         self.made_from, self.changed = made_from(config, self.recipe), {}
-        self.stop, self.report = Stop(), Logbook(self)
+        self.stop = Stop()
         seed_everything(config.train.seed)
         self.model = DGHIN(config.model)
         state = self._find_checkpoint()
         if state is None:
+            self.progress = Progress()
             load_pretrained(self.model, config)
         else:
             self._accept(state)
+            self.progress = Progress.of(state)
+        parameters = sum(p.numel() for p in self.model.parameters())
+        self.report = Logbook(folder, config, self.recipe, place, self.progress, parameters)
         self.model.to(place.device)
         if config.train.channels_last:
             self.model.to(memory_format=torch.channels_last)
@@ -123,12 +125,10 @@ class Trainer:
                 f"{self.folder}: its checkpoint trains other parts ({error}). Train in a new run "
                 "folder."
             ) from error
-        self.iteration, self.best = state["iteration"], state["best"]
-        self.validated, self.skipped = state["validated"], state["skipped"]
         self.report.load_state_dict(state["report"])
         if self.place.rank < len(state["random"]):
             set_random_state(state["random"][self.place.rank])
-        log.info("going on from iteration %d", self.iteration)
+        log.info("going on from iteration %d", self.progress.iteration)
 
     def save(self) -> None:
         """Write a checkpoint (every rank must call it)."""
@@ -140,11 +140,8 @@ class Trainer:
     def state(self, random: list[object]) -> dict[str, Any]:
         """What a checkpoint holds; random: the generators of every rank."""
         return {
-            "iteration": self.iteration,
+            **dataclasses.asdict(self.progress),
             **self.stepper.state_dict(),
-            "best": self.best,
-            "validated": self.validated,
-            "skipped": self.skipped,
             "report": self.report.state_dict(),
             "random": random,
             "made_from": self.made_from,
@@ -154,6 +151,7 @@ class Trainer:
     def steps(self) -> Iterator[list[Batch]]:
         """From this iteration to the end, this rank's batches of every step."""
         settings, recipe, place = self.config.train, self.recipe, self.place
+        done = self.progress.iteration
         several = settings.expressions_per_image > 1
         batches = TrainingBatches(
             [expression.image for expression in self.train_set.expressions],
@@ -162,7 +160,7 @@ class Trainer:
             place.world,
             settings.seed,
             settings.expressions_per_image,
-            self.iteration,
+            done,
             recipe.iterations,
             recipe.accumulation,
         )
@@ -173,19 +171,20 @@ class Trainer:
             settings.workers,
             settings.prefetch,
             (settings.seed, place.rank),
-            self.iteration * recipe.accumulation,
+            done * recipe.accumulation,
         )
-        for _ in range(self.iteration, recipe.iterations):
+        for _ in range(done, recipe.iterations):
             yield [next(loaded) for _ in range(recipe.accumulation)]
 
     def is_validation_due(self) -> bool:
         """Whether this iteration's weights are to be scored and have not been yet."""
-        at = self.iteration % self.recipe.validate_every == 0 or self.is_done()
-        return at and self.iteration > 0 and self.validated != self.iteration
+        done = self.progress.iteration
+        at = done % self.recipe.validate_every == 0 or self.is_done()
+        return at and done > 0 and self.progress.validated != done
 
     def is_done(self) -> bool:
         """Whether all steps are taken."""
-        return self.iteration == self.recipe.iterations
+        return self.progress.iteration == self.recipe.iterations
 
     def validate(self) -> None:
         """Score val, shared out over the ranks; keep the weights if they are the best so far.
@@ -193,9 +192,10 @@ class Trainer:
         Without a val split, the last weights are the best. The checkpoint is written first: should
         the process die before best/ is written, that is made good at the next start.
         """
-        self.validated = self.iteration
+        progress = self.progress
+        progress.validated = progress.iteration
         if self.val_set is None:
-            self.best = {"score": -1.0, "iteration": self.iteration}
+            progress.best = {"score": -1.0, "iteration": progress.iteration}
         else:
             share_buffers(self.model, self.place)
             limit = self.config.train.validate_expressions or len(self.val_set)
@@ -204,15 +204,15 @@ class Trainer:
                     self.model, self.val_set, self.config, place=self.place, limit=limit
                 )
             score = metrics_from_rows(rows, self.config.evaluate.best_by)
-            if score["oiou"] > self.best["score"]:
-                self.best = {"score": score["oiou"], "iteration": self.iteration}
+            if score["oiou"] > progress.best["score"]:
+                progress.best = {"score": score["oiou"], "iteration": progress.iteration}
             self.report.val(score)
         self.save()
         self.save_best()
 
     def save_best(self) -> None:
         """Write the weights as a folder that `from_pretrained` reads, if they are the best."""
-        if self.place.is_main and self.best["iteration"] == self.iteration:
+        if self.place.is_main and self.progress.best["iteration"] == self.progress.iteration:
             data = self.config.data
             language = {"tokenizer": data.tokenizer, "parser": data.parser}
             language["alignment"] = data.alignment
@@ -220,25 +220,25 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the end, or until asked to stop."""
-        settings, report = self.config.train, self.report
+        settings, report, progress = self.config.train, self.report, self.progress
         with self.stop, report, contextlib.closing(self.steps()) as steps:
             if self.changed and self.place.is_main:
                 log.warning("going on under other conditions (key: then, now): %s", self.changed)
-                report.write("changed", iteration=self.iteration, changed=self.changed)
+                report.write("changed", iteration=progress.iteration, changed=self.changed)
             self.save_best()
             if self.is_validation_due():
                 self.validate()
             self.stepper.training_mode()
             for batches in steps:
-                rate = float(self.rates[self.iteration])
+                rate = float(self.recipe.rates[progress.iteration])
                 step = self.stepper.step(batches, rate, self.stop.asked)
-                self.iteration += 1
+                progress.iteration += 1
                 if step.skipped:
                     self.skip(step.skipped)
                 report.train({} if step.skipped else step.losses, step.gradient_norm)
-                stop = step.stop or self.iteration == settings.stop_at
+                stop = step.stop or progress.iteration == settings.stop_at
                 due = self.is_validation_due()
-                if stop or due or self.iteration % settings.save_every == 0:
+                if stop or due or progress.iteration % settings.save_every == 0:
                     self.save()
                 if stop:
                     self.end()
@@ -249,24 +249,26 @@ class Trainer:
     def skip(self, indices: list[int]) -> None:
         """Take note of a step that was not taken; too many of them end the run."""
         samples = [self.train_set.name(index) for index in indices]
-        self.skipped += 1
+        progress = self.progress
+        progress.skipped += 1
         self.report.skipped(samples, "loss or gradient not finite")
-        if self.skipped >= self.config.train.skip_limit:
+        if progress.skipped >= self.config.train.skip_limit:
             raise UserError(
-                f"{self.folder}: {self.skipped} steps with a loss or gradient that is not finite "
-                f"(train.skip_limit), the last at iteration {self.iteration} on: "
+                f"{self.folder}: {progress.skipped} steps with a loss or gradient that is not "
+                f"finite (train.skip_limit), the last at iteration {progress.iteration} on: "
                 f"{'; '.join(samples)}. Look at these samples, lower train.learning_rate, clip "
                 "with train.clip_gradient, or use train.precision=float32."
             )
 
     def end(self) -> None:
         """End a run before its last step; its state is saved. All ranks end alike."""
-        if self.iteration == self.config.train.stop_at:
+        iteration = self.progress.iteration
+        if iteration == self.config.train.stop_at:
             self.stop.ask("train.stop_at")
         own = (self.stop.reason, self.stop.status)
         asked = [other for other in gather(own, self.place) if other[0]]
         self.stop.ask(*asked[0])
-        self.report.write("stopped", iteration=self.iteration, reason=self.stop.reason)
+        self.report.write("stopped", iteration=iteration, reason=self.stop.reason)
         raise Interrupted(self.stop.status)
 
 
@@ -302,7 +304,7 @@ def run(trainer: Trainer) -> None:
     except Interrupted:
         log.info(
             "stopped by %s: saved after iteration %d of %d. The same command goes on from there.",
-            trainer.stop.reason, trainer.iteration, trainer.recipe.iterations,
+            trainer.stop.reason, trainer.progress.iteration, trainer.recipe.iterations,
         )  # fmt: skip
         raise
 

@@ -54,7 +54,7 @@ def test_lines_past_the_checkpoint_are_dropped_and_starts_kept(tiny_config, tmp_
         path.unlink()
     before = lines_up_to(tmp_path, 2)
     trainer = Trainer(config, tmp_path / "train", ALONE)
-    trainer.validated = 0  # as killed between writing the score's line and the checkpoint
+    trainer.progress.validated = 0  # as killed between writing the score's line and the checkpoint
     with trainer.report:
         pass
     kept = lines(tmp_path)

@@ -128,7 +128,7 @@ def test_a_signal_saves_and_ends_with_a_message(
     step = trainer.stepper.step
 
     def signalled(*arguments):
-        if trainer.iteration == 2:
+        if trainer.progress.iteration == 2:
             os.kill(os.getpid(), number)
         return step(*arguments)
 

@@ -85,7 +85,7 @@ def test_the_recipe_is_shown_before_the_first_step(tiny_config, tmp_path, caplog
 def test_settings_without_effect_do_not_hinder_resuming(tiny_config, tmp_path):
     train(tiny_config, tmp_path)
     trainer = Trainer(with_train(tiny_config, workers=1, log_every=7), tmp_path / "train", ALONE)
-    assert trainer.iteration == 4
+    assert trainer.progress.iteration == 4
 
 
 def test_a_refused_command_leaves_the_records_alone(tiny_config, tmp_path):
