@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.base.common import UserError, write_json
+from data_preprocess.prepared.manifest import read_manifest
 from dghin import __version__
-from dghin.data.dataset import run_manifest
 
 from .config import Config
 from .processes import cores
@@ -134,9 +134,12 @@ def versions() -> dict[str, str]:
 
 
 def data_digests(config: Config) -> dict[str, Any]:
-    """What identifies the prepared data: digests of annotations, language features and masks."""
+    """What identifies the prepared data: digests of annotations, language features and masks.
+
+    Empty where no prepared data are on this machine.
+    """
     try:
-        manifest = run_manifest(config)
+        manifest = read_manifest(config.data.prepared_root, config.data.dataset)
     except UserError:
         return {}
     splits = {
