@@ -9,7 +9,6 @@ from dghin.data.dataset import open_split
 from dghin.evaluation.metrics import expression_iou
 from dghin.inspection.examples import (
     mask_samples,
-    object_samples,
     parsed,
     points_of,
     ranked,
@@ -19,6 +18,7 @@ from dghin.inspection.examples import (
     word_shares,
 )
 from dghin.inspection.observe import LEVELS
+from dghin.report.figures.masks import object_samples
 
 
 @pytest.fixture

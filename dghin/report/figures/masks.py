@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from dghin.data.dataset import PreparedDataset
 from dghin.evaluation.metrics import expression_iou, intersection_union
 
 from .curves import BLUE, VERMILLION, YELLOW, hide, new_figure, styled
@@ -135,6 +136,27 @@ class ObjectSample:
     photo: np.ndarray
     truth: np.ndarray
     expressions: tuple[str, ...]
+
+
+def object_samples(dataset: PreparedDataset, count: int) -> list[ObjectSample]:
+    """Objects of different images, evenly spread over the split, with all their expressions."""
+    by_object: dict[str, list[int]] = {}
+    for index, expression in enumerate(dataset.expressions):
+        by_object.setdefault(expression.segment_id, []).append(index)
+    by_image: dict[str, list[list[int]]] = {}
+    for members in by_object.values():
+        by_image.setdefault(dataset.expressions[members[0]].image, []).append(members)
+    # of each image another one in turn: the first may all be of one kind
+    groups = [listed[place % len(listed)] for place, listed in enumerate(by_image.values())]
+    chosen = np.unique(np.linspace(0, len(groups) - 1, min(count, len(groups))).astype(int))
+    return [
+        ObjectSample(
+            np.asarray(dataset.image(members[0])),
+            dataset.truth(members[0]),
+            tuple(dataset.expressions[i].sentence for i in members),
+        )
+        for members in (groups[i] for i in chosen)
+    ]
 
 
 @styled
