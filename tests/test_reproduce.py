@@ -10,7 +10,7 @@ import pytest
 
 from data_preprocess.base.common import UserError, write_json
 from dghin import reproduce
-from dghin.run.freshness import imported_modules, module_files, notebook_digest
+from dghin.run.freshness import notebook_digest
 
 FIRST = (
     'run: str = "demo"  # the run\ndata: str = ""\noverrides: list = []\nwords: int = 3  # how many'
@@ -229,21 +229,6 @@ def test_closing_words_show_table_and_places(tmp_path):
     assert "figures" not in words
 
 
-def test_imports_are_followed_through_our_modules():
-    names = {p.name for p in module_files({"dghin.training.losses"})}
-    assert "losses.py" in names and "tables.py" not in names
-    assert {"dghin.py", "graphs.py", "dataset.py"} <= {
-        p.name for p in module_files({"dghin.training.trainer"})
-    }
-
-
-def test_imported_modules():
-    source = "import os\nfrom . import b\nfrom .c import d\ndef f():\n    import dghin.late\n"
-    assert imported_modules(source, "dghin") == {
-        "dghin", "dghin.b", "dghin.c", "dghin.c.d", "dghin.late",
-    }  # fmt: skip
-
-
 def test_a_digest_depends_on_all_its_parts(project):
     path = Path("notebooks/01_one.ipynb")
     parts = [
@@ -253,13 +238,6 @@ def test_a_digest_depends_on_all_its_parts(project):
         ({}, (), "before"),
     ]
     assert len({notebook_digest(path, *part) for part in parts}) == 4
-
-
-def test_a_trainings_digest_leaves_pictures_out():
-    names = {path.stem for path in module_files(["dghin.training.trainer"], inner=False)}
-    assert {"trainer", "dghin", "losses", "schedule", "dataset"} <= names
-    others = {"curves", "scores", "run_report", "reproduce", "controls", "provenance", "kinds"}
-    assert not names & others
 
 
 def test_a_training_that_still_holds_is_kept_another_set_aside(tmp_path, tiny_config, caplog):
