@@ -1,6 +1,6 @@
 """What our code means, as one digest: comments, docstrings and layout do not count.
 
-    code_digest(["dghin.training.losses"])       of a module and of every module of ours that it imports
+    code_digest(["dghin.training.losses"])    of a module and of all of ours that it imports
 
 A result that stands on the disk is still right after a comment was added to the code that made it,
 and is not after a number in it was changed.

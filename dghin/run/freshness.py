@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.base.common import write_json
-from dghin.data.dataset import run_manifest
+from data_preprocess.prepared.manifest import read_manifest
 
 from .code_digest import code_digest, imported_modules
 from .config import Config, settings_with_effect
@@ -56,7 +56,8 @@ def training_digest(config: Config, processes: int) -> str:
     another line in its log.
     """
     code = code_digest([TRAINER], inner=False, without=BESIDE)
-    made = [settings_with_effect(config), processes, run_manifest(config)["splits"], code]
+    manifest = read_manifest(config.data.prepared_root, config.data.dataset)
+    made = [settings_with_effect(config), processes, manifest["splits"], code]
     return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
 
 

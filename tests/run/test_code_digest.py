@@ -127,7 +127,7 @@ def test_looking_at_data_does_not_depend_on_the_network(sources):
 def test_imports_are_followed_through_our_modules():
     names = {p.name for p in module_files({"dghin.training.losses"})}
     assert "losses.py" in names and "tables.py" not in names
-    assert {"model.py", "graphs.py", "data.py"} <= {
+    assert {"dghin.py", "graphs.py", "dataset.py"} <= {
         p.name for p in module_files({"dghin.training.trainer"})
     }
 
