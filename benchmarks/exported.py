@@ -11,6 +11,7 @@ below it. Ratios are to the first.
 """
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -101,4 +102,4 @@ def table(seconds: Mapping[str, Sequence[float]]) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    sys.exit(run_cli(main, sys.argv[1:]))

@@ -19,6 +19,7 @@ import dataclasses
 import functools
 import logging
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -234,4 +235,4 @@ def busy(
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    sys.exit(run_cli(main, sys.argv[1:]))

@@ -17,6 +17,7 @@ gradients' bytes at `gbits` Gbit/s, as if nothing of that were hidden behind the
 """
 
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -165,4 +166,4 @@ def growth_figure(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    sys.exit(run_cli(main, sys.argv[1:]))

@@ -11,6 +11,7 @@ first does fewer resamples, and its time is counted per resample. Ratios are to 
 """
 
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 
@@ -85,4 +86,4 @@ def summary(seconds: dict[str, list[float]], resamples: int) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    sys.exit(run_cli(main, sys.argv[1:]))

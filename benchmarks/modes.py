@@ -120,4 +120,4 @@ def measure(config: Config, batch: int, steps: int, warm: int = 3) -> dict[str, 
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    sys.exit(run_cli(main, sys.argv[1:]))

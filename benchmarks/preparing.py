@@ -124,4 +124,4 @@ def table(found: dict[str, dict[str, Any]]) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    sys.exit(run_cli(main, sys.argv[1:]))

@@ -11,6 +11,7 @@ all-reduce); `growth.py` says what that would cost many.
 
 import contextlib
 import io
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,4 +95,4 @@ def table(speeds: dict[int, list[float]], config: Config) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    sys.exit(run_cli(main, sys.argv[1:]))

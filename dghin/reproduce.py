@@ -11,11 +11,8 @@ config. Executed notebooks and everything they make stand in reports/<run>. Run 
 is out of date is repeated; after a failure it goes on from the notebook that failed.
 """
 
-import argparse
 import ast
 import logging
-import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,10 +27,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from data_preprocess.base.common import UserError, sha256_file, unknown_name, write_json
 from data_preprocess.base.settings import flatten, parse_value, to_mapping
-from dghin.run.command_line import run_cli
 from dghin.run.config import Config, load_config
-from dghin.run.environment import STARTED_BY, command
-from dghin.run.folder import REPORTS, enter_project
+from dghin.run.folder import REPORTS
 from dghin.run.freshness import (
     notebook_digest,
     read_state,
@@ -82,23 +77,6 @@ class Step:
         """What is kept of a notebook that came to its end."""
         entry = {"digest": self.digest, "seconds": round(seconds, 1)}
         return entry | ({"manifest": sha256_file(self.manifest)} if self.manifest else {})
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; see the module's docstring."""
-    enter_project()
-    parser = argparse.ArgumentParser(
-        prog="python -m dghin.reproduce",
-        description=__doc__,
-        epilog=_parameter_listing(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("words", nargs="*", metavar="key=value")
-    parser.add_argument("--force", action="store_true", help="repeat what is up to date, too")
-    parsed = parser.parse_args(arguments)
-    os.environ.setdefault(STARTED_BY, command())  # notebooks and the trainer record it
-    folder = reproduce(parsed.words, parsed.force)
-    print(closing_words(folder))
 
 
 def reproduce(words: Sequence[str], force: bool = False) -> Path:
@@ -284,15 +262,11 @@ def closing_words(folder: Path) -> str:
     return "\n".join(parts)
 
 
-def _parameter_listing() -> str:
+def parameter_listing() -> str:
+    """The parameters of all notebooks with their defaults, for `--help`."""
     lines = ["parameters of the notebooks (default):"]
     for path in notebooks():
         for name, entry in parameters_of(path).items():
             note = f"  {entry['help']}" if entry.get("help") else ""
             lines.append(f"  {path.stem}: {name}={entry['default']}{note}")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    show_output()
-    sys.exit(run_cli(main))

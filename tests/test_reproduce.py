@@ -10,6 +10,7 @@ import pytest
 
 from data_preprocess.base.common import UserError, write_json
 from dghin import reproduce
+from dghin.commands import reproduce as command
 from dghin.run.freshness import notebook_digest
 
 FIRST = (
@@ -110,9 +111,9 @@ def test_a_config_may_name_its_notebooks(executed):
 def test_what_is_started_knows_the_command(executed, monkeypatch):
     monkeypatch.setenv("DGHIN_COMMAND", "")  # undone at the end
     monkeypatch.delenv("DGHIN_COMMAND")
-    monkeypatch.setattr("sys.orig_argv", ["/bin/python", "-m", "dghin.reproduce", "run=a b"])
-    reproduce.main(["run=demo"])
-    assert os.environ["DGHIN_COMMAND"] == "python -m dghin.reproduce 'run=a b'"
+    monkeypatch.setattr("sys.argv", ["/bin/dghin", "reproduce", "run=a b"])
+    command.main(["run=demo"])
+    assert os.environ["DGHIN_COMMAND"] == "dghin reproduce 'run=a b'"
 
 
 def test_run_again_it_repeats_nothing(executed):
@@ -210,7 +211,7 @@ def test_output_is_shown_as_lines(caplog):
 
 def test_help_lists_the_notebooks_parameters(project, capsys):
     with pytest.raises(SystemExit):
-        reproduce.main(["--help"])
+        command.main(["--help"])
     assert "01_one: words=3  how many" in capsys.readouterr().out
 
 

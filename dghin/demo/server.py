@@ -8,7 +8,6 @@ it has no password. Nothing is fetched from the internet.
 """
 
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,27 +16,12 @@ import numpy as np
 from PIL import Image
 
 from data_preprocess.base.common import UserError
-from dghin.inspection.predictor import Predictor
 from dghin.model.hub import CONFIG
-from dghin.run.command_line import read_words
 from dghin.run.config import load_config
-
-from .views import Limits
 
 log = logging.getLogger(__name__)
 EXAMPLES = 6
 TELLING = 5  # words of an example's phrase, where there is a choice
-KEYS = {
-    "run": "demo",
-    "model": "",  # a folder or a hub's name; empty: the run's best weights
-    "reports": "reports",
-    "host": "127.0.0.1",
-    "port": 7860,
-    "device": "cpu",
-    "data": "data",
-    "max_megabytes": 10.0,
-    "max_megapixels": 25.0,
-}
 Example = tuple[Image.Image, str]  # a photo and an expression
 
 
@@ -104,35 +88,3 @@ def _read_examples(config: str, words: Sequence[str], count: int) -> list[Exampl
         for i in chosen
     ]
     return [(dataset.image(i), dataset.expressions[i].sentence) for i in indices]
-
-
-def read_command(arguments: Sequence[str] | None) -> dict[str, Any]:
-    """The command's settings, checked."""
-    values, words = read_words("dghin.demo.server", __doc__, KEYS, arguments)
-    if words:
-        raise UserError(f"{words[0]}: the network has its settings already. Leave it out.")
-    if not isinstance(values["port"], int) or not 0 < values["port"] < 65536:
-        raise UserError(f"port={values['port']}: give a number from 1 to 65535.")
-    for key in ("max_megabytes", "max_megapixels"):
-        if not isinstance(values[key], int | float) or not values[key] > 0:
-            raise UserError(f"{key}={values[key]}: give a number above 0.")
-    return values
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; see the module's docstring."""
-    values = read_command(sys.argv[1:] if arguments is None else arguments)
-    model = model_of(values)
-    demo_page = load_page()
-    predictor = Predictor.from_pretrained(model, values["device"], values["data"])
-    limits = Limits(values["max_megabytes"], values["max_megapixels"])
-    page = demo_page.Page(predictor, limits, examples_of(model, values))
-    url = demo_page.serve(page, values["host"], values["port"])
-    log.info("open %s in a browser; Ctrl+C stops the page", url)
-    page.blocks.block_thread()
-
-
-if __name__ == "__main__":
-    from dghin.run.command_line import run_cli
-
-    run_cli(main)

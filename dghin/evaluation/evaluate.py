@@ -28,10 +28,9 @@ from data_preprocess.base.settings import difference, to_mapping
 from dghin.data.dataset import PreparedDataset, open_split
 from dghin.data.loading import load_batches
 from dghin.model.dghin import DGHIN, Image
-from dghin.run.command_line import read_words, run_cli
-from dghin.run.config import Config, load_config, save_config
+from dghin.run.config import Config
 from dghin.run.folder import BEST
-from dghin.run.processes import Place, gather, join, leave, threads
+from dghin.run.processes import Place, gather, threads
 from dghin.training.recompute import autocast
 
 from .forward import AT_ONCE, segment
@@ -313,42 +312,3 @@ def possible_controls(dataset: PreparedDataset, controls: Sequence[str]) -> list
     for control in filter(needs_other_images, controls):
         log.warning("%s: one image only, so that '%s' cannot be scored", dataset.split, control)
     return [control for control in controls if not needs_other_images(control)]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; see the module's docstring."""
-    from dghin.report.tables.results import write_results
-    from dghin.report.tables.scores import metrics_table, read_results, with_intervals
-    from dghin.run.environment import record_environment
-
-    from .controls import CONTROLS
-
-    own = {"run": "demo", "split": "", "control": "", "model": "", "config": ""}
-    own["reports"] = "reports"
-    values, words = read_words("dghin.evaluation.evaluate", __doc__, own, arguments)
-    folder = Path(values["reports"]) / values["run"]
-    if not values["config"] and not (folder / "config.yaml").is_file():
-        raise UserError(
-            f"{folder / 'config.yaml'}: no such run. Train it first: "
-            f"python -m dghin.training.trainer config=NAME run={values['run']}"
-        )
-    config = load_config(values["config"] or str(folder / "config.yaml"), words)
-    model = DGHIN.from_pretrained(values["model"]) if values["model"] else None
-    splits = [values["split"]] if values["split"] else []
-    controls = CONTROLS if values["control"] == "all" else list(filter(None, [values["control"]]))
-    place = join()
-    try:
-        weights = Path(values["model"]) if values["model"] else None
-        results = evaluate_run(folder, config, splits, controls, model, place, weights)
-        if place.is_main:
-            if values["config"]:
-                save_config(config, folder / "config.yaml")
-            record_environment(folder, config, "evaluate")
-            write_results(read_results(folder), folder)  # with what was scored before
-            print(with_intervals(metrics_table(results)).round(2).to_string(index=False))
-    finally:
-        leave()
-
-
-if __name__ == "__main__":
-    run_cli(main)

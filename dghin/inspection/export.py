@@ -26,18 +26,17 @@ import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from data_preprocess.base.common import UserError, atomic_path, read_json
+from data_preprocess.base.common import UserError, atomic_path
 from data_preprocess.base.settings import to_mapping
 from dghin import __version__
 from dghin.model.dghin import DGHIN, POS_CLASSES
-from dghin.model.hub import CONFIG, REMEDY, local_folder
 from dghin.run.config import ModelConfig
 
 log = logging.getLogger(__name__)
@@ -261,30 +260,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; see the module's docstring."""
-    from dghin.run.command_line import read_words
-
-    own = {"model": "reports/demo/train/best", "output": "model.onnx"}
-    values, words = read_words("dghin.inspection.export", __doc__, own, arguments)
-    if words:
-        raise UserError(f"{words[0]}: the model's folder says this. Leave it out.")
-    path = Path(values["output"])
-    checked_suffix(path)
-    folder = local_folder(values["model"])
-    model = DGHIN.from_pretrained(folder)
-    language = read_json(folder / CONFIG, REMEDY).get("language") or {}
-    log.info("%s: being written, which takes a minute or a few", path)
-    found = export_checked(model, path, language)
-    log.info(
-        "%s: written, %.1f MB; its logits differ from the network's by %.1e at most (the largest "
-        "is %.2g)", path, path.stat().st_size / 1e6, *found,
-    )  # fmt: skip
-
-
-if __name__ == "__main__":
-    from dghin.run.command_line import run_cli
-
-    run_cli(main)

@@ -9,7 +9,6 @@ python -m dghin.inspection.predictor photo.jpg "the woman in red" -o mask.png
 writes mask.png (white where the referent is) and mask_overlay.png (the photo with the mask on it).
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from data_preprocess.base.common import UserError, atomic_path, read_json
+from data_preprocess.base.common import UserError, read_json
 from dghin.data.dataset import LANGUAGE, read_image, resize_image
 from dghin.evaluation.forward import AT_ONCE, segment
 from dghin.evaluation.metrics import predict_mask
@@ -236,57 +235,3 @@ def overlay(photo: Image.Image, mask: np.ndarray, colour: Sequence[int] = (230, 
     pixels = np.array(photo, dtype=np.float32)
     pixels[mask] = 0.45 * pixels[mask] + 0.55 * np.array(colour, dtype=np.float32)
     return Image.fromarray(pixels.round().astype(np.uint8))
-
-
-def read_command(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """The photo and the expression; the command's other settings."""
-    from dghin.run.command_line import read_words
-
-    given = list(arguments)
-    for flag in ("-o", "--output"):
-        if flag in given:
-            place = given.index(flag)
-            if place + 1 == len(given):
-                raise UserError(f"{flag}: name the file to write, as in {flag} mask.png.")
-            given[place : place + 2] = [f"output={given[place + 1]}"]
-    own = {"model": "reports/demo/train/best", "output": "mask.png", "overlay": ""}
-    own |= {"device": "cpu", "data": "data"}
-    settings = tuple(f"{key}=" for key in own)
-    rest = [word for word in given if word.startswith((*settings, "-"))]
-    values, _ = read_words("dghin.inspection.predictor", __doc__, own, rest)
-    inputs = [word for word in given if word not in rest]
-    if len(inputs) != 2:
-        raise UserError('Give a photo and an expression: photo.jpg "the left cat". See --help.')
-    for key in ("output", "overlay"):
-        suffix = Path(values[key]).suffix.lower()
-        if values[key] and suffix not in Image.registered_extensions():
-            raise UserError(f"{key}={values[key]}: no kind of picture. Name it, say, mask.png.")
-    if not values["overlay"]:
-        output = Path(values["output"])
-        values["overlay"] = str(output.with_name(f"{output.stem}_overlay{output.suffix}"))
-    return inputs, values
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; see the module's docstring."""
-    (path, text), values = read_command(sys.argv[1:] if arguments is None else arguments)
-    photo = as_photo(path)
-    predictor = Predictor.from_pretrained(values["model"], values["device"], values["data"])
-    result = predictor.predict(photo, text)
-    pictures = {
-        "output": Image.fromarray(result.mask.astype(np.uint8) * 255),
-        "overlay": overlay(photo, result.mask),
-    }
-    for key, picture in pictures.items():
-        with atomic_path(Path(values[key])) as temporary:
-            picture.save(temporary)
-    print(
-        f"{values['output']}, {values['overlay']}: {result.mask.mean():.1%} of the photo, "
-        f"score {result.score:.3f}"
-    )
-
-
-if __name__ == "__main__":
-    from dghin.run.command_line import run_cli
-
-    run_cli(main)

@@ -3,9 +3,7 @@
 python -m dghin.model.original convert checkpoint.pth folder   # a .pth of the original → a model
 """
 
-import argparse
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -170,29 +168,3 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     return content
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Command line; see the module's docstring."""
-    from .dghin import DGHIN
-    from .hub import load_weights
-
-    parser = argparse.ArgumentParser(prog="python -m dghin.model.original", description=__doc__)
-    parser.add_argument("command", choices=["convert"])
-    parser.add_argument("checkpoint", help="a .pth of the original")
-    parser.add_argument("folder", help="where to write model.safetensors and config.json")
-    options = parser.parse_args(arguments)
-    try:
-        model = DGHIN()
-        state = convert_state_dict(read_checkpoint(options.checkpoint))
-        load_weights(model, state, Path(options.checkpoint))
-        model.save_pretrained(options.folder, LANGUAGE)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.folder}: model.safetensors and config.json written")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,8 +15,6 @@ from pathlib import Path
 from PIL import Image
 
 from data_preprocess.base.common import UserError, write_text
-from dghin.run.command_line import read_words, run_cli
-from dghin.run.folder import REPORTS, enter_project
 
 log = logging.getLogger(__name__)
 PAGE = "README.md"
@@ -95,16 +93,3 @@ def page(run: str, names: Sequence[str]) -> str:
     ]
     parts += [f"![{FIGURES[name]}]({name}.webp)\n\n*{FIGURES[name]}*" for name in names]
     return "\n\n".join(parts) + "\n"
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; see the module's docstring."""
-    own = {"run": "demo", "reports": str(REPORTS), "output": ""}
-    values, _ = read_words("dghin.report.gallery", __doc__, own, arguments)
-    enter_project()
-    output = Path(values["output"]) if values["output"] else None
-    print(write_gallery(Path(values["reports"]) / values["run"], output))
-
-
-if __name__ == "__main__":
-    run_cli(main)

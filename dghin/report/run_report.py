@@ -10,7 +10,6 @@ figures/. What a run does not have (yet) is left out.
 
 import json
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,10 +39,8 @@ from dghin.report.tables.scores import (
     run_metrics,
     with_intervals,
 )
-from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
 from dghin.run.environment import read_environment
-from dghin.run.folder import REPORTS, enter_project
 from dghin.training.logbook import clock
 
 from .page import data_uri, render
@@ -299,37 +296,3 @@ def run_tables(folder: Path, runs: Sequence[Path], output: Path) -> dict[str, pd
     config = folder / "config.yaml"
     (output / config.name).write_bytes(config.read_bytes())
     return write_results(read_results(folder), output)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; see the module's docstring."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] in (["verify"], ["compare"]) and {"-h", "--help"} & {*words}:
-        words = ["--help"]
-    if words[:1] == ["verify"]:
-        if len(words) != 2:
-            raise UserError("verify: give one folder, such as: verify reports/demo")
-        print(verify_report(Path(words[1]).resolve()))
-        return
-    enter_project()
-    if words[:1] == ["compare"]:
-        from .compare import compare_runs
-
-        names = [word for word in words[1:] if "=" not in word]
-        own = {"reports": str(REPORTS), "output": ""}
-        rest = [word for word in words[1:] if "=" in word]
-        values, _ = read_words("dghin.report.run_report compare", __doc__, own, rest)
-        output = Path(values["output"]) if values["output"] else None
-        print(compare_runs(names, Path(values["reports"]), output))
-        return
-    from dghin.ablation.page import is_ablation, write_ablation_report
-
-    values, _ = read_words(
-        "dghin.report.run_report", __doc__, {"run": "demo", "reports": str(REPORTS)}, words
-    )
-    folder = Path(values["reports"]) / values["run"]
-    print(write_ablation_report(folder) if is_ablation(folder) else write_report(folder))
-
-
-if __name__ == "__main__":
-    run_cli(main)

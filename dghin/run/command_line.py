@@ -1,4 +1,4 @@
-"""Command lines: `key=value` words, help that lists every key, errors without a traceback."""
+"""Command lines: `key=value` words, help on one screen, errors without a traceback."""
 
 import argparse
 import dataclasses
@@ -13,6 +13,8 @@ from data_preprocess.base.settings import flatten, parse_value, to_mapping
 
 from .config import Config
 
+QUIET = ("httpx", "transformers", "timm", "torch.distributed", "fontTools")  # only their errors
+
 
 def read_words(
     program: str,
@@ -20,23 +22,19 @@ def read_words(
     own: Mapping[str, Any],
     arguments: Sequence[str] | None,
     flags: Sequence[str] = (),
+    settings: bool = True,
 ) -> tuple[dict[str, Any], list[str]]:
     """The command's own keys and flags (with defaults), and the words for the config.
 
-    A word whose key is neither is refused with the nearest known key.
+    A word whose key is neither is refused with the nearest known key. settings: whether the command
+    takes the config's settings, too (`--settings` lists them).
     """
-    keys = flatten(to_mapping(Config()))
-    listing = "\n".join(f"  {key}={_shown(value)}" for key, value in {**own, **keys}.items())
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {program}",
-        description=description,
-        epilog=f"keys and their defaults (a config file may set others):\n{listing}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("words", nargs="*", metavar="key=value")
-    for flag in flags:
-        parser.add_argument(f"--{flag}", action="store_true")
+    keys = flatten(to_mapping(Config())) if settings else {}
+    parser = _parser(program, description, own, flags, settings)
     parsed = parser.parse_args(arguments)
+    if settings and parsed.settings:
+        print(_listing(keys))
+        sys.exit(0)
     values, words = dict(own), []
     for word in parsed.words:
         key, separator, text = word.partition("=")
@@ -51,21 +49,47 @@ def read_words(
     return values | {flag: getattr(parsed, flag.replace("-", "_")) for flag in flags}, words
 
 
-def run_cli(main: Callable[[Sequence[str] | None], None]) -> None:
-    """Run a command: errors for people go to stderr in one line, with exit status 2."""
+def _parser(
+    program: str,
+    description: str | None,
+    own: Mapping[str, Any],
+    flags: Sequence[str],
+    settings: bool,
+) -> argparse.ArgumentParser:
+    more = "\nand every setting of the config: --settings lists them" if settings else ""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=description,
+        epilog=f"keys and their defaults:\n{_listing(own)}{more}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="*", metavar="key=value")
+    for flag in flags:
+        parser.add_argument(f"--{flag}", action="store_true")
+    if settings:
+        parser.add_argument("--settings", action="store_true", help="list the config's settings")
+    return parser
+
+
+def run_cli(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str]) -> int:
+    """Run a command; returns its exit status. Errors for people are one line and status 2."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for name in ("httpx", "transformers", "timm", "torch.distributed", "fontTools"):
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        main(None)
+        return main(arguments) or 0
     except UserError as error:
         rank = os.environ.get("RANK", "0")  # of torchrun's processes
         print(f"error: {error}" if rank == "0" else f"error of process {rank}: {error}",
               file=sys.stderr)  # fmt: skip
-        sys.exit(2)
+        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        sys.exit(130)
+        return 130
+
+
+def _listing(values: Mapping[str, Any]) -> str:
+    return "\n".join(f"  {key}={_shown(value)}" for key, value in values.items())
 
 
 def _shown(value: Any) -> Any:

@@ -73,6 +73,9 @@ def command() -> str:
         return known
     if "ipykernel_launcher" in sys.orig_argv:
         return "a notebook, by hand"
+    program = Path(sys.argv[0])
+    if program.name == "dghin" or program.parent.name == "dghin":  # the script, or python -m dghin
+        return shlex.join(["dghin", *sys.argv[1:]])
     return shlex.join(["python", *sys.orig_argv[1:]])
 
 

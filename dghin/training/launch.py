@@ -19,27 +19,23 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import torch
 
 from data_preprocess.base.common import UserError
-from dghin.run.command_line import read_words, run_cli
-from dghin.run.config import Config, load_config, save_config
+from dghin.run.config import Config, save_config
 from dghin.run.environment import STARTED_BY
 from dghin.run.environment import command as own_command
 from dghin.run.processes import OWN_STORE, cores
-from dghin.run.stopping import LAUNCHER, Interrupted
+from dghin.run.stopping import LAUNCHER
 
 from .recipe import derive
-from .slurm import write_script
 
 log = logging.getLogger(__name__)
-TRAINER = "dghin.training.trainer"
+TRAINER = ("dghin", "train")
 TAIL = 30  # lines of the log shown when training fails
 TORCHRUN = "torch/distributed/elastic"  # its report of a failed process starts with this
 FIRST_WORDS = "| Setting"  # a trainer's table of its recipe starts with this
@@ -88,7 +84,7 @@ def training_command(
     """The torchrun command of a run, to be given on each of its nodes."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", *machines.torchrun(run, restarts)]
     words = [f"config={config_file}", f"run={run}", f"reports={reports}"]
-    return [*torchrun, "-m", TRAINER, *words]
+    return [*torchrun, "-m", *TRAINER, *words]
 
 
 def processes_here(config: Config) -> int:
@@ -245,34 +241,3 @@ def children(process: int) -> list[int]:
             int(x) for x in Path(f"/proc/{process}/task/{process}/children").read_text().split()
         ]
     return []
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; see the module's docstring."""
-    own: dict[str, Any] = {"config": "refcoco", "run": "", "reports": "reports"}
-    own |= {"processes": 0, "nodes": 1, "endpoint": "", "slurm": ""}
-    values, words = read_words("dghin.training.launch", __doc__, own, arguments, flags=("dry-run",))
-    config = load_config(values["config"], words)
-    run = values["run"] or config.name
-    processes, nodes = values["processes"], values["nodes"]
-    if values["slurm"]:
-        per_node = processes or config.train.processes
-        write_script(Path(values["slurm"]), values["config"], run, per_node, nodes, config, words)
-    elif values["dry-run"]:
-        world = (processes or processes_here(config)) * nodes
-        print(derive(config, world).text())
-    else:
-        signal.signal(signal.SIGTERM, _interrupt)
-        folder = Path(values["reports"]) / run
-        try:
-            launch_training(config, folder, processes or None, None, nodes, values["endpoint"])
-        except TrainingFailed as failure:  # its log has been shown
-            sys.exit(failure.status)
-
-
-def _interrupt(number: int, _: FrameType | None) -> None:
-    raise Interrupted(128 + number)
-
-
-if __name__ == "__main__":
-    run_cli(main)

@@ -17,7 +17,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,7 @@ from dghin.evaluation.evaluate import evaluate_split
 from dghin.evaluation.metrics import metrics_from_rows
 from dghin.model.dghin import DGHIN
 from dghin.model.pretrained import load_pretrained
-from dghin.run.command_line import read_words, run_cli
-from dghin.run.config import Config, load_config, save_config
+from dghin.run.config import Config, save_config
 from dghin.run.environment import record_environment
 from dghin.run.processes import Place, gather, join, leave, threads
 from dghin.run.stopping import Interrupted, Stop, only_one
@@ -307,27 +306,3 @@ def run(trainer: Trainer) -> None:
             trainer.stop.reason, trainer.progress.iteration, trainer.recipe.iterations,
         )  # fmt: skip
         raise
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; see the module's docstring."""
-    own = {"config": "refcoco", "run": "", "reports": "reports"}
-    values, words = read_words(
-        "dghin.training.trainer", __doc__, own, arguments, flags=("dry-run",)
-    )
-    config = load_config(values["config"], words)
-    if values["dry-run"]:
-        dry_run(config)
-    else:
-        train(config, Path(values["reports"]) / (values["run"] or config.name))
-
-
-def dry_run(config: Config) -> None:
-    """Print what a run would do on the processes that are here, and do none of it."""
-    place = Place.here()
-    if place.is_main:
-        print(derive(config, place.world, place.device).text())
-
-
-if __name__ == "__main__":
-    run_cli(main)

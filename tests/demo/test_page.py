@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from data_preprocess.base.common import UserError
+from dghin.commands import demo as command
 from dghin.demo import server as demo
 from dghin.demo.views import (
     SHOWN,
@@ -210,7 +211,7 @@ def test_the_table_of_words_and_errors_are_escaped(predictor, photo):
 def test_a_command_that_cannot_be_done(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
-        demo.main(words)
+        command.main(words)
 
 
 def test_without_gradio_the_remedy_is_named(tmp_path, monkeypatch):
@@ -219,15 +220,15 @@ def test_without_gradio_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "dghin.demo.page", raising=False)
     monkeypatch.delattr("dghin.demo.page", raising=False)
     with pytest.raises(UserError, match=r"pip install -e '\.\[demo\]'"):
-        demo.main([f"model={tmp_path}"])
+        command.main([f"model={tmp_path}"])
 
 
 def test_only_this_machine_can_open_the_page_unless_it_is_asked_for():
-    assert demo.read_command([])["host"] == "127.0.0.1"
+    assert command.read_command([])["host"] == "127.0.0.1"
 
 
 def test_examples_are_the_validation_photos_of_the_run(tiny_config, tmp_path):
-    values = demo.read_command([f"reports={tmp_path}"])
+    values = command.read_command([f"reports={tmp_path}"])
     model = str(tmp_path / "demo" / "train" / "best")
     assert demo.examples_of(model, values) == []  # no run
     save_config(tiny_config, tmp_path / "demo" / "config.yaml")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from data_preprocess.base.common import UserError, sha256_file
+from dghin.commands.evaluate import main
 from dghin.data.dataset import open_split
 from dghin.evaluation.controls import CONTROLS
 from dghin.evaluation.evaluate import (
@@ -15,7 +16,6 @@ from dghin.evaluation.evaluate import (
     evaluate_split,
     evaluate_with_controls,
     image_groups,
-    main,
     rows_path,
 )
 from dghin.evaluation.metrics import PROTOCOLS, SegmentationMetrics, metrics_from_rows

@@ -15,6 +15,7 @@ from helpers.tiny import TINY_MODEL
 from PIL import Image
 
 from data_preprocess.base.common import UserError
+from dghin.commands.export import main
 from dghin.data.dataset import resize_image
 from dghin.inspection import export
 from dghin.inspection.export import (
@@ -25,7 +26,6 @@ from dghin.inspection.export import (
     export_program,
     exported,
     load_program,
-    main,
     random_inputs,
 )
 from dghin.inspection.predictor import Predictor

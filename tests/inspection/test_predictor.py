@@ -8,10 +8,11 @@ from PIL import Image
 
 from data_preprocess.base.common import UserError
 from data_preprocess.language.encoder import LanguageEncoder
+from dghin.commands.predict import main
 from dghin.data.dataset import open_split
 from dghin.evaluation.evaluate import evaluate_split
 from dghin.evaluation.metrics import intersection_union
-from dghin.inspection.predictor import Predictor, main
+from dghin.inspection.predictor import Predictor
 
 
 def by_image(dataset):

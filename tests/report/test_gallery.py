@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from data_preprocess.base.common import UserError
-from dghin.report.gallery import FIGURES, WIDTH, main, write_gallery
+from dghin.commands.report import main
+from dghin.report.gallery import FIGURES, WIDTH, write_gallery
 
 
 @pytest.fixture
@@ -46,11 +47,11 @@ def test_again_it_replaces_itself_and_nothing_else(run, tmp_path):
 
 
 def test_the_command(run, tmp_path, capsys):
-    words = [f"reports={run.parent}", f"output={tmp_path / 'docs' / 'gallery'}"]
+    words = [f"reports={run.parent}", f"gallery={tmp_path / 'docs' / 'gallery'}"]
     main(words)
     assert capsys.readouterr().out.strip() == str(tmp_path / "docs/gallery/README.md")
     with pytest.raises(UserError, match="none of the figures.*reproduce run=wide"):
-        main([f"reports={run.parent}", "run=wide"])
+        main([f"reports={run.parent}", "run=wide", f"gallery={tmp_path}"])
 
 
 def test_it_is_whole_or_not_there(run, monkeypatch):

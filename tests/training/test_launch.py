@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from data_preprocess.base.common import UserError
+from dghin.commands.launch import main
 from dghin.evaluation.evaluate import evaluate_run, rows_path
 from dghin.evaluation.metrics import metrics_from_rows
 from dghin.run.config import load_config, save_config
@@ -23,7 +24,6 @@ from dghin.training.checkpoint import checkpoints
 from dghin.training.launch import (
     Machines,
     launch_training,
-    main,
     processes_here,
     stream,
     training_command,
@@ -124,9 +124,7 @@ def orphans():
         with contextlib.suppress(OSError):  # it has just ended
             command = (folder / "cmdline").read_text()
             found[folder.name] = (parent_of(folder), command)
-    trainers = {
-        pid: parent for pid, (parent, text) in found.items() if "dghin.training.trainer" in text
-    }
+    trainers = {pid: parent for pid, (parent, text) in found.items() if "dghin\0train" in text}
     return [pid for pid, parent in trainers.items() if parent == 1]
 
 
@@ -172,7 +170,7 @@ def test_two_nodes_give_the_weights_of_one(tiny_config, config_of, undisturbed, 
         port = free.getsockname()[1]
     words = [f"config={tmp_path / 'config.yaml'}", "run=two", f"reports={tmp_path}"]
     words += ["processes=1", "nodes=2", f"endpoint=localhost:{port}"]
-    command = [sys.executable, "-m", "dghin.training.launch", *words]
+    command = [sys.executable, "-m", "dghin", "launch", *words]
     pipe = subprocess.PIPE
     nodes = [
         subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True)
@@ -196,7 +194,7 @@ def test_scores_do_not_depend_on_the_number_of_processes(
         words = [f"run=of{processes}", f"reports={tmp_path}", "split=val"]
         words += [f"model={undisturbed / 'train/best'}"]
         done = subprocess.run(
-            [*torchrun, f"--nproc-per-node={processes}", "-m", "dghin.evaluation.evaluate", *words],
+            [*torchrun, f"--nproc-per-node={processes}", "-m", "dghin", "evaluate", *words],
             capture_output=True,
             text=True,
         )
@@ -237,7 +235,7 @@ def test_the_command_ends_with_torchruns_exit_status(tiny_config, tmp_path):
     save_config(config, tmp_path / "config.yaml")
     words = [f"config={tmp_path / 'config.yaml'}", "run=x", f"reports={tmp_path}", "processes=1"]
     done = subprocess.run(
-        [sys.executable, "-m", "dghin.training.launch", *words], capture_output=True, text=True
+        [sys.executable, "-m", "dghin", "launch", *words], capture_output=True, text=True
     )
     assert done.returncode == 1 and "error: weights.backbone=missing.pth" in done.stdout
     assert "Traceback" not in done.stderr
@@ -266,7 +264,7 @@ def test_command_is_torchruns(tmp_path):
     assert command[1:6] == [
         "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4", "--max-restarts=3",
     ]  # fmt: skip
-    assert command[6:8] == ["-m", "dghin.training.trainer"]
+    assert command[6:9] == ["-m", "dghin", "train"]
 
 
 def test_nodes_meet_at_the_endpoint():

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from data_preprocess.base.common import UserError
+from dghin.commands.train import main
 from dghin.run.config import load_config
 from dghin.training.recipe import derive, share
 from dghin.training.schedule import learning_rates
-from dghin.training.trainer import main
 
 EXPRESSIONS = 120_624  # RefCOCO's train split
 

@@ -319,7 +319,7 @@ def test_command_line_names_the_nearest_key(tiny_config, tmp_path):
     save_config(tiny_config, tmp_path / "config.yaml")
     words = [f"config={tmp_path / 'config.yaml'}", "train.iteratons=3"]
     done = subprocess.run(
-        [sys.executable, "-m", "dghin.training.trainer", *words], capture_output=True, text=True
+        [sys.executable, "-m", "dghin", "train", *words], capture_output=True, text=True
     )
     assert done.returncode == 2 and "Did you mean 'train.iterations'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,0 +1,51 @@
+"""A run's report.html and tables, made again from its rows, logs and figures.
+
+dghin report run=demo
+dghin report run=demo gallery=docs/gallery    its figures as small copies on a Markdown page
+dghin compare demo wide                       one page over several runs
+dghin verify reports/demo                     compute every number again from the rows
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_preprocess.base.common import UserError
+from dghin.ablation.page import is_ablation, write_ablation_report
+from dghin.report.compare import compare_runs
+from dghin.report.gallery import write_gallery
+from dghin.report.run_report import verify_report, write_report
+from dghin.run.command_line import read_words
+from dghin.run.folder import REPORTS, enter_project
+
+
+def main(arguments: Sequence[str]) -> None:
+    """`dghin report`; see the module's docstring."""
+    own = {"run": "demo", "reports": str(REPORTS), "gallery": ""}
+    values, _ = read_words("dghin report", __doc__, own, arguments, settings=False)
+    enter_project()
+    folder = Path(values["reports"]) / values["run"]
+    if values["gallery"]:
+        print(write_gallery(folder, Path(values["gallery"])))
+    else:
+        print(write_ablation_report(folder) if is_ablation(folder) else write_report(folder))
+
+
+def compare(arguments: Sequence[str]) -> None:
+    """`dghin compare RUN RUN ...`; see the module's docstring."""
+    names = [word for word in arguments if "=" not in word and not word.startswith("-")]
+    own = {"reports": str(REPORTS), "output": ""}
+    rest = [word for word in arguments if word not in names]
+    values, _ = read_words("dghin compare", __doc__, own, rest, settings=False)
+    enter_project()
+    output = Path(values["output"]) if values["output"] else None
+    print(compare_runs(names, Path(values["reports"]), output))
+
+
+def verify(arguments: Sequence[str]) -> None:
+    """`dghin verify FOLDER`; see the module's docstring."""
+    folders = [word for word in arguments if not word.startswith("-")]
+    rest = [word for word in arguments if word not in folders]
+    read_words("dghin verify", __doc__, {}, rest, settings=False)
+    if len(folders) != 1:
+        raise UserError("dghin verify: give one folder, such as: dghin verify reports/demo")
+    print(verify_report(Path(folders[0]).resolve()))

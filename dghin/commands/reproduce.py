@@ -1,0 +1,38 @@
+"""Run the notebooks in order, from a raw data set to the report.
+
+    dghin reproduce run=demo                       the embedded data set
+    dghin reproduce run=refcoco data=/path         the paper's run on real data
+    dghin reproduce run=ablation                   what each part of the network brings
+    dghin reproduce run=demo train.iterations=100  any setting of the config
+    dghin reproduce run=demo --force               repeat what is up to date, too
+
+A key is a parameter of a notebook, given to every notebook that has it, or a setting of the
+config. Executed notebooks and everything they make stand in reports/<run>. Run again, only what
+is out of date is repeated; after a failure it goes on from the notebook that failed.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from dghin.reproduce import closing_words, parameter_listing, reproduce, show_output
+from dghin.run.environment import STARTED_BY, command
+from dghin.run.folder import enter_project
+
+
+def main(arguments: Sequence[str]) -> None:
+    """`dghin reproduce`; see the module's docstring."""
+    enter_project()
+    parser = argparse.ArgumentParser(
+        prog="dghin reproduce",
+        description=__doc__,
+        epilog=parameter_listing(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--force", action="store_true", help="repeat what is up to date, too")
+    parsed = parser.parse_args(arguments)
+    os.environ.setdefault(STARTED_BY, command())  # notebooks and the trainer record it
+    show_output()
+    folder = reproduce(parsed.words, parsed.force)
+    print(closing_words(folder))
