@@ -1,281 +1,156 @@
 """A reader of pickles that hold plain data: lists, dictionaries, sets, text, bytes and numbers.
 
-It knows the opcodes that plain data needs and no other, so there is nothing in it that could look
-up a class, call a function or fetch outside data. Python's own unpickler, even with find_class
-forbidden, sets memory aside as a few bytes of the file tell it to (a memo index of four billion).
+It is the pure-Python form of Python's own unpickler, with the opcodes that plain data needs and no
+other. The form in C sets memory aside as a few bytes of the file tell it to: 34 GB for the memo
+index four billion.
 """
 
+import io
+import pickle
+import pickletools
 import struct
 from collections.abc import Callable
 from typing import Any
 
-from .pickle_values import (
-    CONSTANTS,
-    FIXED,
-    LINES,
-    SIZED,
-    Malformed,
-    NotPlain,
-    fill_dict,
-    fill_set,
-    make_dict,
-    make_frozenset,
-    memo_index,
-    printable,
-)
+Handler = Callable[[Any], None]
 
-Handler = Callable[[int], int]
+_PLAIN = (
+    "PROTO FRAME STOP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT "
+    "BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
+    "BINBYTES SHORT_BINBYTES BINBYTES8 EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 "
+    "TUPLE2 TUPLE3 EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET ADDITEMS FROZENSET MARK POP POP_MARK "
+    "DUP PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET "
+    "GLOBAL STACK_GLOBAL INST"  # these three end in find_class, which refuses by name
+).split()
+# An empty list is one byte in the file and 60 in memory (a set: 220), and two bytes repeat a value
+# of any length. Plain data is not full of either, so each has its price.
+_PRICES = {"EMPTY_LIST": 1, "EMPTY_DICT": 1, "EMPTY_SET": 4, "FROZENSET": 4, "MARK": 1,
+           "TUPLE1": 1, "TUPLE2": 1, "TUPLE3": 1}  # fmt: skip
+_REPEATS = ("DUP", "GET", "BINGET", "LONG_BINGET")
+_INTEGERS = ("INT", "LONG", "LONG1", "LONG4")
+# Integers that are very long, tuples and sets can be made to share one hash, which makes a
+# dictionary as slow as a list. So they are no keys; here is where an opcode has its keys.
+_KEYS = {str, bytes, int, float, bool, type(None)}
+_KEYS_AT = {"SETITEM": slice(-2, -1), "SETITEMS": slice(None, None, 2), "ADDITEMS": slice(None),
+            "DICT": slice(None, None, 2), "FROZENSET": slice(None)}  # fmt: skip
 
-_FORBIDDEN = {
-    b"R": "a function to be called", b"b": "a state to be set", b"o": "an object",
-    b"\x81": "an object", b"\x92": "an object", b"P": "outside data", b"Q": "outside data",
-    b"\x82": "a registered class", b"\x83": "a registered class", b"\x84": "a registered class",
-    b"\x96": "a byte array", b"\x97": "outside data", b"\x98": "outside data",
-}  # fmt: skip
+
+class NotPlain(ValueError):
+    """The pickle asks for something other than plain data; the message says what."""
+
+
+class Malformed(ValueError):
+    """The bytes are no pickle, or a damaged one."""
 
 
 def loads(data: bytes) -> Any:
-    """The plain data in a pickle of any protocol; Python 2's byte strings are read as latin-1."""
+    """The plain data in a pickle of any protocol; Python 2's byte strings are read as latin-1.
+
+    Raises NotPlain or Malformed.
+    """
+    reader = _Reader(data)
     try:
-        return _Reader(data).read()
-    except (IndexError, KeyError) as error:  # an empty stack or an unset memo
-        raise Malformed("it takes a value that was never put there") from error
-    except (UnicodeError, struct.error) as error:
-        raise Malformed(str(error)) from error
+        value = reader.load()
+    except NotPlain:
+        raise
+    except KeyError as error:
+        raise Malformed(f"byte {error} is no opcode") from error
+    except EOFError as error:
+        raise Malformed("it ends in the middle") from error
+    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError, struct.error,
+            pickle.UnpicklingError) as error:  # fmt: skip
+        raise Malformed(str(error)[:200]) from error
+    if reader.stack or reader.metastack:
+        raise Malformed("it holds more than one value")
+    return value
 
 
-class _Reader:
-    """The pickle machine. A handler takes the position after its opcode and returns the next."""
+def _refused(name: str) -> Handler:
+    def handler(reader: "_Reader") -> None:
+        raise NotPlain(f"the opcode {name}")
 
-    def __init__(self, data: bytes):
-        self.data = data
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
-        # An empty list is one byte in the file and 60 in memory (a set: 220), and two bytes repeat
-        # a value of any length. Plain data is not full of either, so each has its price.
-        self.budget = 1000 + len(data) // 2
+    return handler
 
-    def read(self) -> Any:
-        data, position, end = self.data, 0, len(self.data)
-        handlers = self._handlers()
-        while position < end:
-            code = data[position]
-            if code == 0x2E:  # STOP
-                if len(self.stack) != 1 or self.marks:
-                    raise Malformed(f"{len(self.stack)} values where one was expected")
-                return self.stack[0]
-            position = handlers[code](position + 1)
-        raise Malformed("it ends in the middle")
 
-    def _handlers(self) -> list[Handler]:
-        table: list[Handler] = [self._unknown] * 256
-        named = self._values() | self._containers() | self._memo() | {
-            b"\x80": self._proto, b"\x95": self._frame, b"c": self._global, b"i": self._global,
-            b"\x93": self._stack_global, b"(": self._mark, b"0": self._pop, b"1": self._pop_mark,
-            b"2": lambda at: self._again(self.stack[-1], at),
-        } | {code: self._forbidden for code in _FORBIDDEN}  # fmt: skip
-        for code, handler in named.items():
-            table[code[0]] = handler
-        return table
+def _priced(load: Handler, price: int) -> Handler:
+    def handler(reader: "_Reader") -> None:
+        reader.spend(price)
+        load(reader)
 
-    def _values(self) -> dict[bytes, Handler]:
-        """Opcodes that push a value: constants, of a fixed size, of a given size, in a line."""
-        return (
-            {code: self._constant(value) for code, value in CONSTANTS.items()}
-            | {code: self._fixed(*how) for code, how in FIXED.items()}
-            | {code: self._sized(*how) for code, how in SIZED.items()}
-            | {code: self._in_line(make) for code, make in LINES.items()}
-        )
+    return handler
 
-    def _constant(self, value: Any) -> Handler:
-        return lambda at: self._push(value, at)
 
-    def _fixed(self, width: int, make: Callable[[bytes], Any]) -> Handler:
-        data, push, end = self.data, self.stack.append, len(self.data)
-
-        def handler(at: int) -> int:
-            stop = at + width
-            if stop > end:
-                raise Malformed("it ends in the middle")
-            push(make(data[at:stop]))
-            return stop
-
-        return handler
-
-    def _sized(self, width: int, make: Callable[[bytes], Any]) -> Handler:
-        data, push, end, number = self.data, self.stack.append, len(self.data), int.from_bytes
-
-        def handler(at: int) -> int:
-            start = at + width
-            stop = start + number(data[at:start], "little")
-            if stop > end:
-                raise Malformed(f"a value of {stop - start} bytes in a file of {end}")
-            push(make(data[start:stop]))
-            return stop
-
-        return handler
-
-    def _in_line(self, make: Callable[[bytes], Any]) -> Handler:
-        def handler(at: int) -> int:
-            line, stop = self._line(at)
-            return self._push(make(line), stop)
-
-        return handler
-
-    def _containers(self) -> dict[bytes, Handler]:
-        """Opcodes that make containers and fill them."""
-        take, few = self._take_marked, self._take
-        return {
-            b"]": self._new(list, 1), b"}": self._new(dict, 1), b"\x8f": self._new(set, 4),
-            b"l": self._made(take, list), b"t": self._made(take, tuple),
-            b"d": self._made(take, make_dict), b"\x91": self._made(take, make_frozenset, 4),
-            b"\x85": self._made(lambda: few(1), tuple), b"\x86": self._made(lambda: few(2), tuple),
-            b"\x87": self._made(lambda: few(3), tuple),
-            b"a": self._filled(lambda: few(1), list, list.extend),
-            b"e": self._filled(take, list, list.extend),
-            b"s": self._filled(lambda: few(2), dict, fill_dict),
-            b"u": self._filled(take, dict, fill_dict),
-            b"\x90": self._filled(take, set, fill_set),
-        }  # fmt: skip
-
-    def _new(self, kind: type, cost: int) -> Handler:
-        return self._made(lambda: (), kind, cost)
-
-    def _made(self, take: Callable[[], Any], make: Callable[[Any], Any], cost: int = 1) -> Handler:
-        push = self.stack.append
-
-        def handler(at: int) -> int:
-            self._spend(cost)
-            push(make(take()))
-            return at
-
-        return handler
-
-    def _filled(self, take: Callable[[], list], kind: type, fill: Callable) -> Handler:
-        stack = self.stack
-
-        def handler(at: int) -> int:
-            items = take()
-            target = stack[-1]
-            if type(target) is not kind:
-                raise Malformed(f"items put into a {type(target).__name__}, not a {kind.__name__}")
-            fill(target, items)
-            return at
-
-        return handler
-
-    def _take(self, count: int) -> list[Any]:
-        if len(self.stack) < count:
-            raise IndexError
-        items = self.stack[-count:]
-        del self.stack[-count:]
-        return items
-
-    def _take_marked(self) -> list[Any]:
-        start = self.marks.pop()
-        if start > len(self.stack):
-            raise IndexError
-        items = self.stack[start:]
-        del self.stack[start:]
-        return items
-
-    def _memo(self) -> dict[bytes, Handler]:
-        """Opcodes that keep the top value under a number, and that push a kept one again."""
-        data, stack, memo = self.data, self.stack, self.memo
-        number, again = int.from_bytes, self._again
-
-        def put(at: int) -> int:
-            memo[data[at]] = stack[-1]
-            return at + 1
-
-        def long_put(at: int) -> int:
-            memo[number(data[at : at + 4], "little")] = stack[-1]
-            return at + 4
-
-        def get(at: int) -> int:
-            return again(memo[data[at]], at + 1)
-
-        def long_get(at: int) -> int:
-            return again(memo[number(data[at : at + 4], "little")], at + 4)
-
-        def memoize(at: int) -> int:
-            memo[len(memo)] = stack[-1]
-            return at
-
-        def line_put(at: int) -> int:
-            line, stop = self._line(at)
-            memo[memo_index(line)] = stack[-1]
-            return stop
-
-        def line_get(at: int) -> int:
-            line, stop = self._line(at)
-            return again(memo[memo_index(line)], stop)
-
-        return {b"q": put, b"r": long_put, b"h": get, b"j": long_get, b"\x94": memoize,
-                b"p": line_put, b"g": line_get}  # fmt: skip
-
-    def _push(self, value: Any, at: int) -> int:
-        self.stack.append(value)
-        return at
-
-    def _again(self, value: Any, at: int) -> int:
-        """Push a value that is there already."""
+def _repeating(load: Handler) -> Handler:
+    def handler(reader: "_Reader") -> None:
+        load(reader)
+        value = reader.stack[-1]
         if isinstance(value, str | bytes):
             if len(value) > 15:
-                self._spend(len(value) // 16)
+                reader.spend(len(value) // 16)
         elif isinstance(value, list | dict | tuple | set | frozenset):
-            self._spend(1 + len(value))
-        self.stack.append(value)
-        return at
+            reader.spend(1 + len(value))
 
-    def _spend(self, cost: int) -> None:
-        self.budget -= cost
+    return handler
+
+
+def _integer(load: Handler) -> Handler:
+    def handler(reader: "_Reader") -> None:
+        load(reader)
+        if reader.stack[-1].bit_length() > 64:
+            raise Malformed("an integer of more than 64 bits")
+
+    return handler
+
+
+def _keyed(load: Handler, at: slice) -> Handler:
+    def handler(reader: "_Reader") -> None:
+        for kind in set(map(type, reader.stack[at])) - _KEYS:
+            raise Malformed(f"a key of type {kind.__name__}")
+        load(reader)
+
+    return handler
+
+
+def _handlers() -> dict[int, Handler]:
+    """The unpickler's own handlers, checked or refused."""
+    handlers = {}
+    for code, load in pickle._Unpickler.dispatch.items():
+        name = pickletools.code2op[chr(code)].name
+        if name not in _PLAIN:
+            load = _refused(name)
+        if name in _KEYS_AT:
+            load = _keyed(load, _KEYS_AT[name])
+        if name in _INTEGERS:
+            load = _integer(load)
+        if name in _REPEATS:
+            load = _repeating(load)
+        if name in _PRICES:
+            load = _priced(load, _PRICES[name])
+        handlers[code] = load
+    return handlers
+
+
+class _Reader(pickle._Unpickler):
+    """The unpickler with these handlers, and with a budget for their prices."""
+
+    dispatch = _handlers()
+
+    def __init__(self, data: bytes):
+        super().__init__(io.BytesIO(data), encoding="latin-1")
+        self.budget = 1000 + len(data) // 2
+
+    def spend(self, price: int) -> None:
+        self.budget -= price
         if self.budget < 0:
             raise Malformed("it holds or repeats more values than its size explains")
 
-    def _line(self, at: int) -> tuple[bytes, int]:
-        stop = self.data.find(b"\n", at)
-        if stop < 0:
-            raise Malformed("it ends in the middle")
-        return self.data[at:stop], stop + 1
+    def find_class(self, module: str, name: str) -> Any:
+        raise NotPlain(ascii(f"{module[:60]}.{name[:60]}")[1:-1])
 
-    def _proto(self, at: int) -> int:
-        if self.data[at] > 5:
-            raise Malformed(f"protocol {self.data[at]} is unknown")
-        return at + 1
+    def load_put(self) -> None:
+        index = self.readline()[:-1]
+        if len(index) > 10:  # it can share its hash with many others
+            raise Malformed(f"{index[:30]!r} is no memo index")
+        self.memo[int(index)] = self.stack[-1]
 
-    def _frame(self, at: int) -> int:
-        return at + 8  # a hint for readers of streams
-
-    def _mark(self, at: int) -> int:
-        self.marks.append(len(self.stack))
-        return at
-
-    def _pop(self, at: int) -> int:
-        if self.marks and self.marks[-1] == len(self.stack):
-            self.marks.pop()
-        else:
-            self.stack.pop()
-        return at
-
-    def _pop_mark(self, at: int) -> int:
-        self._take_marked()
-        return at
-
-    def _global(self, at: int) -> int:
-        module, at = self._line(at)
-        name, _ = self._line(at)
-        raise NotPlain(f"{printable(module)}.{printable(name)}")
-
-    def _stack_global(self, at: int) -> int:
-        module, name = self._take(2)
-        if not isinstance(module, str) or not isinstance(name, str):
-            raise Malformed("a class whose name is no text")
-        raise NotPlain(f"{printable(module.encode())}.{printable(name.encode())}")
-
-    def _forbidden(self, at: int) -> int:
-        raise NotPlain(_FORBIDDEN[self.data[at - 1 : at]])
-
-    def _unknown(self, at: int) -> int:
-        raise Malformed(f"byte {self.data[at - 1]:#04x} at {at - 1} is no opcode")
+    dispatch[pickle.PUT[0]] = load_put
