@@ -1,9 +1,11 @@
 """COCO segmentations that anyone may have written, checked before pycocotools sees them.
 
-Its C code trusts what it gets: run lengths that add up to more than the image are written past the
-end of it, and a polygon with far-away corners takes memory for every pixel on the way there.
+Its C code trusts what it gets: where run lengths add up to less than the image, the rest of the
+mask is whatever was in memory; text that is cut off is read beyond its end; a polygon with far-away
+corners takes memory for every pixel on the way there.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +15,8 @@ from data_preprocess.base.common import UserError
 from data_preprocess.base.values import is_number, shown, whole
 
 _AGAIN = "Get instances.json again."
-_LONGEST_COUNT = 7  # characters of 5 bits: enough for any run of an image
+# a character of compressed run lengths: 48 + five bits of a number, + 32 where more of it follow
+_CHARACTERS, _LAST = frozenset(range(48, 112)), 48 + 32
 # limits of an outline, in height + width (real ones: below 3). One polygon's is memory, that of all
 # is time: an object behind a fence of others can be in a thousand pieces
 _OUTLINE, _OUTLINES = 100, 5000
@@ -52,7 +55,7 @@ def run_lengths_mask(
         )
     counts, pixels = segmentation["counts"], height * width
     if isinstance(counts, str | bytes):
-        counts = _decompressed(counts, where)
+        return _compressed_mask(counts, height, width, where)
     runs = [whole(count, 0, pixels) for count in counts]
     if None in runs:
         wrong = counts[runs.index(None)]
@@ -64,31 +67,28 @@ def run_lengths_mask(
             f"{where}: the run lengths add up to {sum(runs)} pixels, the image has "
             f"{pixels} ({height}x{width}). {_AGAIN}"
         )
-    values = np.arange(len(runs), dtype=np.int64).astype(np.uint8) & 1
+    values = (np.arange(len(runs)) % 2).astype(np.uint8)
     return np.ascontiguousarray(np.repeat(values, runs).reshape((height, width), order="F"))
 
 
-def _decompressed(text: str | bytes, where: str) -> list[int]:
-    """The run lengths in COCO's compressed form.
+def _compressed_mask(counts: str | bytes, height: int, width: int, where: str) -> np.ndarray:
+    """Compressed run lengths as (H, W) uint8. They are those of the image if they fit into it, but
+    not into one pixel less."""
+    from pycocotools import mask as coco
 
-    A character holds 5 bits, lowest first; its sixth says that more follow, the fifth of the last
-    one is the sign. From the fourth run on it is the difference to the run before the last.
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for character in text.encode("utf-8", "replace") if isinstance(text, str) else text:
-        bits = character - 48
-        if not 0 <= bits < 64 or shift == 5 * _LONGEST_COUNT:
-            raise UserError(f"{where}: {shown(text)} is no compressed run lengths. {_AGAIN}")
-        value |= (bits & 0x1F) << shift
-        shift += 5
-        if not bits & 0x20:
-            value -= (1 << shift) if bits & 0x10 else 0
-            runs.append(value + runs[-2] if len(runs) > 2 else value)
-            value = shift = 0
-    if shift:
-        raise UserError(f"{where}: the compressed run lengths {shown(text)} are cut off. {_AGAIN}")
-    return runs
+    text = counts.encode("utf-8", "replace") if isinstance(counts, str) else counts
+    mask = None
+    if text and _CHARACTERS.issuperset(text) and text[-1] < _LAST:
+        with contextlib.suppress(ValueError):  # they do not fit
+            mask = coco.decode({"size": [height, width], "counts": text})
+            coco.decode({"size": [height * width - 1, 1], "counts": text})
+            mask = None
+    if mask is None:
+        raise UserError(
+            f"{where}: {shown(counts)} is no compressed run lengths of {height * width} pixels "
+            f"({height}x{width}). {_AGAIN}"
+        )
+    return np.ascontiguousarray(mask)
 
 
 def check_polygons(

@@ -36,7 +36,7 @@ WRONG_RUNS = [
 
 @pytest.mark.parametrize("counts", WRONG_RUNS, ids=ascii)
 def test_run_lengths_that_are_not_those_of_the_image(tmp_path, counts):
-    """pycocotools writes past the end of the mask where they add up to too much."""
+    """pycocotools leaves a part of the mask to chance where they add up to too little."""
     (tmp_path / "a.json").write_text(json.dumps(_rle(counts)))
     assert "annotation 1" in bounded.refused("segmentation", tmp_path)
 
