@@ -4,6 +4,7 @@ NumPy only: training reads them on machines without spaCy and transformers.
 """
 
 import json
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,6 @@ from typing import Any
 import numpy as np
 
 from data_preprocess.base.common import UserError, atomic_path, sha256_json
-
-from .npz_file import read_npz
 
 KINDS = ("attribute", "place", "relation", "ordinal", "superlative")  # see kinds.py
 CODES = ("", *KINDS)  # what `kind` counts in
@@ -32,6 +31,8 @@ _ARRAYS = {
 _NEWER = ("kind", "depth")  # files of older versions have neither
 _BY_ROW = ("length", *_NEWER)
 _OTHER_WORDS = 6  # the last class of `pos`
+_ALWAYS = 1 << 28  # bytes that arrays may take together, however small the file is
+_EXPANSION = 300  # beyond that: bytes for a byte of the file (real features: below 100)
 REMEDY = (
     "Make the features again: python -m data_preprocess prepare DATASET data=RAW "
     "tokenizer=... parser=... words=... alignment=... (or 'adopt' for prepared data of the "
@@ -176,7 +177,7 @@ def _load(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, n
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file. {REMEDY}")
     try:
-        arrays = read_npz(Path(path), (*_present(Path(path), names), "key"))
+        arrays = _read_arrays(Path(path), (*names, "key"))
         key = json.loads(str(arrays.pop("key")))
         plain = (*KEY_FIELDS, "tokenizer_name", "sentences", "kinds")
         if not isinstance(key, dict) or any(isinstance(key.get(n), list | dict) for n in plain):
@@ -187,12 +188,31 @@ def _load(path: Path, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, n
     return key, arrays
 
 
-def _present(path: Path, names: Sequence[str]) -> list[str]:
-    """The names without the newer arrays, if the file has none of these."""
+def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays of these names, without the newer ones if the file has none of these."""
     with zipfile.ZipFile(path) as archive:
-        stored = set(archive.namelist())
-    old = not any(f"{name}.npy" in stored for name in _NEWER)
-    return [name for name in names if not (old and name in _NEWER)]
+        if not any(f"{name}.npy" in archive.namelist() for name in _NEWER):
+            names = [name for name in names if name not in _NEWER]
+        members = {name: archive.getinfo(f"{name}.npy") for name in names}
+        size = sum(member.file_size for member in members.values())
+        if size > max(_ALWAYS, _EXPANSION * path.stat().st_size):
+            raise ValueError(f"its arrays claim {size:,} bytes")
+        return {name: _read_array(archive, member) for name, member in members.items()}
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """An array, if it is of the size that the archive says: numpy.load sets aside what the array's
+    own header claims, and zipfile what the header of an LZMA stream does."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member.filename} is compressed in an unknown way")
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        shape, _, kind = np.lib.format.read_array_header_1_0(file)
+        claimed = file.tell() + math.prod(shape) * kind.itemsize
+        if version != (1, 0) or claimed != member.file_size:
+            raise ValueError(f"{member.filename} has not the bytes for {shape} of {kind}")
+        file.seek(0)
+        return np.load(file, allow_pickle=False)
 
 
 def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:

@@ -217,6 +217,8 @@ def _header(shape, descr="<i4"):
         {"length": np.zeros(3, np.int16)}, {"key": np.array("[]")}, {"key": np.array("{")},
         {"key": np.array("[" * 5000)}, {"key": np.array('{"words": [[]]}')},
         {"key": _header((), "<U3") + b"\xff" * 12}, {"key": np.array(7)},
+        {"key": _header((10**12,), "<U0")}, {"word_ids": _header((3 * 10**9,))},  # 12 GB
+        {"word_ids": b"\x93NUMPY\x02" + _header((2, 5))[7:] + bytes(40)},
         {"word_ids": np.zeros((10**7, 8), np.int32)},  # 320 MB in a file of 300 kB
     ],
     ids=lambda changed: ascii(list(changed.items()))[:60],
