@@ -76,7 +76,7 @@ def read_mat(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         labels = read_array(content, "segimg_t", lambda *found: _check_claim(path, found, size))
     except UserError:
         raise
-    except Exception as error:  # damaged files: BadMat, of zlib, of the file system
+    except Exception as error:  # damaged files: of zlib, struct, scipy, the file system
         raise UserError(f"{path}: no readable 'segimg_t' in it ({error}). {_MAT}") from error
     mask = labels == 0
     if not (mask | (labels == -1)).all():

@@ -93,6 +93,7 @@ def _mat(array, compressed=False):
 LABELS = np.zeros((HEIGHT, WIDTH), np.int16)
 PLAIN = _mat(LABELS)
 SIZES = struct.pack("<ii", HEIGHT, WIDTH)
+DATA = struct.pack("<II", 3, 1200)  # the tag of the labels: int16, bytes
 
 
 def _squeezed(content):
@@ -104,7 +105,7 @@ def _squeezed(content):
 def _claiming(rows, columns, size=None):
     content = PLAIN.replace(SIZES, struct.pack("<ii", rows, columns))
     if size is not None:
-        content = content.replace(struct.pack("<II", 3, 1200), struct.pack("<II", 3, size))
+        content = content.replace(DATA, struct.pack("<II", 3, size))
     return content
 
 
@@ -122,6 +123,7 @@ def _bomb():
      PLAIN[:-100], PLAIN[:200], PLAIN[:128], PLAIN[:100], b"", _squeezed(PLAIN)[:-20],
      _squeezed(PLAIN[:-100]), _squeezed(PLAIN + bytes(1 << 26)), _squeezed(_squeezed(PLAIN)),
      _mat(np.zeros((2, 2, 2))), _mat(np.zeros((2, 2), complex)), _mat("text"), _mat([["cell", 1]]),
+     *(PLAIN.replace(DATA, struct.pack("<II", kind, 1200)) for kind in (0, 8, 14, 100)),
      _mat({"a": LABELS}), _mat(np.array(["a", LABELS], object)), _mat(np.zeros((0, 0))),
      PLAIN[:124] + b"\x00\x02IM" + PLAIN[128:], b"\x89HDF\r\n\x1a\n" + PLAIN,
      struct.pack("<5i", 0, 10**5, 10**5, 0, 9) + b"segimg_t\0" + bytes(100)],
