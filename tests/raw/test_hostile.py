@@ -102,7 +102,7 @@ def test_a_pickle_reaches_no_registered_class(tmp_path, opcode):
     [(b"Pname\n.", "PERSID"), (b"NQ.", "BINPERSID"), (b"\x97.", "NEXT_BUFFER"),
      (b"N\x98.", "READONLY_BUFFER"), (b"]}b.", "BUILD"), (b"N)\x81.", "NEWOBJ"),
      (b"N)}\x92.", "NEWOBJ_EX"), (b"N)R.", "REDUCE"), (b"(No.", "OBJ"),
-     (b"\x96" + HUGE + b"x.", "BYTEARRAY8"), (b"\x82\xf0.", "EXT1"),
+     (b"\x96" + HUGE + b"x.", "BYTEARRAY8"),
      (b"c\x1b[31m\nred\n.", r"asks for \\x1b\[31m\.red")],
 )  # fmt: skip
 def test_other_ways_out_of_plain_data(tmp_path, content, message):
