@@ -139,8 +139,8 @@ def test_folder_and_command_line(tiny_model, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["cat"], "Give a photo and an expression"),
-        (["photo.jpg", "cat", "dog"], "Give a photo and an expression"),
+        (["cat"], "Give a photo and a phrase"),
+        (["photo.jpg", "cat", "dog"], "Give a photo and a phrase"),
         (["photo.jpg", "cat", "-o"], "-o: name the file to write"),
         (["photo.jpg", "cat", "-o", "mask.txt"], "mask.txt: no kind of picture"),
         (["nothing.jpg", "cat"], "nothing.jpg: no such image"),
