@@ -15,7 +15,7 @@ no interval and in no p-value. For that, train with several seeds.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ PRECISIONS = {f"pr{round(100 * t)}": t for t in THRESHOLDS}
 SCORES = ("oiou", "miou", *PRECISIONS)
 Key = tuple[str, str, str, int]  # an expression: dataset, split, segment_id, sentence_index
 SAME = ("sentence", "image", "height", "width", "area")  # what two runs see alike
-CHUNK = 2**20  # draws that are held at once: 8 MiB an array
+BATCH = 2**20  # images drawn that are held at once: 8 MiB an array
 TIE = 1e-12  # differences of scores that are nearer than this are equal: rounding of sums
 
 
@@ -80,8 +80,8 @@ def bootstrap(
     sums = image_sums(rows, protocol, scores)
     if len(sums) < 2:
         return dict.fromkeys(scores, UNKNOWN)
-    drawn = np.concatenate([ratios(total) for total in _resampled(sums, resamples, seed)])
-    return {name: _percentiles(drawn[:, i], level) for i, name in enumerate(scores)}
+    bounds = _bounds(sums, ratios, resamples, seed, level)
+    return {name: Interval(*bounds[i]) for i, name in enumerate(scores)}
 
 
 def paired_difference(
@@ -112,8 +112,7 @@ def paired_difference(
     value = _difference(sums.sum(axis=0))
     interval = UNKNOWN
     if images > 1:
-        drawn = [_difference(total) for total in _resampled(sums, resamples, seed)]
-        interval = _percentiles(np.concatenate(drawn), level)
+        interval = Interval(*_bounds(sums, _difference, resamples, seed, level))
     swapped = np.concatenate([_difference(t) for t in _swapped(sums, permutations, seed)])
     as_large = int((np.abs(swapped) >= abs(value) - TIE).sum())
     p_value = (as_large + 1) / (permutations + 1)
@@ -220,39 +219,43 @@ def _shown(key: Key) -> str:
     return f"{dataset} {split} {segment_id}/{sentence_index}"
 
 
-def _resampled(sums: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Totals (some resamples, ...) of sums (N, ...) by image, N images drawn with replacement."""
-    random, images = np.random.default_rng(seed), len(sums)
-    for count in _chunks(resamples, images):
-        drawn = random.integers(images, size=(count, images))
-        drawn += images * np.arange(count)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=count * images).reshape(count, images)
-        yield np.tensordot(times.astype(np.float64), sums, 1)
+def _bounds(sums: np.ndarray, statistic: Callable, resamples: int, seed: int, level: float) -> list:
+    """[low, high] of every value of a statistic of totals; sums (N, ...) are by image.
+
+    scipy draws the images. Sums times how often each image was drawn are the drawn images' total,
+    without a copy of their sums.
+    """
+    from scipy import stats  # imported here, since it takes a second and training needs none of it
+
+    def of_images(drawn: np.ndarray, axis: int) -> np.ndarray:
+        times = np.apply_along_axis(np.bincount, axis, drawn, minlength=len(sums))
+        return statistic(np.tensordot(times.astype(np.float64), sums, 1)).T
+
+    found = stats.bootstrap(
+        (np.arange(len(sums)),),
+        of_images,
+        n_resamples=resamples,
+        batch=max(1, BATCH // len(sums)),
+        confidence_level=level,
+        method="percentile",
+        vectorized=True,
+        rng=seed,
+    )
+    return np.stack(found.confidence_interval, axis=-1).tolist()
 
 
 def _swapped(sums: np.ndarray, permutations: int, seed: int) -> Iterator[np.ndarray]:
     """Totals (some permutations, 2, ...) of sums (N, 2, ...): two runs swapped image by image."""
     random, images = np.random.default_rng(seed), len(sums)
     total, moved = sums.sum(axis=0), sums[:, 1] - sums[:, 0]
-    for count in _chunks(permutations, images):
-        swap = random.random((count, images)) < 0.5
+    batch = max(1, BATCH // images)
+    for start in range(0, permutations, batch):
+        swap = random.random((min(batch, permutations - start), images)) < 0.5
         gained = np.tensordot(swap.astype(np.float64), moved, 1)
         yield np.stack([total[0] + gained, total[1] - gained], axis=1)
-
-
-def _chunks(count: int, images: int) -> Iterator[int]:
-    """`count` in parts of bounded memory."""
-    size = max(1, CHUNK // images)
-    for start in range(0, count, size):
-        yield min(size, count - start)
 
 
 def _difference(totals: np.ndarray) -> np.ndarray:
     """First minus second run's score: totals (..., runs 2, scores 1, 2) → (...)."""
     scores = ratios(totals)[..., 0]
     return scores[..., 0] - scores[..., 1]
-
-
-def _percentiles(drawn: np.ndarray, level: float) -> Interval:
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
