@@ -71,13 +71,14 @@ def _language(settings: Any) -> int:
 
 
 def _verify(settings: Any) -> int:
+    from data_preprocess.base.tables import to_markdown
     from data_preprocess.raw.datasets import DATASETS, JOINT, find_dataset
-    from data_preprocess.verify.cards import markdown, split_card, summary
+    from data_preprocess.verify.cards import split_card, summary
     from data_preprocess.verify.published import published_sources
     from data_preprocess.verify.verify import verify_all
 
     found = verify_all(settings)
-    print(markdown(split_card(found.table)), end="\n\n")
+    print(to_markdown(split_card(found.table)))
     if settings.dataset in (*DATASETS, JOINT):
         for line in published_sources(find_dataset(settings.dataset, settings.members)):
             print(f"published: {line}")
@@ -86,7 +87,7 @@ def _verify(settings: Any) -> int:
     print("", *found.file_lines(), sep="\n")
     print(f"\n{found.overlap_line()}")
     if found.overlaps is not None and len(found.overlaps):
-        print("", markdown(found.overlaps), sep="\n")
+        print("", to_markdown(found.overlaps), sep="\n", end="")
     print(f"\n{summary(found.table)}")
     return int(settings.strict and not found.sound)
 
@@ -98,13 +99,13 @@ def _fetch(settings: Any) -> int:
 
 
 def _alignment(settings: Any) -> int:
+    from data_preprocess.base.tables import to_markdown
     from data_preprocess.verify.alignment import measure
-    from data_preprocess.verify.cards import markdown
 
     table, pieces = measure(settings)
     table["Percent"] = table["Percent"].map("{:.3f}".format)
-    print(markdown(table), end="\n\n")
-    print(markdown(pieces) if len(pieces) else "The parser splits no piece.")
+    print(to_markdown(table))
+    print(to_markdown(pieces).rstrip() if len(pieces) else "The parser splits no piece.")
     return 0
 
 

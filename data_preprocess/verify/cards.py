@@ -1,6 +1,6 @@
-"""Counts for people: the split card, tables in Markdown, one sentence that sums up."""
+"""Counts for people: the split card, one sentence that sums up."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .published import COUNTS
 
@@ -33,13 +33,6 @@ def split_card(table: "pandas.DataFrame") -> "pandas.DataFrame":
     return pandas.DataFrame(lines, columns=["data set", "split", "stage", *COUNTS, "verdict"])
 
 
-def markdown(table: "pandas.DataFrame") -> str:
-    """A table as Markdown; numbers with thousands separators, missing ones as a dash."""
-    rows = [list(table.columns), ["---"] * len(table.columns)]
-    rows += [[_cell(value) for value in row] for row in table.astype(object).values.tolist()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
 def summary(table: "pandas.DataFrame") -> str:
     """One sentence: how many figures are the published ones, and which are not."""
     same = int((table["verdict"] == "same").sum())
@@ -50,9 +43,3 @@ def summary(table: "pandas.DataFrame") -> str:
     if len(differing):
         text += "; the rest differ, so this is not the data set as released"
     return text + "."
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, int):
-        return f"{value:,}"
-    return value if isinstance(value, str) else "–"

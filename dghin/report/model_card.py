@@ -14,6 +14,7 @@ import jinja2
 
 from data_preprocess.base.common import UserError, sha256_file, write_text
 from data_preprocess.base.settings import flatten, to_mapping
+from data_preprocess.base.tables import to_markdown
 from dghin.model.hub import WEIGHTS
 from dghin.run.config import Config
 from dghin.run.folder import BEST, SETTINGS
@@ -77,12 +78,7 @@ def _of_run(run: Path, weights: str) -> tuple["Results", Config]:
 
 def _scores(run: Path, results: "Results", config: Config) -> dict[str, Any]:
     """What the card says of the run."""
-    from dghin.report.tables.scores import (
-        controls_table,
-        metrics_table,
-        to_markdown,
-        with_intervals,
-    )
+    from dghin.report.tables.scores import controls_table, metrics_table, with_intervals
 
     table = metrics_table(results)
     columns = ["Split", "Protocol", "Expressions", "oIoU", "oIoU, low", "oIoU, high", "mIoU"]

@@ -7,14 +7,14 @@ from typing import Any
 
 import jinja2
 
-from dghin.report.tables.scores import cells, numeric
+from data_preprocess.base.tables import cells, numeric
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
     """The page that a template of `dghin/report/templates` makes of values.
 
     Text is escaped; a name that the template uses and `values` lacks is an error. Filters: cells
-    and numeric of `dghin.report.tables.scores`; percent of a fraction.
+    and numeric of `data_preprocess.base.tables`; percent of a fraction.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dghin.report"),

@@ -22,10 +22,11 @@ import pandas as pd
 
 from data_preprocess.base.common import UserError, read_json, sha256_file, unknown_name, write_json
 from data_preprocess.base.settings import flatten
+from data_preprocess.base.tables import cells
 from dghin.model.hub import WEIGHTS
 from dghin.report.tables.latex import DOCUMENT
 from dghin.report.tables.published import PUBLISHED
-from dghin.report.tables.scores import cells, with_intervals
+from dghin.report.tables.scores import with_intervals
 from dghin.run.folder import BEST
 
 FILE = "provenance.json"

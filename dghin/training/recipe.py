@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.tables import to_markdown
 from dghin.data.dataset import run_manifest
 from dghin.run.config import Config, TrainConfig, settings_with_effect
 from dghin.run.environment import data_digests
@@ -78,8 +79,6 @@ class Recipe:
 
     def text(self) -> str:
         """The table for a screen or a log."""
-        from dghin.report.tables.scores import to_markdown
-
         return to_markdown(self.table()).rstrip()
 
 

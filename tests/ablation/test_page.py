@@ -8,6 +8,7 @@ import pytest
 from helpers.ablation_folders import COMMIT, SCORES, scored_rows, write_ablation
 
 from data_preprocess.base.common import UserError
+from data_preprocess.base.tables import cells
 from dghin.ablation.page import (
     ablation_tables,
     different_settings,
@@ -22,7 +23,6 @@ from dghin.ablation.trainings import FULL, VARIANTS, ablation_table, read_member
 from dghin.ablation.verdict import REMOVES, dual_graph, p_text, signed, verdict
 from dghin.report.proof import page_tables, read_proof, verify
 from dghin.report.run_report import verify_report
-from dghin.report.tables.scores import cells
 from dghin.run.config import load_config, save_config
 
 pytestmark = pytest.mark.usefixtures("quick_figures")

@@ -8,6 +8,7 @@ import pytest
 from helpers.rows import make_rows
 
 from data_preprocess.base.common import UserError, write_json
+from data_preprocess.base.tables import cells
 from dghin.evaluation.metrics import metrics_from_rows
 from dghin.evaluation.uncertainty import bootstrap, paired_difference
 from dghin.report.compare import (
@@ -29,7 +30,7 @@ from dghin.report.tables.compare import (
     seeds_table,
     settings_table,
 )
-from dghin.report.tables.scores import cells, with_intervals
+from dghin.report.tables.scores import with_intervals
 from dghin.run.config import load_config, save_config
 
 pytestmark = pytest.mark.usefixtures("quick_figures")

@@ -7,7 +7,7 @@ import jinja2
 import pandas as pd
 import pytest
 
-from dghin.report.tables.scores import cells, numeric
+from data_preprocess.base.tables import cells, numeric
 
 NAMES = "style, contents, section, table, figure, box"
 

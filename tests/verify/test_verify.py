@@ -7,7 +7,7 @@ from helpers.raw_trees import LANGUAGE, SHARED, needs_shared, write_refer, write
 
 from data_preprocess.prepared.prepare import SplitSettings, language
 from data_preprocess.raw.datasets import DATASETS
-from data_preprocess.verify.cards import markdown, summary
+from data_preprocess.verify.cards import summary
 from data_preprocess.verify.published import COUNTS, published_counts, published_sources
 from data_preprocess.verify.verify import VerifySettings, verify
 
@@ -41,14 +41,6 @@ def test_published_figures_are_there_for_every_split():
     assert published_counts(DATASETS["refcoco"])["val"] == {
         "images": 1500, "objects": 3811, "expressions": 10834,
     }  # fmt: skip
-
-
-def test_markdown(tmp_path):
-    text = markdown(verify(VerifySettings("referit", str(write_referit(tmp_path)))))
-    lines = text.splitlines()
-    assert lines[0] == "| dataset | split | stage | count | found | published | verdict |"
-    assert "| referit | test | as released | expressions | 1 | 60,105 | differs |" in lines
-    assert lines[-3].startswith("| referit | test | without unreadable images | images | 1 | – |")
 
 
 @needs_shared

@@ -8,15 +8,14 @@ metrics.json holds fractions; tables hold percent.
 """
 
 import math
-import re
 from collections.abc import Mapping
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from data_preprocess.base.common import UserError, write_text
+from data_preprocess.base.tables import cells, numeric, to_markdown
 from dghin.evaluation.controls import CONTROLS
 from dghin.evaluation.metrics import (
     PROTOCOLS,
@@ -40,8 +39,6 @@ EXPRESSIONS = "Expressions"
 LANGUAGE_CONTROL = "shuffled"  # the one that stands in the main table
 LOW, HIGH, INTERVAL = ", low", ", high", ", 95 %"  # what follows a score's name, for its interval
 MOVED = 0.5  # an answer has changed where its IoU with the one before is smaller
-# what would be formatting in a cell of Markdown, and what looks like an HTML tag
-_MARKDOWN = re.compile(r"[\\|*`~]|<(?=[A-Za-z/!])")
 
 
 def read_results(folder: Path) -> dict[str, dict[str, pd.DataFrame]]:
@@ -216,43 +213,6 @@ def with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(shown, columns=list(shown))
 
 
-def cells(frame: pd.DataFrame, missing: str = "–") -> list[list[str]]:
-    """A table's cells as text: two decimals, and thousands apart."""
-    return [[_cell(value, missing) for value in line] for line in frame.itertuples(index=False)]
-
-
-def _cell(value: Any, missing: str) -> str:
-    if pd.isna(value):
-        return missing
-    if isinstance(value, float):
-        return f"{value:.2f}"
-    return f"{value:,}" if isinstance(value, Integral) else str(value)
-
-
-def numeric(frame: pd.DataFrame) -> list[bool]:
-    """Which columns hold numbers: those stand to the right."""
-    return [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
-
-
-def to_markdown(frame: pd.DataFrame) -> str:
-    """The table in Markdown, columns lined up for reading as plain text."""
-    text = [list(frame.columns), *cells(frame)]
-    text = [[_MARKDOWN.sub(r"\\\g<0>", _one_line(cell)) for cell in line] for line in text]
-    widths = [max(3, *(len(line[i]) for line in text)) for i in range(len(frame.columns))]
-    right = numeric(frame)
-    rule = ["-" * (w - r) + ":" * r for w, r in zip(widths, right, strict=True)]
-    lines = [
-        [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)]
-        for line in text
-    ]
-    lines.insert(1, rule)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def to_latex(frame: pd.DataFrame) -> str:
     """The table as a LaTeX tabular; see `latex.py` for the packages that it needs."""
     return latex_table(list(frame.columns), cells(frame), numeric(frame))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.splitlines())

@@ -9,7 +9,7 @@ import pytest
 
 from data_preprocess.base.common import UserError
 from dghin.report.tables.latex import LINES_OF_A_PAGE, escape, write_latex_document
-from dghin.report.tables.scores import to_latex, to_markdown, write_table
+from dghin.report.tables.scores import to_latex, write_table
 
 ODD = [
     "50% & {x}_1 #2 $3 ~^\\",
@@ -124,14 +124,6 @@ def test_a_document_shows_every_table_once_and_main_first(tmp_path):
 def test_a_folder_without_tables_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"no table .* python -m dghin.report.run_report"):
         write_latex_document(tmp_path)
-
-
-def test_markdown_cells_stay_cells():
-    lines = to_markdown(odd_frame()).splitlines()
-    assert len(lines) == len(ODD) + 2
-    cells = [line.replace("\\\\", "").replace("\\|", "").count("|") for line in lines]
-    assert set(cells) == {4}
-    assert "\\<unk>" in "".join(lines) and "a line and  another" in "".join(lines)
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
