@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from data_preprocess.base.tables import to_markdown
 from dghin.inspection.export import (
     MaskLogits,
     export_onnx,
@@ -31,7 +32,6 @@ from dghin.inspection.export import (
     save_program,
 )
 from dghin.model.dghin import DGHIN
-from dghin.report.tables.scores import to_markdown
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import load_config
 from dghin.run.processes import threads

@@ -38,9 +38,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from data_preprocess.base.common import UserError, write_json
+from data_preprocess.base.tables import to_markdown
 from dghin.data.dataset import collate
 from dghin.data.loading import Batch, load_batches
-from dghin.report.tables.scores import to_markdown
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
 from dghin.run.processes import Place

@@ -33,8 +33,8 @@ from processes import gradient_bytes, sent_bytes
 from tqdm import tqdm
 
 from data_preprocess.base.common import write_json
+from data_preprocess.base.tables import to_markdown
 from dghin.report.figures.curves import BLUE, GREY, save_figure, styled
-from dghin.report.tables.scores import to_markdown
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
 from dghin.run.processes import threads

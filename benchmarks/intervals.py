@@ -18,9 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from data_preprocess.base.tables import to_markdown
 from dghin.evaluation.metrics import metrics_from_rows
 from dghin.evaluation.uncertainty import bootstrap
-from dghin.report.tables.scores import to_markdown
 from dghin.run.command_line import read_words, run_cli
 
 

@@ -25,8 +25,8 @@ from noise import random_batch
 from tqdm import tqdm
 
 from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.tables import to_markdown
 from dghin.model.dghin import DGHIN
-from dghin.report.tables.scores import to_markdown
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
 from dghin.run.processes import Place, threads

@@ -23,8 +23,8 @@ from typing import Any
 import pandas as pd
 
 from data_preprocess.base.common import UserError
+from data_preprocess.base.tables import to_markdown
 from data_preprocess.shapes.dataset import ShapesSettings, write_shapes
-from dghin.report.tables.scores import to_markdown
 from dghin.run.command_line import read_words, run_cli
 
 IMAGES, FOLDER = "images/train2014", "refcoco"

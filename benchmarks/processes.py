@@ -22,9 +22,9 @@ import torch
 from harness import MIB
 from noise import random_network
 
+from data_preprocess.base.tables import to_markdown
 from dghin.data.preparing import prepare_data
 from dghin.report.figures.curves import read_log
-from dghin.report.tables.scores import to_markdown
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
 from dghin.training.launch import launch_training

@@ -26,7 +26,7 @@ from harness import Result, table, take_turns, write_results
 from tqdm import tqdm
 
 from data_preprocess.base.common import unknown_name
-from dghin.report.tables.scores import to_markdown
+from data_preprocess.base.tables import to_markdown
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
 from dghin.run.processes import threads
