@@ -20,8 +20,8 @@ from dghin.report.figures.compare import validation_figure
 from dghin.report.figures.curves import read_log, remove_figure, save_figure
 from dghin.report.page import data_uri, render
 from dghin.report.proof import checkpoint, write_proof
-from dghin.report.tables.latex import write_latex_document
-from dghin.report.tables.scores import read_results, to_latex, write_table
+from dghin.report.tables.latex import to_latex, write_latex_document
+from dghin.report.tables.scores import read_results, write_table
 from dghin.run.config import settings_with_effect
 from dghin.run.environment import read_environment
 from dghin.run.folder import SETTINGS

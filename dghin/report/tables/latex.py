@@ -1,5 +1,6 @@
 r"""LaTeX: a table as a tabular, and a document that shows every table of a folder.
 
+    to_latex(frame)                                     # pandas' Styler, and what it lacks
     write_latex_document(Path("reports/demo/tables"))   # tables.tex there: pdflatex tables.tex
 
 A table needs \usepackage{booktabs, array}, and longtable where it is longer than a page. It
@@ -8,58 +9,48 @@ compiles under pdflatex with the standard fonts.
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from data_preprocess.base.common import UserError, write_text
+from data_preprocess.base.tables import cells, numeric
 
 DOCUMENT = "tables.tex"
 LINES_OF_A_PAGE = 30  # a longer table is a longtable, which breaks over pages
-LONG_TEXT = 36  # characters; a column with a longer cell is a paragraph that wraps ...
-PARAGRAPH, WRAPPED = "4.2cm", 24  # ... as wide as this, and as so many characters
-SHARE_OF_TEXT = 22  # characters that a text column of a longtable counts as, at most
-CHARACTERS_OF_A_LINE = 150  # of small print, on a page that lies
+LONG_TEXT = 36  # characters; a column with a longer cell wraps its text ...
+WRAPPED = 24  # ... after about so many characters ...
+PARAGRAPH = r">{\raggedright\arraybackslash}p{4.2cm}"  # ... in a column like this
 
-_CHARACTERS = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
+_SIGNS = {
     "|": r"\textbar{}",  # these three are other characters in LaTeX's first font encoding
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     '"': r"\symbol{34}",  # some languages' packages give it a meaning
-    "`": r"\textasciigrave{}",
-    "–": "--",
-    "—": "---",
-    "‘": "`",
-    "’": "'",
-    "“": "``",
-    "”": "''",
-    "…": r"\ldots{}",
-    "\u00a0": "~",  # a space that does not break
-    "\u202f": r"\,",
-    "\u200b": "{}",  # without width
-}
-_MATHEMATICS = {
-    "±": r"\pm", "×": r"\times", "·": r"\cdot", "÷": r"\div", "−": "-", "≤": r"\le",
-    "≥": r"\ge", "≠": r"\ne", "≈": r"\approx", "∞": r"\infty", "→": r"\to", "←": r"\leftarrow",
-    "↑": r"\uparrow", "↓": r"\downarrow", "↔": r"\leftrightarrow", "∩": r"\cap", "∪": r"\cup",
-    "∈": r"\in", "√": r"\surd", "°": r"^\circ", "∆": r"\Delta", "Δ": r"\Delta", "Σ": r"\Sigma",
-    "∑": r"\Sigma", "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta",
-    "ε": r"\epsilon", "κ": r"\kappa", "λ": r"\lambda", "μ": r"\mu", "µ": r"\mu", "π": r"\pi",
-    "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau", "χ": r"\chi", "✓": r"\surd",
+    "`": r"\`{}",
+    "–": "--", "—": "---", "‘": "`", "’": "'", "“": "``", "”": "''", "…": r"\ldots{}",
+} | {
+    sign: f"${latex}$"
+    for sign, latex in {
+        "±": r"\pm", "×": r"\times", "·": r"\cdot", "÷": r"\div", "−": "-", "≤": r"\le",
+        "≥": r"\ge", "≠": r"\ne", "≈": r"\approx", "∞": r"\infty", "→": r"\to",
+        "←": r"\leftarrow", "↑": r"\uparrow", "↓": r"\downarrow", "∩": r"\cap", "∪": r"\cup",
+        "√": r"\surd", "✓": r"\surd", "°": r"^\circ", "²": "^2", "³": "^3", "Δ": r"\Delta",
+        "Σ": r"\Sigma", "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "ε": r"\epsilon",
+        "λ": r"\lambda", "μ": r"\mu", "µ": r"\mu", "π": r"\pi", "σ": r"\sigma", "τ": r"\tau",
+    }.items()
 }  # fmt: skip
-_SCRIPTS = {"<sub>": "_", "<super>": "^"}  # how Unicode names what ₀ and ² are made of
-# what pdflatex's standard fonts have beside ASCII: letters below U+0180 with one of these accents
-_ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
-_LATIN = "ßæœøłıÆŒØŁ¡¿§¶©£"
+# pdflatex's standard fonts have, beside ASCII, letters below U+0180 with one of these accents
+_ACCENTS = set("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327")
+_LETTERS = "ßæœøłıÆŒØŁ"
+_UNSAFE = re.compile(r'[^ -~]|[|<>"`]')
 _MINUS = re.compile(r"(?<![\w.)\]-])-(?=\.?\d)")  # before a number, and not after a word or number
-_BREAKS = re.compile(r"\\_|[/=]")  # where a narrow column may break a word
+_LONG_WORD = re.compile(rf"\S{{{WRAPPED},}}")
+_BREAKS = re.compile(r"\\_|[/=]")  # where a narrow column may break a long word
 _TABLE = re.compile(r"\\begin\{(tabular|longtable)\}")
 
 _PREAMBLE = r"""\documentclass{article}
-\usepackage[a4paper, landscape, margin=1.5cm]{geometry}
-\usepackage[utf8]{inputenc}
+\usepackage[a3paper, landscape, margin=1.5cm]{geometry}
 \usepackage{array, booktabs, graphicx, longtable}
 % A table at its own size, or as wide as the page where it is wider.
 \newsavebox{\tablebox}
@@ -67,106 +58,57 @@ _PREAMBLE = r"""\documentclass{article}
   \ifdim\wd\tablebox>\linewidth\resizebox{\linewidth}{!}{\usebox{\tablebox}}%
   \else\usebox{\tablebox}\fi}
 \setlength{\parindent}{0pt}
-\begin{document}
-"""
-# A longtable counts itself, as it begins; tables do not float, so that they keep their order.
-_SHORT = r"""\begin{center}
-\refstepcounter{table}Table~\thetable: %s\\[1ex]
-\fittable{%s}
-\end{center}
-"""
-_LONG = r"""\begin{center}
-Table~\the\numexpr\value{table}+1\relax: %s
-\end{center}\nopagebreak
-{\scriptsize\setlength{\tabcolsep}{3pt}\setlength{\LTpre}{0pt}\input{%s}}
+\setlength{\LTleft}{0pt}
+\begin{document}\small
 """
 
 
-def latex_table(head: Sequence[str], body: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """A tabular with booktabs' rules, or a longtable: column names, cells, which stand right.
+def to_latex(frame: pd.DataFrame) -> str:
+    """A table with booktabs' rules: a tabular, or a longtable where it is longer than a page.
 
-    Cells are plain text: what means something to LaTeX is escaped here. A tabular is as wide as it
-    is; a longtable fits the line, and its cells wrap.
+    Cells are plain text: what means something to LaTeX is escaped. A character that the standard
+    fonts lack, as in an expression of another script, is shown by its number, such as U+4E2D: the
+    document compiles, and nothing vanishes.
     """
-    lines = [[escape(cell) for cell in line] for line in (head, *body)]
-    widths = [max(map(len, column)) for column in zip(*body, strict=True)] or [0] * len(head)
-    heights = [max([1, *(-(-len(cell) // WRAPPED) for cell in line)]) for line in body]
-    if sum(heights) > LINES_OF_A_PAGE:
-        kind, columns = "longtable", _fitting_columns(head, widths, right)
-        lines = [[_BREAKS.sub(r"\g<0>\\allowbreak{}", cell) for cell in line] for line in lines]
-    else:
-        kind, columns = "tabular", "".join(map(_column, widths, right))
-    top, *rest = map(_line, lines)
-    repeated = ["\\endhead"] if kind == "longtable" else []  # the head, on every page
-    parts = [f"\\begin{{{kind}}}{{{columns or 'l'}}}", "\\toprule", top, "\\midrule", *repeated]
-    return "\n".join([*parts, *rest, "\\bottomrule", f"\\end{{{kind}}}", ""])
-
-
-def _column(width: int, right: bool) -> str:
-    if width > LONG_TEXT:
-        return f">{{\\raggedright\\arraybackslash}}p{{{PARAGRAPH}}}"
-    return "r" if right else "l"
-
-
-def _fitting_columns(head: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    """Columns that are together no wider than the line: numbers get what they need, text wraps."""
-    words = [max(map(len, re.split(r"[ _]", name)), default=0) for name in head]
-    shares = [
-        max(width, word) + 1 if number else min(max(width, word) + 2, SHARE_OF_TEXT)
-        for width, word, number in zip(widths, words, right, strict=True)
+    rows = cells(frame)
+    widths = [max(map(len, column), default=0) for column in zip(*rows, strict=True)]
+    columns = [
+        PARAGRAPH if width > LONG_TEXT else "r" if right else "l"
+        for width, right in zip(widths or [0] * frame.shape[1], numeric(frame), strict=True)
     ]
-    total = max(sum(shares), CHARACTERS_OF_A_LINE)
-    return "".join(
-        f">{{\\{'raggedleft' if number else 'raggedright'}\\arraybackslash}}"
-        f"p{{\\dimexpr {share / total:.4f}\\linewidth-2\\tabcolsep\\relax}}"
-        for share, number in zip(shares, right, strict=True)
-    )
+    lines = sum(max([1, *(-(-len(cell) // WRAPPED) for cell in row)]) for row in rows)
+    style = pd.DataFrame(rows, columns=frame.columns, dtype=object).style.hide(axis="index")
+    style.format(_shown, escape="latex").format_index(_shown, escape="latex", axis="columns")
+    kind = "longtable" if lines > LINES_OF_A_PAGE else None
+    latex = style.to_latex(column_format="".join(columns), environment=kind, hrules=True)
+    # A row that starts with one of these would be an option of the line end or rule before it.
+    return re.sub(r"^(?=\[|\*)", "{}", latex, flags=re.MULTILINE)
 
 
-def _line(cells: Sequence[str]) -> str:
-    line = " & ".join(cells)
-    if line.startswith(("[", "*")):  # or it would be an option of the \\ or the rule before
-        line = "{}" + line
-    return f"{line} \\\\"
-
-
-def escape(text: str) -> str:
-    """Plain text as LaTeX that shows it; line ends become spaces.
-
-    A character that the standard fonts lack, as in an expression of another script, is shown by
-    its number, such as U+4E2D: the document compiles, and nothing vanishes.
-    """
+def _shown(text: str) -> str:
+    """What pandas has escaped, on one line and with the signs that it leaves alone."""
     text = " ".join(unicodedata.normalize("NFC", text).split())
-    text = _MINUS.sub("−", re.sub("-(?=-)", "-\u200b", text))  # two hyphens stay two
-    return "".join(map(_character, text))
+    text = _MINUS.sub("−", re.sub("-(?=-)", "-{}", text))  # two hyphens stay two
+    text = _UNSAFE.sub(_sign, text)
+    return _LONG_WORD.sub(lambda word: _BREAKS.sub(r"\g<0>\\allowbreak{}", word[0]), text)
 
 
-def _character(character: str) -> str:
-    if character in _CHARACTERS:
-        return _CHARACTERS[character]
-    if character in _MATHEMATICS:
-        return f"${_MATHEMATICS[character]}$"
-    if character.isspace():
-        return " "
-    if not character.isprintable():
-        return ""
-    decomposition = unicodedata.decomposition(character)
-    plain = unicodedata.normalize("NFKC", character).replace("−", "-")
-    for script, sign in _SCRIPTS.items():
-        if decomposition.startswith(script) and plain.isascii():
-            return f"${sign}{{{plain}}}$"
-    if plain.isascii():
-        return plain if plain == character else escape(plain)
+def _sign(found: re.Match) -> str:
+    character = found[0]
+    if character in _SIGNS:
+        return _SIGNS[character]
     letter, *accents = unicodedata.normalize("NFD", character)
-    accented = character < "\u0180" and letter.isascii() and "".join(accents) in _ACCENTS
-    return character if accented or character in _LATIN else f"U+{ord(character):04X}"
+    accented = letter.isalpha() and letter.isascii() and character < "\u0180"
+    known = (accented and _ACCENTS.issuperset(accents)) or character in _LETTERS
+    return character if known else f"U+{ord(character):04X}"
 
 
 def write_latex_document(folder: Path) -> Path:
     """Write <folder>/tables.tex, a document of every table (*.tex) in the folder; → its path.
 
-    Compile it in that folder: pdflatex tables.tex. `main` comes first, the rest by name. Wide
-    tables are drawn smaller, long ones run over pages; a caption is the file's name.
+    Compile it in that folder: pdflatex tables.tex, twice where a table is long, since only then the
+    head stands above its columns. `main` comes first, the rest by name. Wide tables are drawn
+    smaller, long ones run over pages; a title is the file's name.
     """
     tables = {
         path.stem: found[1]
@@ -178,8 +120,9 @@ def write_latex_document(folder: Path) -> Path:
             f"{folder}: no table (*.tex) to show. Make them: python -m dghin.report.run_report "
             f"run={folder.parent.name}"
         )
+    commands = {"tabular": "fittable", "longtable": "input"}
     parts = [
-        (_LONG if kind == "longtable" else _SHORT) % (escape(name.replace("_", " ")), name)
+        f"\\section*{{{name.replace('_', ' ')}}}\n\\{commands[kind]}{{{name}}}\n"
         for name, kind in tables.items()
     ]
     write_text(folder / DOCUMENT, "\n".join([_PREAMBLE, *parts, "\\end{document}\n"]))

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from data_preprocess.base.common import UserError, write_text
-from data_preprocess.base.tables import cells, numeric, to_markdown
+from data_preprocess.base.tables import to_markdown
 from dghin.evaluation.controls import CONTROLS
 from dghin.evaluation.metrics import (
     PROTOCOLS,
@@ -27,7 +27,7 @@ from dghin.evaluation.metrics import (
 )
 from dghin.evaluation.uncertainty import bootstrap, expression_keys
 
-from .latex import latex_table
+from .latex import to_latex
 
 Results = Mapping[str, Mapping[str, pd.DataFrame]]  # control ("" for none) → split → rows
 
@@ -211,8 +211,3 @@ def with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
             texts = [None if pd.isna(low) else f"[{low:.2f}, {high:.2f}]" for low, high in pairs]
             shown[of + INTERVAL] = pd.Series(texts, frame.index, dtype=object)
     return pd.DataFrame(shown, columns=list(shown))
-
-
-def to_latex(frame: pd.DataFrame) -> str:
-    """The table as a LaTeX tabular; see `latex.py` for the packages that it needs."""
-    return latex_table(list(frame.columns), cells(frame), numeric(frame))
