@@ -116,15 +116,6 @@ def _custom(settings: Any) -> int:
     return 0
 
 
-def _export(settings: Any) -> int:
-    from data_preprocess.prepared.export import export
-
-    for split, count in export(settings).items():
-        print(f"{settings.dataset} {split}: {count:,} shards")
-    print(f"train and evaluate on them with data.prepared={settings.output}")
-    return 0
-
-
 def _shapes_settings() -> type:
     """The settings of the embedded data set, and where to write it."""
     from data_preprocess.shapes.dataset import ShapesSettings
@@ -194,12 +185,6 @@ COMMANDS = {
         _settings("prepared.custom", "CustomSettings"),
         _custom,
         flags=("overwrite",),
-    ),
-    "export": Command(
-        "Prepared data set -> WebDataset tar shards, for clusters without a shared file system.",
-        ("export refcoco data=DATA output=SHARDS", "export joint data=DATA output=S split=train"),
-        _settings("prepared.export", "ExportSettings"),
-        _export,
     ),
     "alignment": Command(
         "How far the parse drifts from the word pieces, and what alignment=aligned changes.",

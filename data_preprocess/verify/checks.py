@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data_preprocess.base.common import UserError, read_json, sha256_file
+from data_preprocess.base.common import UserError, sha256_file
 from data_preprocess.base.values import four_numbers
 from data_preprocess.base.workers import by_image, run_tasks, workers_for
 from data_preprocess.language.features import read_features
@@ -25,7 +25,7 @@ from data_preprocess.prepared.mask_files import masks_digest
 from data_preprocess.raw.masks import check_size, draw_mask
 from data_preprocess.raw.records import Raw, Record
 
-_PREPARE, _EXPORT = "Prepare it again.", "Export it again."
+_PREPARE = "Prepare it again."
 
 
 @dataclass
@@ -78,8 +78,6 @@ def check_raw(raw: Raw, workers: int = 0) -> Checked:
 def check_prepared(root: Path, dataset: str, workers: int = 0) -> Checked:
     """Every file of a prepared data set, and whether the manifest holds for it."""
     manifest = read_manifest(root, dataset)
-    if "shards" in manifest:
-        return _check_shards(root, dataset, manifest)
     checked, items = Checked(), {}
     masks = root / manifest.get("masks_folder", f"masks/{dataset}")
     for split, noted in manifest["splits"].items():
@@ -94,35 +92,6 @@ def check_prepared(root: Path, dataset: str, workers: int = 0) -> Checked:
         if masks_digest(checked.digests) != manifest.get("masks", {}).get("sha256"):
             checked.problems.append((str(masks), f"not the masks of the manifest. {_PREPARE}"))
     return checked
-
-
-def _check_shards(root: Path, dataset: str, manifest: Mapping[str, Any]) -> Checked:
-    """Exported data: the shards' digests stand for all that is in them."""
-    checked = Checked()
-    for split, noted in manifest["splits"].items():
-        entries = _check_split(root, dataset, split, noted, checked)
-        path = root / "shards" / dataset / f"{split}.index.json"
-        index = _note(checked, path, _read_index, path, noted)
-        if index is None:
-            continue
-        checked.images += len(index["images"])
-        checked.masks += len(index["masks"])
-        named = {entry["img_name"] for entry in entries}, {str(e["segment_id"]) for e in entries}
-        if named != (set(index["images"]), set(index["masks"])):
-            checked.problems.append((str(path), "of other images or masks than the annotations"))
-        for shard in tqdm(index["shards"], f"check {split}", unit=" shards"):
-            path = root / "shards" / dataset / shard["name"]
-            if not path.is_file():
-                checked.problems.append((str(path), f"no such file. {_EXPORT}"))
-            elif sha256_file(path) != shard["sha256"]:
-                checked.problems.append((str(path), f"not the file of the index. {_EXPORT}"))
-    return checked
-
-
-def _read_index(path: Path, noted: Mapping[str, Any]) -> dict[str, Any]:
-    if path.is_file() and sha256_file(path) != noted.get("index_sha256"):
-        raise UserError(f"not the file that the manifest names. {_EXPORT}")
-    return read_json(path, _EXPORT)
 
 
 def box_meets(mask: np.ndarray, box: Sequence[float]) -> bool:

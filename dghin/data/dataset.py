@@ -4,6 +4,7 @@ Letters: N expressions of a split, E expressions and B images of a batch, L word
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,7 @@ from data_preprocess.base.resources import folder_vocabulary, resolve, vocabular
 from data_preprocess.language.features import CODES, Features, adjacency, read_features
 from data_preprocess.prepared.annotations import read_entries
 from data_preprocess.prepared.manifest import read_manifest
-from dghin.run.config import Config, is_url
-
-from .storage import FolderFiles, ShardFiles, Source, bring
+from dghin.run.config import Config
 
 log = logging.getLogger(__name__)
 KEPT_IMAGES = 64
@@ -48,9 +47,8 @@ class Expression:
 class PreparedDataset(Dataset):
     """The expressions of one split: images, masks and language features.
 
-    prepared: the folder with `anns/` and `masks/`, or the exported one with `anns/` and `shards/`.
-    expected_key: the language key that the run expects (language_key); features made for another
-    are refused. url: where shards that are not here are fetched from.
+    prepared: the folder with `anns/` and `masks/`. expected_key: the language key that the run
+    expects (language_key); features made for another are refused.
     """
 
     def __init__(
@@ -60,7 +58,6 @@ class PreparedDataset(Dataset):
         split: str,
         image_size: int = 416,
         expected_key: dict[str, Any] | None = None,
-        url: str = "",
     ):
         self.prepared, self.dataset, self.split = Path(prepared), dataset, split
         self.image_size = image_size
@@ -74,12 +71,8 @@ class PreparedDataset(Dataset):
         made = {"parser_version": self.manifest["language"].get("parser_version")}
         self.features = read_features(path, {**made, **(expected_key or {})}, sentences)
         self.expressions = self._expressions(entries)
-        self.files: FolderFiles | ShardFiles
-        if "shards" in self.manifest:
-            digest = self.manifest["splits"][split].get("index_sha256", "")
-            self.files = ShardFiles(self.prepared, dataset, split, url.rstrip("/"), digest)
-        else:
-            self.files = FolderFiles(self.prepared, dataset, self.manifest)
+        self.photos = self.prepared / self.manifest["images_folder"]
+        self.masks = self.prepared / self.manifest.get("masks_folder", f"masks/{dataset}")
         self._images: dict[str, Tensor] = {}  # the newest few, for expressions that share one
 
     def _expressions(self, entries: list[dict[str, Any]]) -> list[Expression]:
@@ -109,23 +102,22 @@ class PreparedDataset(Dataset):
         expression = self.expressions[index]
         return (
             f"{self.dataset} {self.split} {expression.segment_id}/{expression.sentence_index} "
-            f"'{expression.sentence}' ({self.files.image(expression.image).place})"
+            f"'{expression.sentence}' ({os.path.normpath(self.photos / expression.image)})"
         )
 
     def image(self, index: int) -> Image.Image:
         """The photo of an expression, RGB, at its own size."""
-        return read_image(self.files.image(self.expressions[index].image))
+        return read_image(self.photos / self.expressions[index].image)
 
     def truth(self, index: int) -> np.ndarray:
         """The referent's mask, bool, at the photo's own size (H, W)."""
-        source = self.files.mask(self.expressions[index].segment_id)
+        path = self.masks / f"{self.expressions[index].segment_id}.png"
         try:
-            with Image.open(source.file) as mask:
+            with Image.open(path) as mask:
                 return np.asarray(mask.convert("L")) > 127
         except (OSError, UnidentifiedImageError) as error:
             raise UserError(
-                f"{source.place}: not readable as a mask ({error}). "
-                f"{source.remedy or PREPARE.format(self.dataset)}"
+                f"{path}: not readable as a mask ({error}). {PREPARE.format(self.dataset)}"
             ) from error
 
     def resized_image(self, name: str) -> Tensor:
@@ -133,8 +125,7 @@ class PreparedDataset(Dataset):
         if name not in self._images:
             if len(self._images) >= KEPT_IMAGES:
                 self._images.pop(next(iter(self._images)))
-            image = read_image(self.files.image(name))
-            self._images[name] = resize_image(image, self.image_size)
+            self._images[name] = resize_image(read_image(self.photos / name), self.image_size)
         return self._images[name]
 
     def inputs(self, index: int) -> dict[str, Any]:
@@ -168,28 +159,24 @@ def language_batch(
 
 
 def run_manifest(config: Config) -> dict[str, Any]:
-    """The manifest of the run's prepared data; fetched first where they are behind a URL."""
-    bring(config.data)
+    """The manifest of the run's prepared data."""
     return read_manifest(config.data.prepared_root, config.data.dataset)
 
 
-def read_image(source: Source | Path, upright: bool = False) -> Image.Image:
+def read_image(path: Path, upright: bool = False) -> Image.Image:
     """An image as RGB; one that cannot be read is an error that names it.
 
     upright: turned as its camera held it (EXIF). Data sets are drawn over the pixels as they are.
     """
-    source = source if isinstance(source, Source) else Source(source, str(source))
+    place = os.path.normpath(path)  # in a manifest, photos are at ../images from the prepared data
     try:
-        with Image.open(source.file) as image:
+        with Image.open(path) as image:
             return (ImageOps.exif_transpose(image) if upright else image).convert("RGB")
     except FileNotFoundError as error:
-        raise UserError(
-            f"{source.place}: no such image. Put it there, or correct data.root."
-        ) from error
+        raise UserError(f"{place}: no such image. Put it there, or correct data.root.") from error
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UserError(
-            f"{source.place}: not readable as an image ({error}). "
-            f"{source.remedy or 'Get the file again.'}"
+            f"{place}: not readable as an image ({error}). Get the file again."
         ) from error
 
 
@@ -303,14 +290,7 @@ def language_key(config: Config) -> dict[str, Any]:
 def open_split(config: Config, split: str) -> PreparedDataset:
     """A split of the run's prepared data set, checked against the run's settings."""
     data, size = config.data, config.model.image_size
-    url = data.prepared if is_url(data.prepared) else ""
-    splits = run_manifest(config)["splits"]
-    if split not in splits:
-        raise unknown_name(f"split of {data.dataset}:", split, splits)
-    bring(data, [split])
-    opened = PreparedDataset(
-        data.prepared_root, data.dataset, split, size, language_key(config), url
-    )
+    opened = PreparedDataset(data.prepared_root, data.dataset, split, size, language_key(config))
     members = list(opened.manifest.get("members", ()))
     if data.members and members != list(data.members):
         raise UserError(

@@ -2,16 +2,15 @@
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dghin.run.config import Config, is_url
+from dghin.run.config import Config
 
 from .dataset import run_manifest
-from .storage import bring
 
 if TYPE_CHECKING:
     from data_preprocess.prepared.prepare import PrepareSettings
@@ -26,7 +25,7 @@ def prepare_data(config: Config) -> dict[str, Any]:
     """Draw (data.shapes > 0), prepare; → the manifest. What is there already is kept.
 
     Data that was prepared elsewhere and brought here without its raw files is taken as it lies; so
-    are exported data, and a data set of one's own (`python -m data_preprocess custom`).
+    is a data set of one's own (`python -m data_preprocess custom`).
     """
     from data_preprocess.prepared.adopt import adopt
     from data_preprocess.prepared.custom import outdated
@@ -35,11 +34,12 @@ def prepare_data(config: Config) -> dict[str, Any]:
     from data_preprocess.shapes.dataset import ShapesSettings, write_shapes
 
     data = config.data
-    bring(data)
-    if manifest_path(config).is_file() and is_ready(found := run_manifest(config)):
-        for file, what in outdated(data.prepared_root, data.dataset):
-            log.warning("%s: %s", file, what)
-        return found
+    if manifest_path(config).is_file():
+        found = run_manifest(config)
+        if found.get("source") == "custom":  # it has no raw form that it could be prepared from
+            for file, what in outdated(data.prepared_root, data.dataset):
+                log.warning("%s: %s", file, what)
+            return found
     if data.shapes:
         write_shapes(Path(data.root), ShapesSettings(images=data.shapes))
     dataset = find_dataset(data.dataset, data.members)
@@ -55,11 +55,6 @@ def prepare_data(config: Config) -> dict[str, Any]:
         if tuple(found.get("members", ())) == dataset.members:
             return found
     return prepare(prepare_settings(config))
-
-
-def is_ready(manifest: Mapping[str, Any]) -> bool:
-    """Whether prepared data have no raw form that they could be prepared from again."""
-    return "shards" in manifest or manifest.get("source") == "custom"
 
 
 def prepare_settings(config: Config) -> "PrepareSettings":
@@ -116,8 +111,6 @@ def verification(config: Config, files: bool = True) -> "Verification":
     from data_preprocess.verify.verify import VerifySettings, verify_all
 
     data = config.data
-    bring(data, run_manifest(config)["splits"])
-    files = files and not is_url(data.prepared)  # a shard's bytes are checked when it is fetched
     return verify_all(
         VerifySettings(
             dataset=data.dataset,

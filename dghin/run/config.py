@@ -5,7 +5,6 @@
 The defaults are the paper's. A config file names another as its `base`; unknown keys are refused.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,8 +47,7 @@ class DataConfig:
     """Where the data lies and how sentences were read."""
 
     root: str = "data"  # the raw data set's folder, laid out as the original's
-    prepared: str = ""  # the prepared or exported data set's folder or URL; empty: <root>/data_v3
-    cache: str = ""  # where this machine keeps what it fetches from that URL; empty: <root>/cache
+    prepared: str = ""  # the prepared data set's folder; empty: <root>/data_v3
     dataset: str = "refcoco"  # a name of data_preprocess.raw.datasets, joint, or one of your own
     members: tuple[str, ...] = ()  # the data sets that `joint` puts together
     train_split: str = "train"
@@ -62,16 +60,8 @@ class DataConfig:
 
     @property
     def prepared_root(self) -> Path:
-        """The prepared data set's folder; of a URL, the folder that it is fetched to."""
-        if is_url(self.prepared):
-            name = hashlib.sha256(self.prepared.rstrip("/").encode()).hexdigest()[:16]
-            return Path(self.cache or Path(self.root) / "cache") / name
+        """The prepared data set's folder."""
         return prepared_root(self.root, self.prepared)
-
-
-def is_url(place: str) -> bool:
-    """Whether prepared data are named by a URL."""
-    return place.startswith(("http://", "https://"))
 
 
 @dataclass(frozen=True)
@@ -180,8 +170,7 @@ def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 WITHOUT_EFFECT = (  # on a training's result
-    "name", "notebooks", "data.root", "data.prepared", "data.cache", "data.shapes",
-    "data.test_splits",
+    "name", "notebooks", "data.root", "data.prepared", "data.shapes", "data.test_splits",
     "train.workers", "train.threads", "train.log_every", "train.tensorboard", "train.processes",
     "train.skip_limit", "train.save_every", "train.keep_checkpoints", "train.prefetch",
     "train.keep_encoded", "train.recompute", "train.checkpoint_activations", "train.stop_at",

@@ -155,7 +155,7 @@ def test_an_image_that_cannot_be_read(copy):
 
 def test_a_missing_image(copy):
     shutil.rmtree(copy / "images")
-    with pytest.raises(UserError, match=r"COCO_train2014_\d+.jpg: no such image"):
+    with pytest.raises(UserError, match=rf"{copy}/images/train2014/COCO_\w+.jpg: no such image"):
         refused(copy, index=0)
 
 

@@ -16,7 +16,6 @@ from helpers.raw_trees import (
 from PIL import Image
 
 from data_preprocess.cli import main
-from data_preprocess.prepared.export import ExportSettings, export
 from data_preprocess.prepared.prepare import PrepareSettings, prepare
 from data_preprocess.raw.datasets import DATASETS
 from data_preprocess.verify.cards import split_card
@@ -123,40 +122,6 @@ def test_without_photos_only_that_is_said(raw):
     (raw / "images/train2014").rmdir()
     ((where, what),) = problems(raw)
     assert where.endswith("images/train2014") and "nothing could be checked" in what
-
-
-def test_shards_are_held_against_their_index(prepared, tmp_path):
-    output = tmp_path / "shards"
-    export(ExportSettings("refcoco", str(prepared), output=str(output), workers=1))
-    settings = {"output": str(output), "form": "prepared"}
-    assert problems(prepared, **settings) == []
-    shard = output / "shards/refcoco/val-000000.tar"
-    shard.write_bytes(shard.read_bytes() + b"x")
-    (output / "shards/refcoco/train-000000.tar").unlink()
-    whats = [what for _, what in problems(prepared, **settings)]
-    assert whats == [
-        "no such file. Export it again.",
-        "not the file of the index. Export it again.",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [("anns/refcoco/val.json", "not the file that the manifest names"),
-     ("anns/refcoco/val.language.npz", "not the file that the manifest names"),
-     ("shards/refcoco/val.index.json", "not the file that the manifest names")],
-)  # fmt: skip
-@pytest.mark.parametrize("how", ["lost", "changed", "broken"])
-def test_files_beside_the_shards_are_looked_at(prepared, tmp_path, path, message, how):
-    output = tmp_path / "shards"
-    export(ExportSettings("refcoco", str(prepared), output=str(output), workers=1))
-    if how == "lost":
-        (output / path).unlink()
-    else:
-        content = (output / path).read_bytes()
-        (output / path).write_bytes(content + b" " if how == "changed" else content[:20])
-    whats = [what for _, what in problems(prepared, output=str(output), form="prepared")]
-    assert any(("no such file" if how == "lost" else message) in what for what in whats)
 
 
 def test_a_mask_that_was_altered_is_found_and_drawn_anew(prepared, caplog):
