@@ -60,11 +60,11 @@ def atomic_path(path: Path, sync: bool = True) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(path: Path, wait: bool) -> Iterator[bool]:
+def locked(path: Path) -> Iterator[bool]:
     """Hold an existing file or folder for this process; yields whether it is held.
 
-    With `wait`, until the other process lets go of it. The lock dies with its process. Where the
-    system has no such locks, nobody is kept out.
+    It is not where another process holds it. The lock dies with its process. Where the system has
+    no such locks, nobody is kept out.
     """
     try:
         import fcntl
@@ -73,7 +73,7 @@ def locked(path: Path, wait: bool) -> Iterator[bool]:
         return
     handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         held = True
     except BlockingIOError:
         held = False

@@ -94,7 +94,7 @@ def prepare_raw(
     load_encoder(settings)  # a missing parser or tokenizer is said before any mask is drawn
     folder = manifest_path(settings.root, dataset.name).parent
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, wait=False) as held:  # on the folder itself: no file is left behind
+    with locked(folder) as held:  # on the folder itself: no file is left behind
         if not held:
             raise UserError(
                 f"{folder}: another process prepares this data set at the moment. Wait for it, or "

@@ -336,7 +336,7 @@ def test_real_refcoco_sample(tmp_path):
 def test_two_processes_do_not_prepare_the_same_data_set_at_once(raw):
     folder = raw / "data_v3/anns/refcoco"
     folder.mkdir(parents=True)
-    with locked(folder, wait=False) as held:
+    with locked(folder) as held:
         assert held
         with pytest.raises(UserError, match="another process prepares this data set"):
             prepare.prepare(settings(raw))
