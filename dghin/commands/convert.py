@@ -23,5 +23,6 @@ def main(arguments: Sequence[str]) -> None:
     checkpoint, folder = map(Path, paths)
     model = DGHIN()
     load_weights(model, convert_state_dict(read_checkpoint(checkpoint)), checkpoint)
-    model.save_pretrained(folder, LANGUAGE)
+    model.language = LANGUAGE
+    model.save_pretrained(folder)
     print(f"{folder}: model.safetensors and config.json written")

@@ -11,10 +11,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_preprocess.base.common import read_json
 from dghin.inspection.export import checked_suffix, export_checked
 from dghin.model.dghin import DGHIN
-from dghin.model.hub import CONFIG, REMEDY, local_folder
 from dghin.run.command_line import read_words
 
 log = logging.getLogger(__name__)
@@ -26,11 +24,9 @@ def main(arguments: Sequence[str]) -> None:
     values, _ = read_words("dghin export", __doc__, own, arguments, settings=False)
     path = Path(values["output"])
     checked_suffix(path)
-    folder = local_folder(values["model"])
-    model = DGHIN.from_pretrained(folder)
-    language = read_json(folder / CONFIG, REMEDY).get("language") or {}
+    model = DGHIN.from_pretrained(values["model"])
     log.info("%s: being written, which takes a minute or a few", path)
-    found = export_checked(model, path, language)
+    found = export_checked(model, path, model.language)
     log.info(
         "%s: written, %.1f MB; its logits differ from the network's by %.1e at most (the largest "
         "is %.2g)", path, path.stat().st_size / 1e6, *found,

@@ -9,6 +9,7 @@ python -m dghin.inspection.predictor photo.jpg "the woman in red" -o mask.png
 writes mask.png (white where the referent is) and mask_overlay.png (the photo with the mask on it).
 """
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from data_preprocess.base.common import UserError, read_json
+from data_preprocess.base.common import UserError
 from dghin.data.dataset import LANGUAGE, read_image, resize_image
 from dghin.evaluation.forward import AT_ONCE, segment
 from dghin.evaluation.metrics import predict_mask
 from dghin.model.dghin import DGHIN
 from dghin.model.dghin import Image as Seen
-from dghin.model.hub import CONFIG, local_folder
+from dghin.model.hub import CONFIG, uploading
 
 from .observe import LEVELS, Observation, observe
 
@@ -72,25 +73,23 @@ class Predictor:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, device: str = "cpu", data: str | Path | None = None
+        cls, name: str | Path, device: str = "cpu", data: str | Path | None = None, **words: Any
     ) -> Self:
         """The predictor of a folder that training wrote (reports/<run>/train/best), or of a hub's
         repository ("owner/name").
 
-        data: the raw data set's folder, where a tokenizer may lie (`bert-base-uncased/`).
+        data: the raw data set's folder, where a tokenizer may lie (`bert-base-uncased/`). words:
+        revision, token, cache_dir, ... of DGHIN.from_pretrained.
         """
         from data_preprocess.language.encoder import LanguageEncoder  # needs spaCy
 
-        folder = local_folder(name)
-        path = folder / CONFIG
-        language = read_json(path, "Give a folder that training wrote.").get("language")
-        if not language:
+        model = DGHIN.from_pretrained(name, **words).to(device)
+        if not model.language:
             raise UserError(
-                f"{path}: says nothing of the tokenizer and parser ('language'). "
+                f"{Path(name) / CONFIG}: says nothing of the tokenizer and parser ('language'). "
                 "Give a folder that training wrote, or build Predictor(model, encoder)."
             )
-        model = DGHIN.from_pretrained(folder).to(device)
-        return cls(model, LanguageEncoder(words=model.config.words, data=data, **language))
+        return cls(model, LanguageEncoder(words=model.config.words, data=data, **model.language))
 
     def save_pretrained(self, folder: str | Path, run: str | Path | None = None) -> None:
         """Write the model, its language settings and a model card, as `from_pretrained` reads them.
@@ -99,17 +98,29 @@ class Predictor:
         """
         from dghin.report.model_card import write_card
 
-        self.model.save_pretrained(folder, self.encoder.settings())
-        write_card(Path(folder), self.model, self.encoder.settings(), run and Path(run))
+        self.model.language = self.encoder.settings()
+        self.model.save_pretrained(folder)
+        write_card(Path(folder), self.model, self.model.language, run and Path(run))
 
-    def push_to_hub(self, name: str, run: str | Path | None = None, private: bool = False) -> str:
+    def push_to_hub(
+        self,
+        name: str,
+        run: str | Path | None = None,
+        private: bool = False,
+        token: str | None = None,
+    ) -> str:
         """Upload what `save_pretrained` writes to a hub's repository ("owner/name"); → its URL.
 
-        The token is huggingface_hub's own: `hf auth login`, or HF_TOKEN.
+        token: by default huggingface_hub's own: `hf auth login`, or HF_TOKEN.
         """
-        from dghin.model.hub import upload
+        from huggingface_hub import HfApi
 
-        return upload(lambda folder: self.save_pretrained(folder, run), name, private)
+        api = HfApi(token=token)
+        with uploading(name), tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, run)  # first: the card may be refused
+            url = api.create_repo(name, private=private, exist_ok=True)
+            api.upload_folder(repo_id=name, folder_path=folder, commit_message="DGHIN by dghin")
+        return str(url)
 
     @property
     def device(self) -> torch.device:

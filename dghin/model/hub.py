@@ -1,12 +1,18 @@
-"""`save_pretrained`, `from_pretrained`, `push_to_hub`: safetensors and config.json, a folder."""
+"""`save_pretrained`, `from_pretrained`, `push_to_hub`: safetensors and config.json, a folder.
 
+They are huggingface_hub's PyTorchModelHubMixin; here is what it leaves open: files are written
+atomically, nothing is unpickled, and what is wrong with a folder or a hub's answer is a UserError.
+"""
+
+import contextlib
 import json
 import re
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from huggingface_hub import PyTorchModelHubMixin
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from data_preprocess.base.common import UserError, atomic_path, read_json, write_json
@@ -16,49 +22,82 @@ from dghin.run.config import ModelConfig
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 REMEDY = "Give a folder that save_pretrained or training wrote."
+CARD = """---
+{{ card_data }}
+---
+
+Weights of DGHIN, a network for referring image segmentation.
+Read them with `dghin.DGHIN.from_pretrained("FOLDER_OR_NAME")`.
+"""
 
 
-class HubMixin:
-    """A model with a ModelConfig that is saved to, and read from, a folder."""
+class HubMixin(
+    PyTorchModelHubMixin,
+    library_name="dghin",
+    pipeline_tag="image-segmentation",
+    tags=["referring-image-segmentation", "dghin", "pytorch"],
+    model_card_template=CARD,
+):
+    """A model with a ModelConfig that is saved to, and read from, a folder or a hub's repository.
 
-    def save_pretrained(self, folder: str | Path, language: Mapping[str, Any] = {}) -> None:
-        """Write `model.safetensors` and `config.json`, each atomically.
+    language: tokenizer, parser and alignment that the model was trained with, for Predictor; saved
+    in config.json beside the ModelConfig.
+    """
 
-        language: tokenizer, parser and alignment that the model was trained with, for Predictor.
-        """
-        folder = Path(folder)
+    language: Mapping[str, Any] = {}
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Write `model.safetensors` and `config.json`, each atomically."""
         state = {name: value.contiguous() for name, value in self.state_dict().items()}
-        with atomic_path(folder / WEIGHTS) as temporary:
+        with atomic_path(save_directory / WEIGHTS) as temporary:
             save_file(state, temporary, metadata={"format": "pt"})
-        values = {"model_type": "dghin", **to_mapping(self.config), "language": dict(language)}
-        write_json(folder / CONFIG, values)
+        values = {"model_type": "dghin", **to_mapping(self.config), "language": dict(self.language)}
+        write_json(save_directory / CONFIG, values)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> Self:
-        """The model of a folder, or of a hub's repository ("owner/name"); in eval mode, on the
-        CPU."""
-        folder = local_folder(name)
-        values = read_json(Path(folder) / CONFIG, REMEDY)
-        own = {k: v for k, v in values.items() if k not in ("model_type", "language")}
-        model = cls(build(ModelConfig, own))
-        path = Path(folder) / WEIGHTS
+    def from_pretrained(cls, name: str | Path, **words: Any) -> Self:
+        """The model of a folder, or of a hub's repository ("owner/name"); in eval mode, on the CPU.
+
+        words: revision, token, cache_dir, force_download, local_files_only of a repository.
+        """
+        folder = local_folder(name, **words)
+        config, language = read_config(folder / CONFIG)
+        model = super().from_pretrained(folder, config=config, **words)
+        model.language = language
+        return model
+
+    @classmethod
+    def _from_pretrained(
+        cls, *, model_id: str, config: ModelConfig, revision: Any, token: Any, cache_dir: Any,
+        force_download: Any, local_files_only: Any,
+    ) -> Self:  # fmt: skip
+        """What the base class calls for the weights, here with a folder: the rest is settled."""
+        path = Path(model_id) / WEIGHTS
         if not path.is_file():
             raise UserError(f"{path}: no such file. {REMEDY}")
-        load_weights(model, load_file(path), path)
+        try:
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: cannot be read ({error}). Copy the file again.") from error
+        model = cls(config)
+        load_weights(model, state, path)
         return model.eval()
 
-    def push_to_hub(
-        self, name: str, language: Mapping[str, Any] = {}, private: bool = False
-    ) -> str:
-        """Upload model and config to a hub's repository ("owner/name"); → its URL.
+    def push_to_hub(self, name: str, **words: Any) -> str:
+        """Upload model and config to a hub's repository ("owner/name"); → the commit's URL.
 
+        words: private, token, branch, commit_message, ... as huggingface_hub has them.
         `Predictor.push_to_hub` adds the model card.
         """
-        return upload(lambda folder: self.save_pretrained(folder, language), name, private)
+        with uploading(name):
+            return super().push_to_hub(name, **words)
 
 
-def local_folder(name: str | Path) -> Path:
-    """The folder of weights that is meant: itself, or a hub's repository, downloaded once."""
+def local_folder(name: str | Path, **words: Any) -> Path:
+    """The folder of weights that is meant: itself, or a hub's repository, downloaded once.
+
+    words: revision, token, ... of huggingface_hub's `snapshot_download`.
+    """
     folder = Path(name)
     if folder.exists() or not REPOSITORY.fullmatch(str(name)):
         return folder
@@ -66,7 +105,7 @@ def local_folder(name: str | Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(name), allow_patterns=[WEIGHTS, CONFIG]))
+        return Path(snapshot_download(str(name), allow_patterns=[WEIGHTS, CONFIG], **words))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise UserError(
             f"{name}: no such folder, and no such repository that the hub would give "
@@ -75,24 +114,32 @@ def local_folder(name: str | Path) -> Path:
         ) from error
 
 
-def upload(save: Callable[[Path], None], name: str, private: bool) -> str:
-    """Upload the folder that `save` writes to a hub's repository; → its URL."""
+def read_config(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
+    """The ModelConfig of a config.json, and the language settings beside it."""
+    values = read_json(path, REMEDY)
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected an object of settings. {REMEDY}")
+    own = {k: v for k, v in values.items() if k not in ("model_type", "language")}
+    try:
+        return build(ModelConfig, own), values.get("language") or {}
+    except UserError as error:
+        raise UserError(f"{path}: {error} {REMEDY}") from error
+
+
+@contextlib.contextmanager
+def uploading(name: str) -> Iterator[None]:
+    """Make a UserError of whatever stops the block's upload to a hub's repository."""
     if not REPOSITORY.fullmatch(name):
         raise UserError(f"'{name}': no name of a hub's repository. Give OWNER/NAME.")
-    from huggingface_hub import HfApi
-
-    with tempfile.TemporaryDirectory() as folder:
-        save(Path(folder))  # first: nothing is made on the hub for what cannot be written
-        try:
-            api = HfApi()
-            url = api.create_repo(name, private=private, exist_ok=True)
-            api.upload_folder(repo_id=name, folder_path=folder, commit_message="DGHIN by dghin")
-        except Exception as error:  # its own, its HTTP client's, the network's
-            raise UserError(
-                f"{name}: not uploaded ({_first_line(error)}). "
-                "Log in with a token that may write: hf auth login."
-            ) from error
-    return str(url)
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # its own, its HTTP client's, the network's
+        raise UserError(
+            f"{name}: not uploaded ({_first_line(error)}). "
+            "Log in with a token that may write: hf auth login."
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

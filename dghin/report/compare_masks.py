@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
 
 from data_preprocess.base.common import UserError
 from dghin.data.dataset import PreparedDataset, open_split
@@ -19,7 +18,6 @@ from dghin.evaluation.metrics import expression_iou
 from dghin.evaluation.uncertainty import expression_keys
 from dghin.inspection.examples import mask_samples
 from dghin.model.dghin import DGHIN
-from dghin.model.hub import WEIGHTS
 from dghin.report.figures.masks import MaskSample
 from dghin.report.tables.compare import ComparedRun
 from dghin.run.folder import BEST
@@ -107,12 +105,7 @@ def _draw(
     """One run's masks of the chosen expressions, by choice."""
     if run.config is None:
         raise UserError(f"{run.folder}: has no config.yaml, which says where its data are.")
-    try:
-        model = DGHIN.from_pretrained(run.folder / BEST)
-    except SafetensorError as error:
-        raise UserError(
-            f"{run.folder / BEST / WEIGHTS}: cannot be read ({error}). Copy the file again."
-        ) from error
+    model = DGHIN.from_pretrained(run.folder / BEST)
     dataset = open_split(run.config, split)
     for key in (key for keys in chosen.values() for key in keys):
         _check_place(run, dataset, key, numbers[key])

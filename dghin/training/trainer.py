@@ -66,6 +66,9 @@ class Trainer:
         self.stop = Stop()
         seed_everything(config.train.seed)
         self.model = DGHIN(config.model)
+        self.model.language = {
+            name: getattr(config.data, name) for name in ("tokenizer", "parser", "alignment")
+        }
         state = self._find_checkpoint()
         if state is None:
             self.progress = Progress()
@@ -212,10 +215,7 @@ class Trainer:
     def save_best(self) -> None:
         """Write the weights as a folder that `from_pretrained` reads, if they are the best."""
         if self.place.is_main and self.progress.best["iteration"] == self.progress.iteration:
-            data = self.config.data
-            language = {"tokenizer": data.tokenizer, "parser": data.parser}
-            language["alignment"] = data.alignment
-            self.model.save_pretrained(self.folder / BEST, language)
+            self.model.save_pretrained(self.folder / BEST)
 
     def run(self) -> None:
         """Train to the end, or until asked to stop."""

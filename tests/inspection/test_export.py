@@ -74,7 +74,9 @@ def differences(model, run):
 def folder(tmp_path_factory):
     """A tiny network's folder, with an ONNX file and a program beside it, by the command."""
     folder = tmp_path_factory.mktemp("exported") / "model"
-    network().save_pretrained(folder, LANGUAGE)
+    model = network()
+    model.language = LANGUAGE
+    model.save_pretrained(folder)
     with pytest.MonkeyPatch.context() as patch:
         once = functools.cache(lambda: export_program(DGHIN.from_pretrained(folder)))
         patch.setattr(export, "export_program", lambda model: once())  # seconds saved

@@ -123,7 +123,8 @@ def test_a_file_that_would_fill_the_memory_is_refused(predictor, photo, tmp_path
 
 
 def test_folder_and_command_line(tiny_model, tmp_path, capsys):
-    tiny_model.save_pretrained(tmp_path / "model", LANGUAGE)
+    tiny_model.language = LANGUAGE
+    tiny_model.save_pretrained(tmp_path / "model")
     Image.new("RGB", (50, 30), "red").save(tmp_path / "photo.jpg")
     photo, model = str(tmp_path / "photo.jpg"), f"model={tmp_path / 'model'}"
     main([photo, "red square", "-o", str(tmp_path / "out.png"), model])

@@ -5,15 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.ablation_folders import SPLITS, scored_rows
-from huggingface_hub import HfApi, ModelCard
+from helpers.raw_trees import LANGUAGE
+from huggingface_hub import HfApi, ModelCard, PyTorchModelHubMixin, RepoUrl
 from huggingface_hub.errors import LocalEntryNotFoundError
 from PIL import Image
+from safetensors.torch import save_file
 
-from data_preprocess.base.common import UserError, sha256_file
+from data_preprocess.base.common import UserError, sha256_file, write_json
+from data_preprocess.base.settings import to_mapping
 from dghin.inspection.predictor import Predictor
 from dghin.model.dghin import DGHIN
 from dghin.model.hub import CONFIG, WEIGHTS, local_folder
 from dghin.run.config import load_config, save_config
+
+HUB = "huggingface.co"
 
 
 @pytest.fixture
@@ -70,18 +75,20 @@ def test_a_name_is_downloaded_and_a_folder_is_not(predictor, tmp_path, monkeypat
     predictor.save_pretrained(tmp_path / "saved")
     asked = []
 
-    def snapshot(name, allow_patterns):
-        asked.append((name, allow_patterns))
+    def snapshot(name, **words):
+        asked.append((name, words))
         return str(tmp_path / "saved")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     photo = Image.new("RGB", (30, 20), "red")
     masks = [
-        Predictor.from_pretrained(name).predict(photo, "cat").mask
+        Predictor.from_pretrained(name, revision="v1", token="t").predict(photo, "cat").mask
         for name in ("someone/dghin-demo", tmp_path / "saved")
     ]
-    assert np.array_equal(*masks) and asked == [("someone/dghin-demo", [WEIGHTS, CONFIG])]
-    assert isinstance(DGHIN.from_pretrained("someone/dghin-demo"), DGHIN)
+    words = {"allow_patterns": [WEIGHTS, CONFIG], "revision": "v1", "token": "t"}
+    assert np.array_equal(*masks) and asked == [("someone/dghin-demo", words)]
+    model = DGHIN.from_pretrained("someone/dghin-demo", cache_dir=tmp_path)
+    assert isinstance(model, PyTorchModelHubMixin) and asked[1][1]["cache_dir"] == tmp_path
     assert str(local_folder("./nothing/there")) == "nothing/there"
 
 
@@ -94,25 +101,64 @@ def test_what_the_hub_does_not_give_is_named_with_the_remedy(monkeypatch):
         DGHIN.from_pretrained("someone/nothing")
 
 
+def test_an_older_folder_without_a_card_is_read(tiny_model, tmp_path):
+    """What save_pretrained wrote before there was a README.md beside it."""
+    state = {name: value.contiguous() for name, value in tiny_model.state_dict().items()}
+    save_file(state, tmp_path / WEIGHTS, metadata={"format": "pt"})
+    values = {"model_type": "dghin", **to_mapping(tiny_model.config), "language": LANGUAGE}
+    write_json(tmp_path / CONFIG, values)
+    again = DGHIN.from_pretrained(tmp_path)
+    assert again.config == tiny_model.config and again.language == LANGUAGE and not again.training
+    again.save_pretrained(tmp_path / "again")
+    for name in (WEIGHTS, CONFIG):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (CONFIG, None, "no such file. Give a folder"),
+        (CONFIG, "{", "not readable as JSON.*Give a folder"),
+        (CONFIG, "[]", "expected an object of settings. Give a folder"),
+        (CONFIG, '{"widht": 16}', "unknown key 'widht'.*Did you mean 'width'"),
+        (CONFIG, '{"width": "wide"}', "width='wide': expected int"),
+        (WEIGHTS, None, "no such file. Give a folder"),
+        (WEIGHTS, "damaged", "cannot be read .* Copy the file again"),
+    ],
+)
+def test_a_damaged_folder_is_named_with_the_remedy(tiny_model, tmp_path, name, content, message):
+    tiny_model.save_pretrained(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"a pickle, which is never read")
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=f"{name}: {message}"):
+        DGHIN.from_pretrained(tmp_path)
+
+
 def test_a_push_uploads_what_save_writes(predictor, run, tmp_path, monkeypatch):
     uploaded = {}
 
-    def upload_folder(_, repo_id, folder_path, commit_message):
+    def upload_folder(_, repo_id, folder_path, commit_message, **_words):
         assert repo_id == "someone/mine" and commit_message
         uploaded.update({p.name: p.read_bytes() for p in sorted(Path(folder_path).iterdir())})
 
     made = []
     monkeypatch.setattr(HfApi, "upload_folder", upload_folder)
     monkeypatch.setattr(
-        HfApi, "create_repo", lambda _, name, **words: made.append(words) or f"hub/{name}"
+        HfApi,
+        "create_repo",
+        lambda _, repo_id, **words: made.append(words) or RepoUrl(f"https://{HUB}/{repo_id}"),
     )
-    assert predictor.push_to_hub("someone/mine", run, private=True) == "hub/someone/mine"
+    url = predictor.push_to_hub("someone/mine", run, private=True)
+    assert url == f"https://{HUB}/someone/mine"
     assert made == [{"private": True, "exist_ok": True}]
     predictor.save_pretrained(tmp_path / "saved", run)
     written = {p.name: p.read_bytes() for p in sorted((tmp_path / "saved").iterdir())}
     assert uploaded == written and set(written) == {"README.md", WEIGHTS, CONFIG}
+    uploaded.clear()
     predictor.model.push_to_hub("someone/mine")
-    assert set(uploaded) >= {WEIGHTS, CONFIG}
+    assert set(uploaded) == {"README.md", WEIGHTS, CONFIG}
 
 
 def test_a_push_that_fails_says_how_to_log_in(predictor, monkeypatch):
@@ -122,5 +168,7 @@ def test_a_push_that_fails_says_how_to_log_in(predictor, monkeypatch):
     monkeypatch.setattr(HfApi, "create_repo", refuse)
     with pytest.raises(UserError, match=r"someone/mine: not uploaded \(offline\).*hf auth login"):
         predictor.push_to_hub("someone/mine")
+    with pytest.raises(UserError, match="someone/mine: not uploaded"):
+        predictor.model.push_to_hub("someone/mine")
     with pytest.raises(UserError, match="'mine': no name of a hub's repository"):
         predictor.push_to_hub("mine")
