@@ -17,6 +17,7 @@ from torch_geometric.nn import GCNConv
 
 from dghin.model.dghin import DGHIN, ConvNormPReLU, Level, Output, with_coordinates
 from dghin.model.graphs import TextGraph, VisualGraph
+from dghin.model.windows import WindowBlock, use_windows
 from dghin.model.word_attention import WordVisualAttention
 from dghin.run.timm_import import timm
 
@@ -29,10 +30,8 @@ class Original(nn.Module):
     def __init__(self, model: DGHIN):
         super().__init__()
         self.model = copy.deepcopy(model)
+        use_windows(self.model.visual_encoder.body, Block)
         for part in self.model.modules():
-            if isinstance(part, swin.SwinTransformerBlock):
-                part.__class__ = Block
-                part.attn.fused_attn = False
             if isinstance(part, ConvNormPReLU):
                 part.forward = functools.partial(nn.Sequential.forward, part)
 
@@ -57,16 +56,20 @@ class Original(nn.Module):
         return Output(mask, scales)
 
 
-class Block(swin.SwinTransformerBlock):
+class Block(WindowBlock):
     """A Swin's block that pads its map to whole windows, then rolls it; attention is timm's, with
     its matrices."""
 
-    def _attn(self, x: Tensor) -> Tensor:  # (B, H, W, C)
+    def __init__(self, block: WindowBlock):
+        super().__init__(block)
+        self.attn.fused_attn = False
+
+    def over_windows(self, x: Tensor) -> Tensor:  # (B, H, W, C)
         _, height, width, channels = x.shape
         bottom, right = (-n % w for n, w in zip((height, width), self.window_size, strict=True))
         down, across = self.shift_size
         x = F.pad(x, (0, 0, 0, right, 0, bottom)).roll((-down, -across), (1, 2))
-        windows = swin.window_partition(x, self.window_size).view(-1, self.window_area, channels)
+        windows = swin.window_partition(x, self.window_size).flatten(1, 2)
         windows = self.attn(windows, mask=self.attn_mask).view(-1, *self.window_size, channels)
         x = swin.window_reverse(windows, self.window_size, height + bottom, width + right)
         return x.roll((down, across), (1, 2))[:, :height, :width].contiguous()

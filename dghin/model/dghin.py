@@ -4,8 +4,8 @@ Letters in shape comments: B images, E expressions (E = B unless expressions sha
 L words, T text width, D level width, S image size.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -257,6 +257,11 @@ class Decoder(nn.Module):
         return x
 
 
+def run_plainly(part: Callable, *inputs: Any) -> Any:
+    """How the network calls its parts, unless `dghin.training.recompute` has them computed twice."""
+    return part(*inputs)
+
+
 class DGHIN(nn.Module, HubMixin):
     """The Dual-Graph Hierarchical Interaction Network (Displays 80, 2023).
 
@@ -280,6 +285,9 @@ class DGHIN(nn.Module, HubMixin):
         self.head = Head(width)
         heads = 4 if config.auxiliary_heads else 0
         self.auxiliary_heads = nn.ModuleList(Head(width) for _ in range(heads))
+        self.run_level = self.run_part = run_plainly  # the levels 1..3; level 0 and the decoder
+        # word ids (E, L) → (E, L, T), or None if not all are known: `dghin.training.frozen_text`'s
+        self.look_up: Callable[[Tensor], Tensor | None] | None = None
 
     @property
     def has_visual_graph(self) -> bool:
@@ -289,28 +297,35 @@ class DGHIN(nn.Module, HubMixin):
     def encode_image(self, image: Tensor) -> Image:
         """image (B, 3, S, S), RGB 0..255: everything no word enters."""
         maps = self.visual_encoder(self.image_norm(image.to(self.image_norm.weight.dtype)))
-        levels = (level.see(v) for level, v in zip(self.levels, maps[1:], strict=True))
-        return Image(self.shallow_level.see(maps[0]), tuple(levels))
+        pairs = zip(self.levels, maps[1:], strict=True)
+        levels = tuple(self.run_level(level.see, visual) for level, visual in pairs)
+        return Image(self.shallow_level.see(maps[0]), levels)
 
     def encode_words(self, word_ids: Tensor, attention_mask: Tensor, pos: Tensor) -> Sentence:
         """Three (E, L) tensors: everything no pixel enters."""
-        encoded = self.text_encoder(
-            input_ids=word_ids.long(), attention_mask=attention_mask.long()
-        ).last_hidden_state  # (E, L, T)
+        encoded = self.encode_text(word_ids.long(), attention_mask.long())  # (E, L, T)
         context = self.context_projection(self.context(encoded))
         return Sentence(self.embedding(encoded, pos), context)
+
+    def encode_text(self, word_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """What the text encoder gives, computed or looked up: two (E, L) tensors → (E, L, T)."""
+        found = self.look_up(word_ids) if self.look_up else None
+        if found is None:
+            words = {"input_ids": word_ids, "attention_mask": attention_mask}
+            found = self.text_encoder(**words).last_hidden_state
+        return found
 
     def interact(
         self, image: Image, sentence: Sentence, adjacency: Tensor, with_scales: bool = True
     ) -> Output:
         """Words meet patches, and the decoder draws: E sentences, image with E rows, or with one
         that all are about. with_scales: the coarser masks, too, which only the loss uses."""
-        levels = [self.shallow_level(image.shallow, sentence.context)]
+        levels = [self.run_part(self.shallow_level, image.shallow, sentence.context)]
         for level, (_, entity, graph) in zip(self.levels, image.levels, strict=True):
-            levels.append(level(entity, graph, sentence.words, adjacency))
+            levels.append(self.run_level(level, entity, graph, sentence.words, adjacency))
         heads = self.auxiliary_heads if with_scales else ()
         scales = tuple(head(x) for head, x in zip(heads, levels, strict=False))
-        mask = self.head(self.decoder(levels))
+        mask = self.head(self.run_part(self.decoder, levels))
         mask = F.interpolate(mask, scale_factor=4, mode="bilinear", align_corners=False)
         return Output(mask, scales)
 

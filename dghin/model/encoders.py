@@ -9,7 +9,7 @@ from data_preprocess.base.common import UserError, unknown_name
 from dghin.run.config import ModelConfig
 from dghin.run.timm_import import timm
 
-from .windows import use_original_windows
+from .windows import use_windows
 
 STRIDES = (4, 8, 16, 32)
 
@@ -42,7 +42,7 @@ class VisualPyramid(nn.Module):
             nn.LayerNorm(c) if self.is_swin else nn.Identity() for c in self.channels
         )
         if self.is_swin:
-            use_original_windows(self.body)
+            use_windows(self.body)
 
     def _indices(self, name: str) -> tuple[int, ...]:
         reductions = list(self.body.feature_info.reduction())

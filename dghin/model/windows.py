@@ -12,20 +12,31 @@ from torch import Tensor, nn
 
 from dghin.run.timm_import import timm
 
-SwinTransformerBlock = timm.models.swin_transformer.SwinTransformerBlock
+SwinTransformerStage = timm.models.swin_transformer.SwinTransformerStage
 
 
-def use_original_windows(swin: nn.Module) -> None:
-    """Give every block of a timm Swin this attention; its parameters stay as they are."""
-    for block in swin.modules():
-        if isinstance(block, SwinTransformerBlock):
-            block.__class__ = WindowBlock
+class WindowBlock(nn.Module):
+    """A block of a Swin with this attention: x += Attention(LN(x)); x += MLP(LN(x)).
 
+    It takes over the parts of a timm block (or of another WindowBlock) under their names.
+    """
 
-class WindowBlock(SwinTransformerBlock):
-    """timm's block with this attention."""
+    def __init__(self, block: nn.Module):
+        super().__init__()
+        self.window_size, self.shift_size = block.window_size, block.shift_size
+        self.norm1, self.attn, self.drop_path1 = block.norm1, block.attn, block.drop_path1
+        self.norm2, self.mlp, self.drop_path2 = block.norm2, block.mlp, block.drop_path2
+        self.register_buffer("attn_mask", block.attn_mask, persistent=False)
 
-    def _attn(self, x: Tensor) -> Tensor:  # (B, H, W, C)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) → (B, H, W, C)."""
+        x = x + self.drop_path1(self.over_windows(self.norm1(x)))
+        rows = x.flatten(1, 2)  # (B, H·W, C)
+        rows = rows + self.drop_path2(self.mlp(self.norm2(rows)))
+        return rows.view_as(x)
+
+    def over_windows(self, x: Tensor) -> Tensor:
+        """Attention within every window: (B, H, W, C) → (B, H, W, C)."""
         attention, shift = self.attn, tuple(self.shift_size)
         mask = self.attn_mask if any(shift) else None
         height, width = x.shape[1:3]
@@ -38,6 +49,13 @@ class WindowBlock(SwinTransformerBlock):
         x = map_of_windows(windows, self.window_size, grid)
         x = torch.roll(x, shift, (1, 2)) if any(shift) else x
         return attention.proj_drop(attention.proj(x[:, :height, :width]))
+
+
+def use_windows(swin: nn.Module, kind: type[WindowBlock] = WindowBlock) -> None:
+    """Put a block of this kind in the place of every block of a timm Swin."""
+    for stage in swin.modules():
+        if isinstance(stage, SwinTransformerStage):
+            stage.blocks = nn.Sequential(*(kind(block) for block in stage.blocks))
 
 
 def windows_of(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,7 +8,6 @@ Trainings that follow each other on the same sentences may share a file of it.
 import hashlib
 import logging
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from data_preprocess.base.common import atomic_path
 from dghin.data.dataset import PreparedDataset
+from dghin.model.dghin import DGHIN
 from dghin.run.processes import Place, gather
 
 log = logging.getLogger(__name__)
@@ -28,9 +28,10 @@ BATCH = 64
 
 
 def encode_once(
-    encoder: nn.Module, datasets: list[PreparedDataset], place: Place, folder: Path | None = None
+    model: DGHIN, datasets: list[PreparedDataset], place: Place, folder: Path | None = None
 ) -> None:
-    """Make `encoder` look the sentences of these splits up. Its weights must not change.
+    """Make `model` look the sentences of these splits up. The weights of its text encoder must not
+    change.
 
     The processes share the encoding out (every one must call this). folder: where it is kept for
     the next training; the file's name is the digest of the weights and the sentences.
@@ -39,6 +40,7 @@ def encode_once(
     word_ids = np.concatenate([f.word_ids for f in features])
     masks = np.concatenate([f.attention_mask for f in features])
     _, first = np.unique(word_ids, axis=0, return_index=True)
+    encoder = model.text_encoder
     width = encoder.config.hidden_size
     if len(first) * word_ids.shape[1] * width * 4 > LIMIT:
         log.info("%d distinct sentences: too many to keep encoded", len(first))
@@ -60,7 +62,7 @@ def encode_once(
         if kept and place.is_main:
             with atomic_path(kept) as temporary:
                 save_file({"words": table.cpu()}, temporary)
-    encoder.forward = Lookup(encoder.forward, rows, table)
+    model.look_up = Lookup(rows, table)
 
 
 def _read(path: Path) -> Tensor | None:
@@ -99,15 +101,12 @@ def _digest(encoder: nn.Module, word_ids: np.ndarray, masks: np.ndarray) -> str:
 
 
 class Lookup:
-    """Takes the encoder's place: known sentences from the table, a batch with others computed."""
+    """Known sentences' encodings: rows of a table (N, L, T), found by the bytes of word ids."""
 
-    def __init__(self, forward, rows: dict[bytes, int], table: Tensor):
-        self.forward, self.rows, self.table = forward, rows, table
+    def __init__(self, rows: dict[bytes, int], table: Tensor):
+        self.rows, self.table = rows, table
 
-    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
-        keys = [sentence.tobytes() for sentence in input_ids.cpu().numpy()]
-        found = [self.rows.get(key) for key in keys]
-        if None in found:
-            with torch.no_grad():
-                return self.forward(input_ids=input_ids, attention_mask=attention_mask)
-        return SimpleNamespace(last_hidden_state=self.table[found])
+    def __call__(self, word_ids: Tensor) -> Tensor | None:
+        """Word ids (E, L) → (E, L, T); None where one of the sentences is not known."""
+        found = [self.rows.get(sentence.tobytes()) for sentence in word_ids.cpu().numpy()]
+        return None if None in found else self.table[found]

@@ -6,10 +6,12 @@ Every mode is one key of `TrainConfig`, and agrees with the plain run: `checkpoi
 
 import contextlib
 import ctypes
+import functools
 import logging
 import os
 import random
 import shutil
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -106,7 +108,10 @@ def checkpoint_activations(model: DGHIN) -> None:
     The backward pass computes them again (activation checkpointing), with the same random numbers;
     batch norms count a batch once.
     """
-    _recompute(model, [*encoder_blocks(model), model.decoder, model.shallow_level], ())
+    model.run_level = model.run_part = functools.partial(recomputed, ())
+    layers = model.text_encoder.encoder
+    layers.layer = RecomputedBlocks(layers.layer, ())
+    recompute_blocks(model.visual_encoder.body, nn.Module, ())
 
 
 def recompute_cheap(model: DGHIN) -> None:
@@ -115,57 +120,60 @@ def recompute_cheap(model: DGHIN) -> None:
     The backward pass computes the rest again: norms, attention over windows, what is done element
     by element. That is few operations and most of the memory.
     """
-    blocks = [part for part in encoder_blocks(model) if isinstance(part, WindowBlock)]
-    _recompute(model, blocks, PRODUCTS)
+    model.run_level = functools.partial(recomputed, PRODUCTS)
+    recompute_blocks(model.visual_encoder.body, WindowBlock, PRODUCTS)
 
 
-def _recompute(model: DGHIN, parts: list[nn.Module], kept: Sequence[Any]) -> None:
-    """Put these parts and the levels under `Recomputed`."""
-    for part in (*parts, *model.levels):
-        part.forward = Recomputed(part, part.forward, kept)
-    for level in model.levels:
-        level.see = Recomputed(level, level.see, kept)
+def recompute_blocks(body: nn.Module, kind: type[nn.Module], kept: Sequence[Any]) -> None:
+    """Put RecomputedBlocks in the place of every list `blocks` of a timm model, if of this kind."""
+    for part in list(body.modules()):
+        blocks = getattr(part, "blocks", None)
+        if isinstance(blocks, nn.Sequential | nn.ModuleList):
+            if any(isinstance(block, kind) for block in blocks):
+                part.blocks = RecomputedBlocks(blocks, kept)
 
 
-def encoder_blocks(model: DGHIN) -> list[nn.Module]:
-    """The largest repeated parts of both encoders."""
-    from transformers.models.bert.modeling_bert import BertLayer
+class RecomputedBlocks(nn.Sequential):
+    """Blocks that run one after the other, each `recomputed`.
 
-    blocks = [part for part in model.text_encoder.modules() if isinstance(part, BertLayer)]
-    for name, part in model.visual_encoder.body.named_modules():
-        if name.rpartition(".")[2] == "blocks":
-            blocks += list(part.children())
-    return blocks
-
-
-class Recomputed:
-    """A module's forward (or another method of it) under activation checkpointing.
-
-    kept: operators whose results are kept all the same (selective checkpointing).
+    It stands in the place of the list that held them, so that all weights keep their names. Who
+    iterates over it to call the blocks gets them `recomputed`, too.
     """
 
-    def __init__(self, module: nn.Module, forward: Callable, kept: Sequence[Any] = ()):
-        self.module, self.forward, self.kept = module, forward, list(kept)
+    def __init__(self, blocks: nn.Sequential | nn.ModuleList, kept: Sequence[Any]):
+        super().__init__(OrderedDict(blocks.named_children()))
+        self.kept = kept
 
-    def __call__(self, *inputs, **named):
-        if not torch.is_grad_enabled():
-            return self.forward(*inputs, **named)
-        return checkpoint(
-            self.forward, *inputs, use_reentrant=False, context_fn=self.contexts, **named
-        )
+    def __iter__(self) -> Iterator[Callable]:
+        return (functools.partial(recomputed, self.kept, block) for block in super().__iter__())
 
-    def contexts(self) -> tuple[contextlib.AbstractContextManager, ...]:
-        """Contexts of the first pass and of the second."""
-        first: contextlib.AbstractContextManager = contextlib.nullcontext()
-        reading: contextlib.AbstractContextManager = contextlib.nullcontext()
-        if self.kept:
-            first, reading = create_selective_checkpoint_contexts(self.kept)
-        return first, self._again(reading)
 
-    @contextlib.contextmanager
-    def _again(self, reading: contextlib.AbstractContextManager) -> Iterator[None]:
-        with without_statistics(self.module), reading:
-            yield
+def recomputed(kept: Sequence[Any], part: Callable, *inputs: Any, **named: Any) -> Any:
+    """part(*inputs, **named) under activation checkpointing.
+
+    part: a module, or a method of one. kept: operators whose results are kept all the same
+    (selective checkpointing).
+    """
+    if not torch.is_grad_enabled():
+        return part(*inputs, **named)
+    contexts = functools.partial(_contexts, getattr(part, "__self__", part), kept)
+    return checkpoint(part, *inputs, use_reentrant=False, context_fn=contexts, **named)
+
+
+def _contexts(
+    module: nn.Module, kept: Sequence[Any]
+) -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
+    """Contexts of the first pass and of the second."""
+    first = second = contextlib.nullcontext()
+    if kept:
+        first, second = create_selective_checkpoint_contexts(list(kept))
+    return first, _again(module, second)
+
+
+@contextlib.contextmanager
+def _again(module: nn.Module, reading: contextlib.AbstractContextManager) -> Iterator[None]:
+    with without_statistics(module), reading:
+        yield
 
 
 @contextlib.contextmanager

@@ -84,7 +84,7 @@ class Trainer:
         if config.train.text_learning_rate_scale == 0:
             splits = [self.train_set] + ([self.val_set] if self.val_set else [])
             kept = config.data.prepared_root / "encoded" if config.train.keep_encoded else None
-            encode_once(self.model.text_encoder, splits, place, kept)
+            encode_once(self.model, splits, place, kept)
         self.stepper = Stepper(self.model, config, self.recipe, place)
         seed_everything(config.train.seed + place.rank)  # dropout differs by rank
         if state is not None:

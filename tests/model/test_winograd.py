@@ -8,7 +8,7 @@ from dghin.model import winograd as module
 from dghin.model.dghin import ConvNormPReLU
 from dghin.model.layers import LARGE, WIDE, convolve
 from dghin.model.winograd import winograd
-from dghin.training.recompute import PRODUCTS, Recomputed
+from dghin.training.recompute import PRODUCTS, recomputed
 
 SIDE = 24  # 576 places
 
@@ -113,11 +113,11 @@ def test_what_recomputes_the_cheap_keeps_its_result(calls):
     layer, (x, _) = ConvNormPReLU(WIDE, WIDE), wide()
     x.requires_grad_()
     plain = torch.autograd.grad(layer(x).square().sum(), [x, *layer.parameters()])
-    recomputed = Recomputed(layer, layer.forward, PRODUCTS)
     found = []
 
     def passes():
-        found.extend(torch.autograd.grad(recomputed(x).square().sum(), [x, *layer.parameters()]))
+        out = recomputed(PRODUCTS, layer, x)
+        found.extend(torch.autograd.grad(out.square().sum(), [x, *layer.parameters()]))
 
     assert calls(passes) == 2  # forward, and the gradient of x; nothing a second time
     for ours, expected in zip(found, plain, strict=True):

@@ -272,17 +272,18 @@ def test_a_frozen_part_gets_no_gradient(tiny_config):
     )
 
 
-def test_frozen_sentences_are_looked_up_and_the_same(tiny_config, tmp_path):
+def test_frozen_sentences_are_looked_up_and_the_same(tiny_config, tmp_path, monkeypatch):
     config = with_train(tiny_config, text_learning_rate_scale=0.0)
     trainer = Trainer(config, tmp_path / "train", ALONE)
     (batch,) = next(trainer.steps())
-    encoder = trainer.model.text_encoder
-    words = {"input_ids": batch["word_ids"], "attention_mask": batch["attention_mask"]}
-    found, computed = encoder(**words), encoder.forward.forward(**words)
-    torch.testing.assert_close(found.last_hidden_state, computed.last_hidden_state)
-    other = words["input_ids"].clone()
-    other[0, 1] = 99  # a sentence that is not in the data
-    assert encoder(other, words["attention_mask"]).last_hidden_state.shape == (6, 17, 32)
+    model, words = trainer.model, (batch["word_ids"], batch["attention_mask"])
+    computed = model.text_encoder(*words).last_hidden_state
+    monkeypatch.setattr(model.text_encoder, "forward", lambda **_: pytest.fail("computed"))
+    torch.testing.assert_close(model.encode_text(*words), computed)
+    monkeypatch.undo()
+    words[0][0, 1] = 99  # a sentence that is not in the data
+    computed = model.text_encoder(*words).last_hidden_state
+    assert torch.equal(model.encode_text(*words), computed)
 
 
 def test_encoded_sentences_are_kept_for_the_next_training(tiny_config, tmp_path, monkeypatch):
@@ -295,24 +296,24 @@ def test_encoded_sentences_are_kept_for_the_next_training(tiny_config, tmp_path,
     models[1].load_state_dict(models[0].state_dict())
     words, _ = language_batch(split.features[slice(5)])
     words.pop("pos")
-    words = {"input_ids": words["word_ids"], "attention_mask": words["attention_mask"]}
+    words = {name: x.long() for name, x in words.items()}
     seen = []
     for number, model in enumerate(models):
         if number:  # it must not compute them again
             monkeypatch.setattr(frozen, "_encode", None)
-        frozen.encode_once(model.text_encoder, [split], ALONE, tmp_path / "encoded")
-        seen.append(model.text_encoder(**words).last_hidden_state)
+        frozen.encode_once(model, [split], ALONE, tmp_path / "encoded")
+        seen.append(model.encode_text(**words))
     assert torch.equal(*seen) and len(list((tmp_path / "encoded").iterdir())) == 1
     monkeypatch.undo()
     (kept,) = (tmp_path / "encoded").iterdir()
     kept.unlink()  # not written over: the tensors read from it still lie there
     kept.write_bytes(b"damaged")
-    frozen.encode_once(models[1].text_encoder, [split], ALONE, tmp_path / "encoded")
-    assert torch.equal(models[1].text_encoder(**words).last_hidden_state, seen[0])
+    frozen.encode_once(models[1], [split], ALONE, tmp_path / "encoded")
+    assert torch.equal(models[1].encode_text(**words), seen[0])
     other = DGHIN(tiny_config.model).eval()
-    frozen.encode_once(other.text_encoder, [split], ALONE, tmp_path / "encoded")
+    frozen.encode_once(other, [split], ALONE, tmp_path / "encoded")
     assert len(list((tmp_path / "encoded").iterdir())) == 2
-    assert not torch.equal(other.text_encoder(**words).last_hidden_state, seen[0])
+    assert not torch.equal(other.encode_text(**words), seen[0])
 
 
 def test_command_line_names_the_nearest_key(tiny_config, tmp_path):
