@@ -7,7 +7,6 @@ heads always. The weights are ours, so that both give the same masks (tests/mode
 """
 
 import copy
-import functools
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCNConv
 
-from dghin.model.dghin import DGHIN, ConvNormPReLU, Level, Output, with_coordinates
+from dghin.model.dghin import DGHIN, Level, Output, with_coordinates
 from dghin.model.graphs import TextGraph, VisualGraph
 from dghin.model.windows import WindowBlock, use_windows
 from dghin.model.word_attention import WordVisualAttention
@@ -31,9 +30,6 @@ class Original(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(model)
         use_windows(self.model.visual_encoder.body, Block)
-        for part in self.model.modules():
-            if isinstance(part, ConvNormPReLU):
-                part.forward = functools.partial(nn.Sequential.forward, part)
 
     def forward(
         self, image: Tensor, word_ids: Tensor, attention_mask: Tensor, pos: Tensor,

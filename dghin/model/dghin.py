@@ -16,7 +16,7 @@ from dghin.run.config import ModelConfig
 from .encoders import Context, LinearNormPReLU, VisualPyramid, text_encoder
 from .graphs import TextGraph, VisualGraph
 from .hub import HubMixin
-from .layers import convolve, map_of, rows_of
+from .layers import map_of, rows_of
 from .word_attention import Look, WordVisualAttention
 
 POS_CLASSES = 7  # none, noun, adjective, verb, adposition, adverb, other
@@ -70,16 +70,11 @@ class Sentence(NamedTuple):
 
 
 class ConvNormPReLU(nn.Sequential):
-    """3×3 convolution without bias, BatchNorm2d, PReLU."""
+    """3×3 convolution without bias, BatchNorm2d, PReLU: (B, C, h, w) → (B, D, h, w)."""
 
     def __init__(self, inputs: int, outputs: int):
         convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         super().__init__(convolution, nn.BatchNorm2d(outputs), nn.PReLU())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) → (B, D, h, w)."""
-        convolution, norm, activation = self
-        return activation(norm(convolve(x, convolution.weight)))
 
 
 class ShallowLevel(ConvNormPReLU):
@@ -97,7 +92,7 @@ class ShallowLevel(ConvNormPReLU):
         """The image's share: v0 (B, C, h, w) → (B, D, h, w)."""
         weight, words = self[0].weight, slice(self.channels, 2 * self.channels)
         weight = torch.cat([weight[:, : words.start], weight[:, words.stop :]], dim=1)
-        return convolve(with_coordinates(F.normalize(visual, dim=1)), weight)
+        return F.conv2d(with_coordinates(F.normalize(visual, dim=1)), weight, padding=1)
 
     def forward(self, seen: Tensor, context: Tensor) -> Tensor:
         """seen, of `see`, (E or 1, D, h, w); context (E, C) → (E, D, h, w)."""
@@ -213,7 +208,7 @@ class Merge(ConvNormPReLU):
         convolution, norm, activation = self
         width = fine.shape[1]
         enlarged, own = convolution.weight.split(width, dim=1)
-        x = convolve(fine, own)
+        x = F.conv2d(fine, own, padding=1)
         return activation(norm(x + convolve_enlarged(coarse, enlarged, fine.shape[-2:])))
 
 

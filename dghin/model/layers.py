@@ -10,11 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .winograd import winograd
-
-WIDE = 128  # channels
-LARGE = 512  # places: 23×23
-
 
 def rows_of(visual: Tensor) -> Tensor:
     """(B, D, h, w) → (B, N, D) with N = h·w, row by row of the map; a view."""
@@ -29,27 +24,6 @@ def map_of(rows: Tensor, like: Tensor) -> Tensor:
 def pointwise(convolution: nn.Conv2d, rows: Tensor) -> Tensor:
     """A 1×1 convolution: (B, N, C) → (B, N, D)."""
     return F.linear(rows, convolution.weight.flatten(1), convolution.bias)
-
-
-def convolve(x: Tensor, weight: Tensor) -> Tensor:
-    """3×3 convolution with a border of zeros: (B, C, h, w), (D, C, 3, 3) → (B, D, h, w)."""
-    if pays_in_windows(x, weight):
-        return winograd(x, weight)
-    return F.conv2d(x, weight, padding=1)
-
-
-def pays_in_windows(x: Tensor, weight: Tensor) -> bool:
-    """Whether `winograd` is the faster way: on a CPU, for wide maps of some size. A graph that is
-    compiled or exported keeps torch's convolution."""
-    return (
-        x.device.type == "cpu"
-        and min(weight.shape[:2]) >= WIDE
-        and x.shape[2] * x.shape[3] >= LARGE
-        and x.dtype == weight.dtype
-        and x.dtype in (torch.float32, torch.float64)
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-    )
 
 
 def instance_norm(norm: nn.InstanceNorm2d, rows: Tensor) -> Tensor:

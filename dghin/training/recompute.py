@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 aten = torch.ops.aten
 PRODUCTS = (  # what costs most to compute again; products within attention over windows are small
     aten.mm.default, aten.addmm.default, aten.convolution.default,
-    torch.ops.dghin.winograd.default,
     aten._scaled_dot_product_flash_attention_for_cpu.default,
     aten._scaled_dot_product_efficient_attention.default,
     aten._scaled_dot_product_flash_attention.default,
