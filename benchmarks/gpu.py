@@ -37,15 +37,16 @@ from photos import Photos
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from data_preprocess.base.common import UserError, write_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_json
 from data_preprocess.base.tables import to_markdown
-from dghin.data.dataset import collate
+from dghin.data.batches import collate
 from dghin.data.loading import Batch, load_batches
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
+from dghin.run.precision import autocast, set_deterministic
 from dghin.run.processes import Place
 from dghin.training.recipe import Recipe
-from dghin.training.recompute import autocast, set_deterministic
 from dghin.training.step import Stepper
 
 GB = 10**9

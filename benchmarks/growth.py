@@ -32,13 +32,14 @@ from noise import loss_of, random_batch, random_network, step_of
 from processes import gradient_bytes, sent_bytes
 from tqdm import tqdm
 
-from data_preprocess.base.common import write_json
+from data_preprocess.base.files import write_json
 from data_preprocess.base.tables import to_markdown
 from dghin.report.figures.curves import BLUE, GREY, save_figure, styled
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
+from dghin.run.precision import keep_freed_memory
 from dghin.run.processes import threads
-from dghin.training.recompute import keep_freed_memory, recompute_cheap
+from dghin.training.recompute import recompute_cheap
 
 AXES = {
     "image size": ("model.image_size", 2.0),

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from data_preprocess.base.common import write_json
+from data_preprocess.base.files import write_json
 from dghin.run.environment import ROOT, git_state, hardware, versions
 
 MIB = 2**20

@@ -12,13 +12,15 @@ from original import Original
 from torch import Tensor
 
 from data_preprocess.language.features import Features
-from dghin.data.dataset import PreparedDataset, language_batch, open_split
+from dghin.data.batches import language_batch
+from dghin.data.dataset import PreparedDataset, open_split
 from dghin.evaluation.evaluate import evaluate_split
 from dghin.evaluation.forward import segment
 from dghin.evaluation.metrics import metrics_from_rows
 from dghin.model.dghin import DGHIN
 from dghin.run.config import Config, load_config
-from dghin.training.recompute import autocast, recompute_cheap
+from dghin.run.precision import autocast
+from dghin.training.recompute import recompute_cheap
 
 COUNTS = {1: 1.15, 3: 1.4, 7: 1.5}  # expressions an image, and how much faster that has to be
 CPU = torch.device("cpu")

@@ -24,14 +24,14 @@ from harness import seconds_of
 from noise import random_batch
 from tqdm import tqdm
 
-from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.tables import to_markdown
 from dghin.model.dghin import DGHIN
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
+from dghin.run.precision import keep_freed_memory, supported_precision
 from dghin.run.processes import Place, threads
 from dghin.training.recipe import Recipe
-from dghin.training.recompute import keep_freed_memory, supported_precision
 from dghin.training.step import Stepper
 
 MODES = {

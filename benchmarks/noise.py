@@ -9,9 +9,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from data_preprocess.language.features import Features
-from dghin.data.dataset import language_batch, model_inputs
+from dghin.data.batches import language_batch, model_inputs
 from dghin.data.loading import Batch
-from dghin.model.dghin import DGHIN, POS_CLASSES
+from dghin.model.dghin import DGHIN
+from dghin.model.levels import POS_CLASSES
 from dghin.run.config import Config
 from dghin.training.losses import segmentation_loss
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCNConv
 
-from dghin.model.dghin import DGHIN, Level, Output, with_coordinates
+from dghin.model.dghin import DGHIN, Output
 from dghin.model.graphs import TextGraph, VisualGraph
+from dghin.model.levels import Level, with_coordinates
 from dghin.model.windows import WindowBlock, use_windows
 from dghin.model.word_attention import WordVisualAttention
 from dghin.run.timm_import import timm

@@ -8,7 +8,8 @@ import torch
 from noise import random_features, write_photos
 from PIL import Image
 
-from dghin.data.dataset import LANGUAGE, language_of, read_image, resize_image
+from dghin.data.batches import LANGUAGE, language_of
+from dghin.data.dataset import read_image, resize_image
 from dghin.run.config import Config
 
 

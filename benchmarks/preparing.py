@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.tables import to_markdown
 from data_preprocess.shapes.dataset import ShapesSettings, write_shapes
 from dghin.run.command_line import read_words, run_cli

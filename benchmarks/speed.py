@@ -25,12 +25,12 @@ import torch
 from harness import Result, table, take_turns, write_results
 from tqdm import tqdm
 
-from data_preprocess.base.common import unknown_name
+from data_preprocess.base.errors import unknown_name
 from data_preprocess.base.tables import to_markdown
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
+from dghin.run.precision import keep_freed_memory
 from dghin.run.processes import threads
-from dghin.training.recompute import keep_freed_memory
 
 ORIGINALS_IMPORTS = "torch, torchvision, timm, transformers, spacy, torch_geometric"
 

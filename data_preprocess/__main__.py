@@ -1,4 +1,4 @@
-"""python -m data_preprocess {shapes,prepare,adopt,language,verify}: see --help of each."""
+"""dghin data {shapes,prepare,adopt,language,verify}: see --help of each."""
 
 import sys
 

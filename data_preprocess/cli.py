@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.settings import build
 from data_preprocess.prepared.annotations import shown
 
@@ -235,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m data_preprocess",
+        prog="dghin data",
         description="From raw data sets to what training reads. Every subcommand has --help.",
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -261,7 +261,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 def _epilog(command: Command) -> str:
     lines = ["examples:"]
-    lines += [f"  python -m data_preprocess {example}" for example in command.examples]
+    lines += [f"  dghin data {example}" for example in command.examples]
     lines.append("\nkeys and defaults:")
     for field in dataclasses.fields(command.settings()):
         lines.append(f"  {field.name}={field.default}")

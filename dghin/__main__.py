@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from data_preprocess.base.common import unknown_name
+from data_preprocess.base.errors import unknown_name
 from dghin import __version__
 from dghin.run.command_line import run_cli
 

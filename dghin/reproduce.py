@@ -1,10 +1,10 @@
 """Run the notebooks in order, from a raw data set to the report.
 
-    python -m dghin.reproduce run=demo                       the embedded data set
-    python -m dghin.reproduce run=refcoco data=/path         the paper's run on real data
-    python -m dghin.reproduce run=ablation                   what each part of the network brings
-    python -m dghin.reproduce run=demo train.iterations=100  any setting of the config
-    python -m dghin.reproduce run=demo --force               repeat what is up to date, too
+    dghin reproduce run=demo                       the embedded data set
+    dghin reproduce run=refcoco data=/path         the paper's run on real data
+    dghin reproduce run=ablation                   what each part of the network brings
+    dghin reproduce run=demo train.iterations=100  any setting of the config
+    dghin reproduce run=demo --force               repeat what is up to date, too
 
 A key is a parameter of a notebook, given to every notebook that has it, or a setting of the
 config. Executed notebooks and everything they make stand in reports/<run>. Run again, only what
@@ -25,7 +25,8 @@ from papermill.log import logger as papermill_log
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from data_preprocess.base.common import UserError, sha256_file, unknown_name, write_json
+from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.files import sha256_file, write_json
 from data_preprocess.base.settings import flatten, parse_value, to_mapping
 from dghin.run.config import Config, load_config
 from dghin.run.folder import REPORTS

@@ -104,7 +104,7 @@ def quick_figures(monkeypatch):
     chain of notebooks draws them all."""
     from PIL import Image
 
-    from data_preprocess.base.common import atomic_path
+    from data_preprocess.base.files import atomic_path
     from dghin.report.figures.curves import SavedFigure
 
     def save(_, folder, name):

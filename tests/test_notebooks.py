@@ -12,7 +12,7 @@ from helpers.grefcoco import write_grefcoco
 from helpers.raw_trees import LANGUAGE
 from helpers.tiny import TINY_MODEL
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin import reproduce
 from dghin.evaluation.controls import CONTROLS
 from dghin.evaluation.metrics import PROTOCOLS

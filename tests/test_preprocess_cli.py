@@ -19,7 +19,7 @@ def test_help_of_a_command_has_examples_and_defaults(capsys, command):
     with pytest.raises(SystemExit):
         main([command, "--help"])
     text = capsys.readouterr().out
-    assert f"python -m data_preprocess {command} " in text and "=data" in text
+    assert f"dghin data {command} " in text and "=data" in text
 
 
 @pytest.mark.parametrize(

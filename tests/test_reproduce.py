@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data_preprocess.base.common import UserError, write_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_json
 from dghin import reproduce
 from dghin.commands import reproduce as command
 from dghin.run.freshness import notebook_digest

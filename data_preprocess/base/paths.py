@@ -3,7 +3,8 @@
 from pathlib import PureWindowsPath
 from typing import Any
 
-from .common import UserError
+from data_preprocess.base.errors import UserError
+
 from .values import LARGEST, is_text, shown
 
 _LONGEST = 200  # bytes of one part: file systems end at 255, and suffixes are added

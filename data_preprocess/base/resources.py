@@ -12,7 +12,9 @@ import json
 import re
 from pathlib import Path
 
-from .common import UserError, sha256_json
+from data_preprocess.base.errors import UserError
+
+from .files import sha256_json
 
 _PACKAGE = "package:"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from .common import UserError, unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 
 Settings = TypeVar("Settings")
 

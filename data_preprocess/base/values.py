@@ -4,7 +4,7 @@ import math
 import reprlib
 from typing import Any
 
-from .common import UserError
+from data_preprocess.base.errors import UserError
 
 MAX_PIXELS = 100_000_000  # of an image or mask: more than photos have, and 100 MB as a mask
 LARGEST = 1 << 60  # whole numbers beyond may share their hash with many others

@@ -23,7 +23,8 @@ from urllib.request import url2pathname
 
 from tqdm import tqdm
 
-from data_preprocess.base.common import UserError, write_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_json
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 
 from .mirrors import Mirrors, Source, read_mirrors
 from .obtain import Tried, obtain
@@ -205,7 +205,7 @@ def _shown(target: str, data: Path) -> str:
 
 
 def _next(settings: FetchSettings) -> str:
-    return f"python -m data_preprocess verify {settings.dataset} data={settings.data}"
+    return f"dghin data verify {settings.dataset} data={settings.data}"
 
 
 def _amount(size: int | None) -> str:

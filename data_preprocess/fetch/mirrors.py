@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.raw.datasets import JOINT, find_dataset
 
 PACKAGED = "mirrors.yaml"

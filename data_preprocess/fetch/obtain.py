@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from data_preprocess.base.common import write_json
+from data_preprocess.base.files import write_json
 
 from .download import (
     MirrorError,

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_preprocess.base.common import write_json
+from data_preprocess.base.files import write_json
 
 from .mirrors import Mirrors
 

@@ -18,7 +18,8 @@ from typing import IO
 
 from tqdm import tqdm
 
-from data_preprocess.base.common import UserError, atomic_path
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import atomic_path
 
 from .download import WrongFile
 

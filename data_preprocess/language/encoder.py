@@ -20,7 +20,8 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from data_preprocess.base.common import UserError, sha256_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import sha256_json
 from data_preprocess.base.resources import describe_missing, resolve, short_name, vocabulary_digest
 from data_preprocess.raw.records import clean_sentence
 

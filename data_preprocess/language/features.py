@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from data_preprocess.base.common import UserError, atomic_path, sha256_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import atomic_path, sha256_json
 
 KINDS = ("attribute", "place", "relation", "ordinal", "superlative")  # see kinds.py
 CODES = ("", *KINDS)  # what `kind` counts in
@@ -34,7 +35,7 @@ _OTHER_WORDS = 6  # the last class of `pos`
 _ALWAYS = 1 << 28  # bytes that arrays may take together, however small the file is
 _EXPANSION = 300  # beyond that: bytes for a byte of the file (real features: below 100)
 REMEDY = (
-    "Make the features again: python -m data_preprocess prepare DATASET data=RAW "
+    "Make the features again: dghin data prepare DATASET data=RAW "
     "tokenizer=... parser=... words=... alignment=... (or 'adopt' for prepared data of the "
     "original, 'custom' for those of your own)."
 )

@@ -13,7 +13,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_preprocess.base.common import UserError, sha256_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import sha256_json
 from data_preprocess.base.workers import run_tasks, workers_for
 
 from .encoder import LanguageEncoder, distinct

@@ -7,7 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import UserError, read_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json
 from data_preprocess.raw.datasets import Dataset, find_raw_dataset
 
 from .annotations import read_entries
@@ -17,7 +18,7 @@ from .prepare import LanguageSettings, command, images_folder, write_language
 
 log = logging.getLogger(__name__)
 
-_REMEDY = "Prepare the data set anew: python -m data_preprocess prepare DATASET data=RAW."
+_REMEDY = "Prepare the data set anew: dghin data prepare DATASET data=RAW."
 
 
 def adopt(settings: LanguageSettings) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import UserError, read_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json
 from data_preprocess.base.paths import safe_id, safe_path
 from data_preprocess.base.values import shown as short
 from data_preprocess.base.values import whole
 from data_preprocess.raw.records import Record, clean_sentence
 
-_REMEDY = "Prepare the data set anew: python -m data_preprocess prepare DATASET data=RAW."
+_REMEDY = "Prepare the data set anew: dghin data prepare DATASET data=RAW."
 
 
 def mask_names(record: Record, per_sentence: bool) -> list[str]:

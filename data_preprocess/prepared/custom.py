@@ -1,6 +1,6 @@
 """A data set of one's own -> prepared data: a table of expressions, photos, COCO JSON or masks.
 
-    python -m data_preprocess custom mine table=expressions.csv images=photos \
+    dghin data custom mine table=expressions.csv images=photos \
         coco=annotations.json data=DATA
 
 The table is a CSV file with a line an expression:
@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.paths import safe_path
 from data_preprocess.raw.datasets import DATASETS, JOINT, TRAIN, Dataset
 from data_preprocess.raw.records import Raw, Record, Sentence, Shapes, clean_sentence
@@ -83,7 +83,7 @@ def outdated(root: Path, dataset: str) -> list[tuple[str, str]]:
         what = "it, its COCO file or a mask was changed since"
     except (UserError, OSError) as error:
         what = f"no longer readable ({error})"
-    return [(table, f"{what}. Run 'python -m data_preprocess custom {dataset} ...' again.")]
+    return [(table, f"{what}. Run 'dghin data custom {dataset} ...' again.")]
 
 
 def read_custom(settings: CustomSettings) -> Raw:
@@ -160,7 +160,7 @@ def _check_settings(settings: CustomSettings) -> None:
     if not _NAME.fullmatch(name) or name in DATASETS or name == JOINT:
         raise UserError(
             f"data set '{name}': give yours a name of its own, of letters, digits, _, + and -, "
-            f"first of all words: python -m data_preprocess custom mine table=... (taken: "
+            f"first of all words: dghin data custom mine table=... (taken: "
             f"{', '.join([*DATASETS, JOINT])})."
         )
     if not settings.table:

@@ -1,6 +1,6 @@
 """The joint training set: several members' train splits without their held-out images.
 
-    python -m data_preprocess prepare joint data=DATA members=[refcoco,refcoco+,refcocog_umd]
+    dghin data prepare joint data=DATA members=[refcoco,refcoco+,refcocog_umd]
 
 The members share photos, but split them each in its own way. An image that is in a val or test
 split of any member, by its file name, is in no training sample here.
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from data_preprocess.base.common import UserError, read_json, sha256_file, sha256_json, write_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json, sha256_file, sha256_json, write_json
 from data_preprocess.language.features import (
     Features,
     concatenate,

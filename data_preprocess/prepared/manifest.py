@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import UserError, read_json, sha256_file, write_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json, sha256_file, write_json
 
 from .annotations import counts
 
@@ -34,8 +35,8 @@ def read_manifest(root: Path, dataset: str) -> dict[str, Any]:
     """The manifest of a prepared data set; a missing one says how to prepare."""
     path = manifest_path(root, dataset)
     remedy = (
-        f"Prepare the data first: python -m data_preprocess prepare {dataset} data=RAW (prepared "
-        f"data of the original: python -m data_preprocess adopt {dataset} data=RAW)."
+        f"Prepare the data first: dghin data prepare {dataset} data=RAW (prepared "
+        f"data of the original: dghin data adopt {dataset} data=RAW)."
     )
     manifest = read_json(path, remedy)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("splits"), dict):

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import UserError, sha256_file, sha256_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import sha256_file, sha256_json
 from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
 from data_preprocess.language.features import check_key
 from data_preprocess.raw.datasets import find_dataset

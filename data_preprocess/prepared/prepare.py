@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from data_preprocess.base.common import UserError, locked, read_json, write_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import locked, read_json, write_json
 from data_preprocess.base.resources import short_name
 from data_preprocess.base.settings import to_mapping
 from data_preprocess.language.features import is_current
@@ -248,7 +249,7 @@ def claim(settings: PrepareSettings, dataset: Dataset, sources: str) -> None:
     if found is None and foreign and not settings.overwrite:
         raise UserError(
             f"{foreign[0]}: prepared data of another origin is there already. Keep it with "
-            f"'python -m data_preprocess adopt {dataset.name} ...', choose another output=FOLDER, "
+            f"'dghin data adopt {dataset.name} ...', choose another output=FOLDER, "
             "or replace it with overwrite=true."
         )
     manifest_path(settings.root, dataset.name).unlink(missing_ok=True)
@@ -275,7 +276,7 @@ def images_folder(settings: LanguageSettings, dataset: Dataset, raw: Raw | None 
 def command(name: str, settings: LanguageSettings) -> str:
     """The command that makes the same files, with paths as seen from the prepared root."""
     root, default = settings.root, to_mapping(type(settings)())
-    words = [f"python -m data_preprocess {name} {settings.dataset}"]
+    words = [f"dghin data {name} {settings.dataset}"]
     words.append(f"data={relative(Path(settings.data), root)} output=.")
     for key, value in to_mapping(settings).items():
         if key not in ("dataset", "data", "output", "workers", "overwrite") and (

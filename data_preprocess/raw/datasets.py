@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,7 @@ def find_dataset(name: str, members: Iterable[str] = ()) -> Dataset:
         return _joint(tuple(members) or MEMBERS)
     if name not in DATASETS:
         error = unknown_name("data set", name, [*DATASETS, JOINT])
-        raise UserError(
-            f"{error} For one of your own: python -m data_preprocess custom {name} table=FILE."
-        )
+        raise UserError(f"{error} For one of your own: dghin data custom {name} table=FILE.")
     if members:
         raise UserError(
             f"members=[{','.join(members)}]: '{name}' is put together from nothing. Leave members "
@@ -79,7 +77,7 @@ def find_raw_dataset(name: str) -> Dataset:
     if dataset.members:
         raise UserError(
             f"data set '{name}': it has no files of its own. Do this for its members (such as "
-            f"{', '.join(dataset.members)}), then: python -m data_preprocess prepare {name} "
+            f"{', '.join(dataset.members)}), then: dghin data prepare {name} "
             "data=RAW."
         )
     return dataset

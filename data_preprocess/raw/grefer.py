@@ -10,7 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import UserError, read_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json
 
 from .datasets import Dataset
 from .records import Raw, Record, Shapes

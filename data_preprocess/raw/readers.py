@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 
 from .datasets import Dataset, check_split
 from .records import Raw, Record

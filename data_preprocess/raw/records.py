@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.values import is_text, shown
 
 LONGEST_SENTENCE = 10_000  # characters; a parser given more takes minutes

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import UserError, read_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json
 from data_preprocess.base.paths import safe_id, safe_path
 from data_preprocess.base.values import four_numbers, image_shape, is_text, short_text, shown
 from data_preprocess.raw import plain_pickle

@@ -4,7 +4,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import UserError, read_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json
 from data_preprocess.base.paths import safe_id
 from data_preprocess.base.values import four_numbers, image_shape, short_text, shown
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.values import is_number, shown, whole
 
 _AGAIN = "Get instances.json again."

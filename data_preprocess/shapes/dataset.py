@@ -1,6 +1,6 @@
 """The embedded data set: drawn scenes with referring expressions, in both raw layouts.
 
-    python -m data_preprocess shapes output=data/shapes
+    dghin data shapes output=data/shapes
 
 Under the root lie refcoco/ with images/train2014/ (the REFER layout) and referit/ with
 images/referit/ (the ReferIt layout) of the same scenes. The same settings give the same bytes.
@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data_preprocess.base.common import UserError, read_json, sha256_file, sha256_json, write_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json, sha256_file, sha256_json, write_json
 
 from .draw import paint, visible
 from .phrases import choose, descriptions

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data_preprocess.base.common import atomic_path, write_json, write_text
+from data_preprocess.base.files import atomic_path, write_json, write_text
 
 from .phrases import KINDS
 from .scene import CONVEX, SHAPES, Scene, clip_outside, outline

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.prepared.annotations import read_entries
 from data_preprocess.prepared.manifest import annotation_path, read_manifest
 from data_preprocess.raw.datasets import DATASETS, JOINT, TRAIN, Dataset

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from data_preprocess.base.common import UserError, sha256_file
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import sha256_file
 from data_preprocess.prepared.annotations import counts, read_entries
 from data_preprocess.prepared.custom import outdated
 from data_preprocess.prepared.joint import TOGETHER, held_out

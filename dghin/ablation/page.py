@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from data_preprocess.base.common import UserError, write_text
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_text
 from data_preprocess.base.settings import flatten
 from data_preprocess.base.tables import to_markdown
 from dghin.report.figures.compare import validation_figure

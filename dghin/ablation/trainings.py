@@ -26,7 +26,7 @@ import torch
 from scipy import stats
 from tqdm import tqdm
 
-from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.settings import build, to_mapping
 from dghin.data.dataset import run_manifest
 from dghin.evaluation.evaluate import evaluate_run, rows_path

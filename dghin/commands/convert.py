@@ -6,7 +6,7 @@ dghin convert checkpoint.pth FOLDER
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.model.dghin import DGHIN
 from dghin.model.hub import load_weights
 from dghin.model.original import LANGUAGE, convert_state_dict, read_checkpoint

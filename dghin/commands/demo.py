@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.demo.server import examples_of, load_page, model_of
 from dghin.demo.views import Limits
 from dghin.inspection.predictor import Predictor

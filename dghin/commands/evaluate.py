@@ -14,7 +14,7 @@ carry where they come from: commit, checkpoint, data and command.
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.evaluation.controls import CONTROLS
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.model.dghin import DGHIN

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_preprocess.base.common import UserError, atomic_path
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import atomic_path
 from dghin.inspection.predictor import Predictor, as_photo, overlay
 from dghin.run.command_line import read_words
 

@@ -9,7 +9,7 @@ dghin verify reports/demo                     compute every number again from th
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.ablation.page import is_ablation, write_ablation_report
 from dghin.report.compare import compare_runs
 from dghin.report.gallery import write_gallery

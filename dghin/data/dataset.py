@@ -5,7 +5,6 @@ Letters: N expressions of a split, E expressions and B images of a batch, L word
 
 import logging
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
-from data_preprocess.language.features import CODES, Features, adjacency, read_features
+from data_preprocess.language.features import CODES, read_features
 from data_preprocess.prepared.annotations import read_entries
 from data_preprocess.prepared.manifest import read_manifest
+from dghin.data.batches import language_of
 from dghin.run.config import Config
 
 log = logging.getLogger(__name__)
 KEPT_IMAGES = 64
-LANGUAGE = ("word_ids", "attention_mask", "pos", "heads")
-PREPARE = "Make it with: python -m data_preprocess prepare {} data=FOLDER."
+PREPARE = "Make it with: dghin data prepare {} data=FOLDER."
 
 
 @dataclass(frozen=True)
@@ -141,23 +140,6 @@ class PreparedDataset(Dataset):
         return self.inputs(index) | {"mask": torch.from_numpy(np.array(small))}
 
 
-def language_of(features: Features, index: int) -> dict[str, np.ndarray]:
-    """What the network reads of one expression: LANGUAGE, each (L,)."""
-    return {field: getattr(features, field)[index] for field in LANGUAGE}
-
-
-def language_batch(
-    features: Features, device: torch.device | str = "cpu"
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Expressions as the network takes them: word_ids, attention_mask, pos (E, L); adjacency."""
-    words = {
-        field: torch.from_numpy(getattr(features, field)).long().to(device)
-        for field in LANGUAGE
-        if field != "heads"
-    }
-    return words, torch.from_numpy(adjacency(features.heads)).to(device)
-
-
 def run_manifest(config: Config) -> dict[str, Any]:
     """The manifest of the run's prepared data."""
     return read_manifest(config.data.prepared_root, config.data.dataset)
@@ -184,96 +166,6 @@ def resize_image(image: Image.Image, size: int) -> Tensor:
     """The plain (aspect-breaking) bicubic resize of the uint8 image: (3, size, size) uint8."""
     array = np.array(image.resize((size, size), Image.Resampling.BICUBIC))
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
-
-
-def collate(samples: list[dict[str, Any]], share_images: bool) -> dict[str, Any]:
-    """Samples → one batch; with share_images every image is there once, `image_index` says whose.
-
-    image (B, 3, S, S), image_index (E,) or None, mask (E, S, S), word_ids, attention_mask, pos
-    (E, L), adjacency (E, L, L), index (E,).
-    """
-    language = {name: np.stack([s[name] for s in samples]) for name in LANGUAGE}
-    batch: dict[str, Any] = {
-        "adjacency": torch.from_numpy(adjacency(language.pop("heads"))),
-        **{name: torch.from_numpy(value).long() for name, value in language.items()},
-        "index": torch.tensor([s["index"] for s in samples]),
-    }
-    if "mask" in samples[0]:
-        batch["mask"] = torch.stack([s["mask"] for s in samples])
-    if not share_images:
-        return batch | {"image": torch.stack([s["image"] for s in samples]), "image_index": None}
-    unique = {s["image_name"]: s["image"] for s in samples}
-    order = {name: i for i, name in enumerate(unique)}
-    batch["image"] = torch.stack(list(unique.values()))
-    batch["image_index"] = torch.tensor([order[s["image_name"]] for s in samples])
-    return batch
-
-
-MODEL_INPUTS = ("image", "word_ids", "attention_mask", "pos", "adjacency", "image_index")
-
-
-def model_inputs(batch: dict[str, Any], device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The part of a batch that the network takes, on its device."""
-    return {
-        name: batch[name] if batch[name] is None else batch[name].to(device, non_blocking=True)
-        for name in MODEL_INPUTS
-    }
-
-
-class TrainingBatches:
-    """Which expressions every iteration takes: a pure function of seed and iteration.
-
-    From iteration `start` to `end`, this rank's expressions in pieces of `piece`; `accumulation`
-    pieces make its share of one step. An epoch is a fresh shuffle without its incomplete last
-    step, as the original's. With expressions_per_image K > 1, up to K expressions of one image
-    stand together. A step takes the same expressions whatever the number of ranks.
-    """
-
-    def __init__(
-        self,
-        images: list[str],
-        piece: int,
-        rank: int = 0,
-        world: int = 1,
-        seed: int = 0,
-        expressions_per_image: int = 1,
-        start: int = 0,
-        end: int = 0,
-        accumulation: int = 1,
-    ):
-        self.groups: dict[str, list[int]] = {}
-        for index, image in enumerate(images):
-            self.groups.setdefault(image, []).append(index)
-        self.piece, self.accumulation, self.rank, self.world = piece, accumulation, rank, world
-        self.seed, self.per_image = seed, expressions_per_image
-        self.start, self.end = start, end
-        self.epoch_size = len(images) // (piece * accumulation * world)
-
-    def __len__(self) -> int:
-        return (self.end - self.start) * self.accumulation
-
-    def order(self, epoch: int) -> np.ndarray:
-        """The epoch's order of all expressions."""
-        random = np.random.default_rng([self.seed, epoch])
-        if self.per_image == 1:
-            return random.permutation(sum(map(len, self.groups.values())))
-        chunks = []
-        for members in self.groups.values():
-            shuffled = random.permutation(members)
-            size = self.per_image
-            chunks += [shuffled[i : i + size] for i in range(0, len(shuffled), size)]
-        return np.concatenate([chunks[i] for i in random.permutation(len(chunks))])
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order, of_epoch = np.empty(0), -1
-        own = self.piece * self.accumulation
-        for iteration in range(self.start, self.end):
-            epoch, position = divmod(iteration, self.epoch_size)
-            if epoch != of_epoch:
-                order, of_epoch = self.order(epoch), epoch
-            first = (position * self.world + self.rank) * own
-            for begin in range(first, first + own, self.piece):
-                yield order[begin : begin + self.piece].tolist()
 
 
 def language_key(config: Config) -> dict[str, Any]:

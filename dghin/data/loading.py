@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 
 Batch = dict[str, Any]
 PATIENCE = 60  # seconds that a worker lives on after a SIGTERM

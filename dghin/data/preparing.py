@@ -25,7 +25,7 @@ def prepare_data(config: Config) -> dict[str, Any]:
     """Draw (data.shapes > 0), prepare; → the manifest. What is there already is kept.
 
     Data that was prepared elsewhere and brought here without its raw files is taken as it lies; so
-    is a data set of one's own (`python -m data_preprocess custom`).
+    is a data set of one's own (`dghin data custom`).
     """
     from data_preprocess.prepared.adopt import adopt
     from data_preprocess.prepared.custom import outdated

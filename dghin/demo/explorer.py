@@ -19,7 +19,7 @@ import numpy as np
 import traitlets
 from matplotlib.figure import Figure
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.inspection.observe import LEVELS, STAGES, Observation, stages_of
 from dghin.inspection.predictor import Encoded, Photo, Prediction, Predictor, as_photo
 from dghin.report.figures.curves import DPI, hide, new_figure, png_of, styled

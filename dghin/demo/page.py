@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.demo import views
 from dghin.inspection.observe import LEVELS, STAGES, stages_of
 from dghin.inspection.predictor import Predictor

@@ -1,7 +1,7 @@
 """A page to try the network: drop a photo, type a phrase, see the mask and what was looked at.
 
-python -m dghin.demo.server                 # the network of the last `make reproduce`
-python -m dghin.demo.server run=demo model=FOLDER_OR_HUB_NAME port=7860
+dghin demo                 # the network of the last `make reproduce`
+dghin demo run=demo model=FOLDER_OR_HUB_NAME port=7860
 
 Needs Gradio: pip install -e '.[demo]'. Only this machine can open the page (host=127.0.0.1);
 it has no password. Nothing is fetched from the internet.
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.model.hub import CONFIG
 from dghin.run.config import load_config
 

@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.inspection.observe import LEVELS, STAGES, Observation, Point
 from dghin.inspection.predictor import Encoded, Prediction, Predictor, overlay
 from dghin.inspection.word_effects import WordEffect, effects_table

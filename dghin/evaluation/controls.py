@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
 from data_preprocess.language.features import Features
 from dghin.data.dataset import PreparedDataset

@@ -1,10 +1,10 @@
 """The one evaluation: trainer, notebooks and command line use this.
 
-    python -m dghin.evaluation.evaluate run=demo                every test split of the run, and val
-    python -m dghin.evaluation.evaluate run=demo split=testA           one split
-    python -m dghin.evaluation.evaluate run=demo control=all  under all controls, too (controls.py)
-    python -m dghin.evaluation.evaluate run=theirs config=refcoco model=FOLDER  other weights
-    torchrun --standalone --nproc-per-node=4 -m dghin.evaluation.evaluate run=demo       shared out
+    dghin evaluate run=demo                every test split of the run, and val
+    dghin evaluate run=demo split=testA           one split
+    dghin evaluate run=demo control=all  under all controls, too (controls.py)
+    dghin evaluate run=theirs config=refcoco model=FOLDER  other weights
+    torchrun --standalone --nproc-per-node=4 -m dghin evaluate run=demo       shared out
 
 Every expression is scored under every protocol (dghin.evaluation.metrics) and becomes one row of
 reports/<run>/rows/<split>.parquet; metrics.json and the tables are computed from those rows. The
@@ -23,15 +23,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data_preprocess.base.common import UserError, atomic_path
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import atomic_path
 from data_preprocess.base.settings import difference, to_mapping
 from dghin.data.dataset import PreparedDataset, open_split
 from dghin.data.loading import load_batches
 from dghin.model.dghin import DGHIN, Image
 from dghin.run.config import Config
 from dghin.run.folder import BEST
+from dghin.run.precision import autocast
 from dghin.run.processes import Place, gather, threads
-from dghin.training.recompute import autocast
 
 from .forward import AT_ONCE, segment
 from .metrics import PROTOCOLS, compare, intersection_union, predict_mask

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dghin.data.dataset import language_batch
+from dghin.data.batches import language_batch
 from dghin.model.dghin import DGHIN, Image
 
 AT_ONCE = 16  # expressions of one image that go through the network together

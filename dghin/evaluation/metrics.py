@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from data_preprocess.base.common import unknown_name
+from data_preprocess.base.errors import unknown_name
 
 PROTOCOLS = ("strict", "paper", "resized", "threshold=0.35")  # of every row, and in this order
 _THRESHOLD = "threshold="

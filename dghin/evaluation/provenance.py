@@ -6,7 +6,7 @@ rows.attrs["provenance"]      # pandas writes attrs into the parquet file and re
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import sha256_file
+from data_preprocess.base.files import sha256_file
 from dghin.model.hub import WEIGHTS
 from dghin.run.config import Config
 from dghin.run.environment import ROOT, command, data_digests, git_state

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 
 from .metrics import THRESHOLDS, expression_iou
 
@@ -141,7 +141,7 @@ def image_sums(rows: pd.DataFrame, protocol: str, scores: Sequence[str]) -> np.n
     if missing := [name for name in (*columns, "image") if name not in rows]:
         raise UserError(
             f"rows without column '{missing[0]}'; there are: {', '.join(rows.columns)}. "
-            "Score the run again: python -m dghin.evaluation.evaluate run=RUN."
+            "Score the run again: dghin evaluate run=RUN."
         )
     intersection, union = (rows[name].to_numpy(np.float64) for name in columns)
     iou, one = expression_iou(intersection, union), np.ones(len(rows))

@@ -10,7 +10,8 @@ from PIL import Image
 from torch import nn
 
 from data_preprocess.language.encoder import Language, LanguageEncoder
-from dghin.data.dataset import PreparedDataset, collate, model_inputs
+from dghin.data.batches import collate, model_inputs
+from dghin.data.dataset import PreparedDataset
 from dghin.evaluation.metrics import expression_iou, predict_mask
 from dghin.model.dghin import DGHIN
 from dghin.model.pretrained import load_pretrained

@@ -1,7 +1,7 @@
 """The network as one file that runs without this package: ONNX, or a `torch.export` program.
 
-    python -m dghin.inspection.export model=reports/demo/train/best output=model.onnx
-    python -m dghin.inspection.export model=reports/demo/train/best output=model.pt2
+    dghin export model=reports/demo/train/best output=model.onnx
+    dghin export model=reports/demo/train/best output=model.pt2
 
 Either takes any number of expressions B, each with its image, at the model's own image size S and
 L words, and gives their logits; the heads that only the loss uses are left out. The file is
@@ -33,10 +33,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from data_preprocess.base.common import UserError, atomic_path
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import atomic_path
 from data_preprocess.base.settings import to_mapping
 from dghin import __version__
-from dghin.model.dghin import DGHIN, POS_CLASSES
+from dghin.model.dghin import DGHIN
+from dghin.model.levels import POS_CLASSES
 from dghin.run.config import ModelConfig
 
 log = logging.getLogger(__name__)
@@ -106,9 +108,7 @@ def save_program(model: DGHIN, path: Path, language: Mapping[str, Any] = {}) -> 
 def load_program(path: Path) -> tuple[torch.export.ExportedProgram, dict[str, str]]:
     """What `save_program` wrote: the program, and its metadata."""
     if not Path(path).is_file():
-        raise UserError(
-            f"{path}: no such file. Write it: python -m dghin.inspection.export output={path}."
-        )
+        raise UserError(f"{path}: no such file. Write it: dghin export output={path}.")
     extra = {METADATA: ""}
     with _quiet():
         program = torch.export.load(path, extra_files=extra)

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_preprocess.base.common import UserError
-from dghin.model.dghin import DGHIN, Image, Level
+from data_preprocess.base.errors import UserError
+from dghin.model.dghin import DGHIN, Image
 from dghin.model.graphs import edge_weights
+from dghin.model.levels import Level
 
 LEVELS = (1, 2, 3)  # strides 8, 16, 32
 ATTENTION = {False: "entity_attention", True: "graph_attention"}  # by whether after both graphs

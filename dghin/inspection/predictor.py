@@ -4,7 +4,7 @@ predictor = Predictor.from_pretrained("reports/demo/train/best")     # a folder,
 result = predictor.predict("photo.jpg", "the woman in red")
 result.mask                                         # (H, W) bool, at the photo's own size
 
-python -m dghin.inspection.predictor photo.jpg "the woman in red" -o mask.png
+dghin predict photo.jpg "the woman in red" -o mask.png
 
 writes mask.png (white where the referent is) and mask_overlay.png (the photo with the mask on it).
 """
@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from data_preprocess.base.common import UserError
-from dghin.data.dataset import LANGUAGE, read_image, resize_image
+from data_preprocess.base.errors import UserError
+from dghin.data.batches import LANGUAGE
+from dghin.data.dataset import read_image, resize_image
 from dghin.evaluation.forward import AT_ONCE, segment
 from dghin.evaluation.metrics import predict_mask
 from dghin.model.dghin import DGHIN

@@ -5,7 +5,7 @@ Both are built from ModelConfig with random weights; `dghin.model.pretrained` lo
 
 from torch import Tensor, nn
 
-from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 from dghin.run.config import ModelConfig
 from dghin.run.timm_import import timm
 

@@ -15,7 +15,8 @@ from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from data_preprocess.base.common import UserError, atomic_path, read_json, write_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import atomic_path, read_json, write_json
 from data_preprocess.base.settings import build, to_mapping
 from dghin.run.config import ModelConfig
 

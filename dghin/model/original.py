@@ -1,6 +1,6 @@
 """Weights of the original implementation: its names → ours.
 
-python -m dghin.model.original convert checkpoint.pth folder   # a .pth of the original → a model
+dghin convert checkpoint.pth folder   # a .pth of the original → a model
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 
 # Entries of the original that hold no learnt value: BERT's pooler is never used, and the index
 # buffers are geometry. Dropped by name; anything else that has no place is an error.

@@ -1,6 +1,6 @@
 """Several runs side by side: one page with intervals, paired differences and what differs.
 
-    python -m dghin.report.run_report compare demo wide        reports/compare-demo-wide/report.html
+    dghin compare demo wide        reports/compare-demo-wide/report.html
 
 The first run is the one that the others are held against. Everything is made from files that the
 runs have left: rows, config.yaml, environment.json, train/log.jsonl.
@@ -15,7 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from data_preprocess.base.common import UserError, unknown_name, write_text
+from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.files import write_text
 from dghin.report.figures.compare import interval_figure, validation_figure
 from dghin.report.figures.curves import read_log, remove_figure, save_figure
 from dghin.report.figures.masks import mask_comparison_figure
@@ -176,7 +177,5 @@ def labels(folders: Sequence[Path]) -> list[str]:
 def _known_runs(reports: Path) -> str:
     known = runs_of(reports)
     if not known:
-        return (
-            f"{reports}: no run with scores. Make one: python -m dghin.evaluation.evaluate run=RUN."
-        )
+        return f"{reports}: no run with scores. Make one: dghin evaluate run=RUN."
     return f"Runs in {reports}: {', '.join(known)}."

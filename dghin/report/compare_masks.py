@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.data.dataset import PreparedDataset, open_split
 from dghin.evaluation.metrics import expression_iou
 from dghin.evaluation.uncertainty import expression_keys
@@ -122,5 +122,5 @@ def _check_place(run: ComparedRun, dataset: PreparedDataset, key: tuple, number:
         raise UserError(
             f"{run.folder}: its row {number} of {dataset.split}, segment {key[2]}, sentence "
             f"{key[3]}, is not at this place of the prepared data. Score the run anew: "
-            f"python -m dghin.evaluation.evaluate run={run.name}."
+            f"dghin evaluate run={run.name}."
         )

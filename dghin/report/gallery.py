@@ -1,7 +1,7 @@
 """A gallery: small copies of a run's figures on one Markdown page, which GitHub and editors show.
 
-    python -m dghin.report.gallery run=demo                        reports/demo/gallery/README.md
-    python -m dghin.report.gallery run=demo output=docs/gallery   the one that this repository holds
+    dghin report run=demo gallery=reports/demo/gallery
+    dghin report run=demo gallery=docs/gallery   the one that this repository holds
 
 Notebook 06 makes it, too. Pictures are WebP of at most WIDTH pixels' width.
 """
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_preprocess.base.common import UserError, write_text
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_text
 
 log = logging.getLogger(__name__)
 PAGE = "README.md"
@@ -54,7 +55,7 @@ def write_gallery(folder: Path, output: Path | None = None) -> Path:
     if not there:
         raise UserError(
             f"{figures}: none of the figures of a gallery. Make them: "
-            f"python -m dghin.reproduce run={folder.name}"
+            f"dghin reproduce run={folder.name}"
         )
     output = output or folder / "gallery"
     if output.exists() and not (output / PAGE).is_file():
@@ -89,7 +90,7 @@ def page(run: str, names: Sequence[str]) -> str:
     parts = [
         f"# Gallery of the run `{run}`",
         "Made by the notebooks; chosen by rule and seed, not by hand. "
-        f"`python -m dghin.report.gallery run={run}` makes it anew.",
+        f"`dghin report run={run} gallery=FOLDER` makes it anew.",
     ]
     parts += [f"![{FIGURES[name]}]({name}.webp)\n\n*{FIGURES[name]}*" for name in names]
     return "\n\n".join(parts) + "\n"

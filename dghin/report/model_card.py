@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from data_preprocess.base.common import UserError, sha256_file, write_text
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import sha256_file, write_text
 from data_preprocess.base.settings import flatten, to_mapping
 from data_preprocess.base.tables import to_markdown
 from dghin.model.hub import WEIGHTS
@@ -70,7 +71,7 @@ def _of_run(run: Path, weights: str) -> tuple["Results", Config]:
         if found != weights:
             raise UserError(
                 f"{run / 'rows' / split}.parquet: scored with other weights ({str(found)[:12]}…) "
-                f"than these ({weights[:12]}…). Score them: python -m dghin.evaluation.evaluate "
+                f"than these ({weights[:12]}…). Score them: dghin evaluate "
                 f"run={run.name}, or give the run they are from (its weights: {run / BEST})."
             )
     return results, load_config(str(run / SETTINGS))

@@ -1,6 +1,6 @@
 """Proof that a report's numbers are those of its rows.
 
-    python -m dghin.report.run_report verify reports/demo
+    dghin verify reports/demo
 
 A report's folder names, in provenance.json, what it was made from: the rows files of its runs with
 their digests. `verify` reads those rows, computes every table and metrics.json anew, and compares
@@ -20,7 +20,8 @@ from typing import Any
 
 import pandas as pd
 
-from data_preprocess.base.common import UserError, read_json, sha256_file, unknown_name, write_json
+from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.files import read_json, sha256_file, write_json
 from data_preprocess.base.settings import flatten
 from data_preprocess.base.tables import cells
 from dghin.model.hub import WEIGHTS
@@ -80,9 +81,7 @@ def published_digest() -> str | None:
 
 def read_proof(folder: Path) -> dict[str, Any]:
     """What `write_proof` has noted; UserError where there is no such file, or another's."""
-    remedy = (
-        "Make the report anew: python -m dghin.report.run_report run=RUN (or: compare RUN RUN ...)."
-    )
+    remedy = "Make the report anew: dghin report run=RUN (or: compare RUN RUN ...)."
     made = read_json(folder / FILE, remedy)
     if not isinstance(made, dict) or not {"kind", "runs"} <= made.keys():
         raise UserError(f"{folder / FILE}: names no runs. {remedy}")

@@ -1,8 +1,8 @@
 """One self-contained page of a run: reports/<run>/report.html, figures inside, no network.
 
-    python -m dghin.report.run_report run=demo      remake it, and all tables, from what the run has
-    python -m dghin.report.run_report compare demo wide  one page over several runs (compare.py)
-    python -m dghin.report.run_report verify reports/demo  compute all numbers anew (proof.py)
+    dghin report run=demo      remake it, and all tables, from what the run has
+    dghin compare demo wide  one page over several runs (compare.py)
+    dghin verify reports/demo  compute all numbers anew (proof.py)
 
 It is made from files only: rows, train/log.jsonl, config.yaml, environment.json, tables/ and
 figures/. What a run does not have (yet) is left out.
@@ -16,7 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from data_preprocess.base.common import UserError, write_text
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_text
 from data_preprocess.base.settings import flatten
 from dghin.evaluation.glossary import glossary_table
 from dghin.report.figures.curves import (

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.settings import flatten, parse_value, to_mapping
 
 from .config import Config

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import yaml
 
-from data_preprocess.base.common import UserError, unknown_name, write_text
+from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.files import write_text
 from data_preprocess.base.settings import build, flatten, to_mapping
 from data_preprocess.prepared.manifest import prepared_root
 

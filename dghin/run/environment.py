@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import UserError, write_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_json
 from data_preprocess.prepared.manifest import read_manifest
 from dghin import __version__
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.common import write_json
+from data_preprocess.base.files import write_json
 from data_preprocess.prepared.manifest import read_manifest
 
 from .code_digest import code_digest, imported_modules

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 
 LAUNCHER = "DGHIN_LAUNCHER"  # the process id of who started torchrun, if it should outlive the run
 SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from data_preprocess.base.common import UserError, atomic_path
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import atomic_path
 
 log = logging.getLogger(__name__)
 FORMAT = 2

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from data_preprocess.base.common import atomic_path
+from data_preprocess.base.files import atomic_path
 from dghin.data.dataset import PreparedDataset
 from dghin.model.dghin import DGHIN
 from dghin.run.processes import Place, gather

@@ -1,10 +1,10 @@
 """Training as a subprocess under torchrun: a notebook's kernel stays clean of process groups.
 
-    python -m dghin.training.launch config=refcoco run=refcoco              all GPUs of this machine
-    python -m dghin.training.launch config=refcoco run=refcoco processes=2           two of them
-    python -m dghin.training.launch config=refcoco nodes=2 endpoint=HOST:29500  each of two nodes
-    python -m dghin.training.launch config=refcoco nodes=2 slurm=refcoco.sbatch  a Slurm script
-    python -m dghin.training.launch config=refcoco processes=8 --dry-run            what it would do
+    dghin launch config=refcoco run=refcoco              all GPUs of this machine
+    dghin launch config=refcoco run=refcoco processes=2           two of them
+    dghin launch config=refcoco nodes=2 endpoint=HOST:29500  each of two nodes
+    dghin launch config=refcoco nodes=2 slurm=refcoco.sbatch  a Slurm script
+    dghin launch config=refcoco processes=8 --dry-run            what it would do
 
 `processes` are those of one machine (0: as the config says, but no more than GPUs, or cores).
 Interrupted (Ctrl-C, SIGTERM), the trainers save and end; the same command goes on from there.
@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.run.config import Config, save_config
 from dghin.run.environment import STARTED_BY
 from dghin.run.environment import command as own_command

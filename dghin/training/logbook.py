@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from data_preprocess.base.common import write_text
+from data_preprocess.base.files import write_text
 from dghin.run.config import Config
 from dghin.run.processes import Place
 

@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.tables import to_markdown
 from dghin.data.dataset import run_manifest
 from dghin.run.config import Config, TrainConfig, settings_with_effect
 from dghin.run.environment import data_digests
+from dghin.run.precision import supported_precision
 from dghin.run.processes import Place
 
-from .recompute import supported_precision
 from .schedule import derived_iterations, epoch_learning_rates, polynomial_learning_rates
 
 

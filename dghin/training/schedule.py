@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 
 START = 1e-10  # where the warm-up begins
 

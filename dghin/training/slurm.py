@@ -7,7 +7,8 @@ from pathlib import Path
 
 import jinja2
 
-from data_preprocess.base.common import UserError, write_text
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_text
 from dghin.run.config import Config
 
 from .recipe import share

@@ -26,4 +26,4 @@ export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1  # a restart must not meet processes
 srun --kill-on-bad-exit=1 torchrun \
     --nnodes={{ nodes }} --nproc-per-node={{ processes }} --max-restarts={{ restarts }} \
     --rdzv-backend=c10d --rdzv-endpoint="$first:$port" --rdzv-id="$SLURM_JOB_ID" \
-    -m dghin.training.trainer {{ words }}
+    -m dghin train {{ words }}

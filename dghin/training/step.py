@@ -9,16 +9,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dghin.data.dataset import model_inputs
+from dghin.data.batches import model_inputs
 from dghin.data.loading import Batch
 from dghin.model.dghin import DGHIN
 from dghin.run.config import Config, TrainConfig
+from dghin.run.precision import autocast
 from dghin.run.processes import Place, gather, mean_over_all, on_any
 from dghin.run.timm_import import timm
 
 from .losses import segmentation_loss
 from .recipe import Recipe
-from .recompute import BatchNorm, autocast, checkpoint_activations, compiled, recompute_cheap
+from .recompute import BatchNorm, checkpoint_activations, compiled, recompute_cheap
 
 
 class Step(NamedTuple):

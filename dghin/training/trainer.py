@@ -1,11 +1,11 @@
 """Train DGHIN.
 
-    python -m dghin.training.trainer config=demo run=demo                              one process
-    torchrun --standalone --nproc-per-node=4 -m dghin.training.trainer config=refcoco run=refcoco
+    dghin train config=demo run=demo                              one process
+    torchrun --standalone --nproc-per-node=4 -m dghin train config=refcoco run=refcoco
     torchrun --nnodes=2 --nproc-per-node=4 --rdzv-backend=c10d --rdzv-endpoint=HOST:29500 \\
-             -m dghin.training.trainer config=refcoco run=refcoco               on each of two nodes
-    python -m dghin.training.trainer config=refcoco --dry-run                  what it would do here
-    python -m dghin.training.trainer config=demo run=demo train.iterations=100    any setting on top
+             -m dghin train config=refcoco run=refcoco               on each of two nodes
+    dghin train config=refcoco --dry-run                  what it would do here
+    dghin train config=demo run=demo train.iterations=100    any setting on top
 
 `config` is a name of dghin/run/presets or a YAML file. Everything is written to
 reports/<run>/train:
@@ -23,9 +23,10 @@ from typing import Any
 
 import torch
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.settings import difference, to_mapping
-from dghin.data.dataset import TrainingBatches, collate, open_split
+from dghin.data.batches import TrainingBatches, collate
+from dghin.data.dataset import open_split
 from dghin.data.loading import Batch, load_batches
 from dghin.evaluation.evaluate import evaluate_split
 from dghin.evaluation.metrics import metrics_from_rows
@@ -33,6 +34,7 @@ from dghin.model.dghin import DGHIN
 from dghin.model.pretrained import load_pretrained
 from dghin.run.config import Config, save_config
 from dghin.run.environment import record_environment
+from dghin.run.precision import keep_freed_memory, seed_everything, set_deterministic
 from dghin.run.processes import Place, gather, join, leave, threads
 from dghin.run.stopping import Interrupted, Stop, only_one
 
@@ -47,7 +49,6 @@ from .checkpoint import (
 from .frozen_text import encode_once
 from .logbook import Logbook, Progress
 from .recipe import derive, made_from
-from .recompute import keep_freed_memory, seed_everything, set_deterministic
 from .step import Stepper, share_buffers
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from helpers.ablation_folders import COMMIT, SCORES, scored_rows, write_ablation
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.tables import cells
 from dghin.ablation.page import (
     ablation_tables,

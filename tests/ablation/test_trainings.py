@@ -18,7 +18,7 @@ from helpers.ablation_folders import (
 )
 from scipy import stats
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.settings import flatten, to_mapping
 from dghin.ablation import trainings as ablation
 from dghin.ablation.trainings import (

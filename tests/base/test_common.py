@@ -3,13 +3,12 @@ import pickle
 
 import pytest
 
-from data_preprocess.base.common import (
-    UserError,
+from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.files import (
     atomic_path,
     read_json,
     sha256_file,
     sha256_json,
-    unknown_name,
     write_json,
     write_text,
 )

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.resources import (
     describe_missing,
     folder_vocabulary,

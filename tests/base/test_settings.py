@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.settings import build, difference, flatten, to_mapping
 
 

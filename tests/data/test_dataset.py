@@ -10,9 +10,10 @@ import torch
 from helpers.raw_trees import edit_json, make_old
 from PIL import Image
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.language.features import CODES
-from dghin.data.dataset import TrainingBatches, collate, open_split, resize_image
+from dghin.data.batches import TrainingBatches, collate
+from dghin.data.dataset import open_split, resize_image
 from dghin.run.config import load_config
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.data.dataset import open_split
 from dghin.data.loading import load_batches
 

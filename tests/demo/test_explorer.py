@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.raw.records import LONGEST_SENTENCE
 from dghin.demo.explorer import explore, explorer_figure, has_front_end
 from dghin.inspection.observe import STAGES

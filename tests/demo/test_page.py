@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.commands import demo as command
 from dghin.demo import server as demo
 from dghin.demo.views import (

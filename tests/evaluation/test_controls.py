@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.rows import make_rows
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
 from dghin.data.dataset import open_split
 from dghin.evaluation.controls import (

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from data_preprocess.base.common import UserError, sha256_file
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import sha256_file
 from dghin.commands.evaluate import main
 from dghin.data.dataset import open_split
 from dghin.evaluation.controls import CONTROLS
@@ -148,12 +149,12 @@ def test_agreement_is_with_the_plain_answer(tiny_model, dataset, tiny_config, mo
 
 def test_rows_say_where_they_come_from(tiny_model, tiny_config, tmp_path, monkeypatch):
     tiny_model.save_pretrained(tmp_path / "train" / "best")
-    monkeypatch.setenv("DGHIN_COMMAND", "python -m dghin.reproduce run=x")
+    monkeypatch.setenv("DGHIN_COMMAND", "dghin reproduce run=x")
     evaluate_run(tmp_path, tiny_config, ["testA"])
     origin = pd.read_parquet(rows_path(tmp_path, "testA")).attrs["provenance"]
     weights = tmp_path / "train/best/model.safetensors"
     assert origin["checkpoint"] == sha256_file(weights)
-    assert origin["command"] == "python -m dghin.reproduce run=x"
+    assert origin["command"] == "dghin reproduce run=x"
     assert origin["data"]["testA"]["language_sha256"]
     assert {"commit", "changed files"} <= set(origin)
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.evaluation.metrics import (
     LENGTHS,
     PROTOCOLS,

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 from helpers.rows import make_rows
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.evaluation import uncertainty
 from dghin.evaluation.metrics import metrics_from_rows
 from dghin.evaluation.uncertainty import (

@@ -23,7 +23,7 @@ from helpers.fetch_site import (
     zipped,
 )
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.fetch import download as downloading
 from data_preprocess.fetch import unpack as unpacking
 from data_preprocess.fetch.fetch import FetchSettings, fetch, missing_files
@@ -206,7 +206,7 @@ def test_when_all_fail_the_message_says_what_to_put_where(tmp_path, site):
     for name in ("refcoco.zip", "train2014.zip"):
         assert f"{site.root}/{name}: HTTP 404" in message
     assert "https://pages.example/refcoco" in message and ", sha256 " in message
-    assert f"python -m data_preprocess verify refcoco data={data}" in message
+    assert f"dghin data verify refcoco data={data}" in message
     assert not {file for file in files_of(data) if not file.startswith(".fetch/")}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data_preprocess.base.common import sha256_file, write_json
+from data_preprocess.base.files import sha256_file, write_json
 from dghin.ablation.trainings import Member, member_config, members
 from dghin.model.hub import WEIGHTS
 from dghin.run.config import Config, load_config, save_config
@@ -54,7 +54,7 @@ def origin_of(config: Config, weights: Path) -> dict[str, Any]:
     return {
         "commit": COMMIT,
         "changed files": 0,
-        "command": "python -m dghin.reproduce run=ablation",
+        "command": "dghin reproduce run=ablation",
         "checkpoint": sha256_file(weights / WEIGHTS),
         "data": {"dataset": "refcoco"},
     }

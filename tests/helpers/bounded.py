@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_preprocess.base.common import UserError, read_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json
 from data_preprocess.language.features import CODES, Features, read_features, read_key
 from data_preprocess.prepared.annotations import annotations, read_entries
 from data_preprocess.prepared.mask_files import _is_whole

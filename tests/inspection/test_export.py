@@ -14,7 +14,7 @@ import torch
 from helpers.tiny import TINY_MODEL
 from PIL import Image
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.commands.export import main
 from dghin.data.dataset import resize_image
 from dghin.inspection import export

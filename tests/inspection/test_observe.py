@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from data_preprocess.base.common import UserError
-from dghin.data.dataset import collate, model_inputs, open_split
+from data_preprocess.base.errors import UserError
+from dghin.data.batches import collate, model_inputs
+from dghin.data.dataset import open_split
 from dghin.inspection.observe import observe
 from dghin.inspection.predictor import Predictor
 from dghin.inspection.word_effects import effects_table, word_effects

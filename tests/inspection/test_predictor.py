@@ -6,7 +6,7 @@ import torch
 from helpers.raw_trees import LANGUAGE
 from PIL import Image
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.language.encoder import LanguageEncoder
 from dghin.commands.predict import main
 from dghin.data.dataset import open_split

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.raw_trees import LANGUAGE, make_old, tree_bytes, write_refer
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.workers import run_tasks, workers_for
 from data_preprocess.language import parts as language_parts
 from data_preprocess.language.encoder import LanguageEncoder

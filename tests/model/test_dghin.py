@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from helpers.tiny import GOLDEN
 
 from dghin import DGHIN, ModelConfig
-from dghin.model.dghin import ShallowLevel, convolve_enlarged, with_coordinates
+from dghin.model.levels import ShallowLevel, convolve_enlarged, with_coordinates
 from dghin.model.original import DROPPED, convert_state_dict, rename
 from dghin.training.losses import segmentation_loss
 

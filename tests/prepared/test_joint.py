@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from helpers.raw_trees import LANGUAGE, edit_json, edit_pickle, tree_bytes, write_refer
 
-from data_preprocess.base.common import UserError, read_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json
 from data_preprocess.cli import main
 from data_preprocess.prepared import joint
 from data_preprocess.prepared.adopt import adopt

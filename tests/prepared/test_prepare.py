@@ -24,7 +24,8 @@ from helpers.raw_trees import (
 from PIL import Image
 
 from data_preprocess.base import workers as pool
-from data_preprocess.base.common import UserError, locked, sha256_file
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import locked, sha256_file
 from data_preprocess.language.encoder import LanguageEncoder
 from data_preprocess.language.features import CODES, adjacency, read_features, read_key
 from data_preprocess.prepared import mask_files, prepare

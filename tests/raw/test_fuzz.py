@@ -12,7 +12,8 @@ from helpers.raw_trees import HEIGHT, WIDTH, write_refer, write_referit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_preprocess.base.common import UserError, read_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json
 from data_preprocess.raw import plain_pickle
 from data_preprocess.raw.masks import draw_segmentation, read_mask_image, read_mat
 

@@ -9,7 +9,7 @@ from helpers.grefcoco import ref, write_grefcoco
 from helpers.raw_trees import LANGUAGE, edit_json, write_refer
 from PIL import Image
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.prepared.prepare import PrepareSettings, prepare
 from data_preprocess.raw.datasets import DATASETS
 from data_preprocess.raw.masks import draw_mask

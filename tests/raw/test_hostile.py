@@ -10,7 +10,8 @@ import pytest
 from helpers import bounded
 from helpers.raw_trees import edit_json, edit_pickle, write_refer, write_referit
 
-from data_preprocess.base.common import UserError, read_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json
 from data_preprocess.base.paths import safe_id, safe_path
 from data_preprocess.prepared.annotations import read_entries
 from data_preprocess.raw import plain_pickle

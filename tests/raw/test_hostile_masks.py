@@ -14,7 +14,7 @@ from helpers.raw_trees import HEIGHT, WIDTH, box
 from PIL import Image
 from scipy.io import savemat
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.raw.masks import draw_segmentation, image_size, read_mask_image, read_mat
 
 HUGE = (1 << 62).to_bytes(8, "little")

@@ -4,7 +4,7 @@ from helpers.raw_trees import HEIGHT, WIDTH, box, write_image, write_mat
 from PIL import Image
 from scipy.io import savemat
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.raw.masks import check_size, draw_segmentation, image_size, read_mat
 
 

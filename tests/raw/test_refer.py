@@ -5,7 +5,7 @@ from collections import OrderedDict
 import pytest
 from helpers.raw_trees import HEIGHT, WIDTH, edit_json, edit_pickle, write_refer
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.raw.datasets import DATASETS, check_split, find_dataset
 from data_preprocess.raw.readers import read_raw, read_split
 from data_preprocess.raw.refer import read_pickle

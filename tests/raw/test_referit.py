@@ -4,7 +4,7 @@ import logging
 import pytest
 from helpers.raw_trees import HEIGHT, WIDTH, edit_json, write_referit
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.raw.datasets import DATASETS
 from data_preprocess.raw.readers import read_raw
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from helpers.rows import make_rows
 
-from data_preprocess.base.common import UserError, write_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_json
 from data_preprocess.base.tables import cells
 from dghin.evaluation.metrics import metrics_from_rows
 from dghin.evaluation.uncertainty import bootstrap, paired_difference
@@ -272,7 +273,7 @@ def test_a_comparison_follows_from_its_rows(reports):
 def test_the_command_that_makes_the_page_again(reports, tmp_path):
     write_run(reports / "study" / "runs", "full-seed0")
     page = words_of(compare_runs(["base", "study/runs/full-seed0"], reports).read_text())
-    again = "python -m dghin.report.run_report compare base study/runs/full-seed0 reports="
+    again = "dghin compare base study/runs/full-seed0 reports="
     assert again in page and "output=" not in page
     elsewhere = compare_runs(["base", "wide"], reports, tmp_path / "out").read_text()
     assert f"output={tmp_path / 'out'}" in words_of(elsewhere)

@@ -5,7 +5,7 @@ import re
 import pytest
 from PIL import Image
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.commands.report import main
 from dghin.report.gallery import FIGURES, WIDTH, write_gallery
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from helpers.ablation_folders import SPLITS, scored_rows
 
-from data_preprocess.base.common import UserError, sha256_file
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import sha256_file
 from dghin.model.hub import WEIGHTS
 from dghin.report.proof import Verdict, page_tables, read_proof, verify, write_proof
 from dghin.report.run_report import run_tables, verify_report, write_report

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from helpers.rows import as_control, make_rows, records
 
-from data_preprocess.base.common import UserError, write_json
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_json
 from dghin.report.figures.curves import length_histogram, save_figure
 from dghin.report.run_report import environment_table, headline, split_table, write_report
 from dghin.report.tables.scores import read_results, run_metrics

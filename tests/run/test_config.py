@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.raw.datasets import DATASETS, JOINT, find_dataset
 from dghin.run.config import CONFIGS, Config, load_config, save_config
 

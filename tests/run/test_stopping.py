@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.run.stopping import LAUNCHER, Interrupted, Stop, is_alive, only_one
 
 HOLDER = """

@@ -10,7 +10,7 @@ from helpers.written_shapes import Written
 from PIL import Image
 from scipy.io import loadmat
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.raw.datasets import find_dataset
 from data_preprocess.raw.masks import draw_mask, draw_segmentation, read_mat
 from data_preprocess.raw.readers import read_raw

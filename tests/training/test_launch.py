@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.commands.launch import main
 from dghin.evaluation.evaluate import evaluate_run, rows_path
 from dghin.evaluation.metrics import metrics_from_rows

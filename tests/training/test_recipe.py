@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.commands.train import main
 from dghin.run.config import load_config
 from dghin.training.recipe import derive, share

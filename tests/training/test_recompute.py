@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from dghin.data.dataset import model_inputs
+from dghin.data.batches import model_inputs
+from dghin.run.precision import set_deterministic, supported_precision
 from dghin.run.processes import Place
 from dghin.training.losses import segmentation_loss
-from dghin.training.recompute import set_deterministic, supported_precision
 from dghin.training.trainer import Trainer
 
 ALONE = Place(0, 1, torch.device("cpu"))

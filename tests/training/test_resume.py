@@ -14,7 +14,7 @@ import torch
 from helpers.killing import ended, start
 from safetensors.torch import load_file
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.run.processes import Place
 from dghin.run.stopping import Interrupted
 from dghin.training.checkpoint import checkpoints

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.tiny import GOLDEN
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.training.schedule import learning_rates, polynomial_learning_rates
 
 RECORDS = json.loads((GOLDEN / "learning_rate.json").read_text())

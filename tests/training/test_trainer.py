@@ -15,8 +15,9 @@ from helpers.spoiling import spoiled, train_together
 from safetensors.torch import load_file
 
 import dghin.training.step
-from data_preprocess.base.common import UserError
-from dghin.data.dataset import TrainingBatches, language_batch, open_split
+from data_preprocess.base.errors import UserError
+from dghin.data.batches import TrainingBatches, language_batch
+from dghin.data.dataset import open_split
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.model.dghin import DGHIN
 from dghin.run.config import save_config

@@ -20,7 +20,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from data_preprocess.base.common import UserError, atomic_path
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import atomic_path
 from dghin.evaluation.metrics import expression_iou
 from dghin.report.tables.scores import LANGUAGE_CONTROL
 
@@ -95,9 +96,7 @@ def read_log(path: Path) -> pd.DataFrame:
     A last line that is not complete (it is being written, or was at a kill) is left out.
     """
     if not Path(path).is_file():
-        raise UserError(
-            f"{path}: no such log. Train first: python -m dghin.training.trainer run=RUN."
-        )
+        raise UserError(f"{path}: no such log. Train first: dghin train run=RUN.")
     *lines, _ = Path(path).read_text(encoding="utf-8").split("\n")
     return pd.DataFrame([json.loads(line) for line in lines if line.strip()])
 

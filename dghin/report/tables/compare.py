@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.settings import flatten, to_mapping
 from dghin.evaluation.metrics import metrics_from_rows, protocols_of
 from dghin.evaluation.uncertainty import (

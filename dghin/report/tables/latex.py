@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_preprocess.base.common import UserError, write_text
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_text
 from data_preprocess.base.tables import cells, numeric
 
 DOCUMENT = "tables.tex"
@@ -117,8 +118,7 @@ def write_latex_document(folder: Path) -> Path:
     }
     if not tables:
         raise UserError(
-            f"{folder}: no table (*.tex) to show. Make them: python -m dghin.report.run_report "
-            f"run={folder.parent.name}"
+            f"{folder}: no table (*.tex) to show. Make them: dghin report run={folder.parent.name}"
         )
     commands = {"tabular": "fittable", "longtable": "input"}
     parts = [

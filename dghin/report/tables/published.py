@@ -29,7 +29,7 @@ from typing import Any
 
 import pandas as pd
 
-from data_preprocess.base.common import UserError, unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.raw.datasets import DATASETS, JOINT, MEMBERS
 from dghin.evaluation.metrics import PROTOCOLS, is_generalized, metrics_from_rows
 from dghin.run.config import Config

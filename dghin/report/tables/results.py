@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_preprocess.base.common import write_json
+from data_preprocess.base.files import write_json
 from dghin.run.config import Config, load_config
 from dghin.run.folder import SETTINGS
 

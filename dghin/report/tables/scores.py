@@ -14,7 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from data_preprocess.base.common import UserError, write_text
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_text
 from data_preprocess.base.tables import to_markdown
 from dghin.evaluation.controls import CONTROLS
 from dghin.evaluation.metrics import (
@@ -60,7 +61,7 @@ def read_results(folder: Path) -> dict[str, dict[str, pd.DataFrame]]:
     if "" not in results:
         raise UserError(
             f"{folder / 'rows'}: no rows of an evaluation. "
-            f"Make them with: python -m dghin.evaluation.evaluate run={folder.name}"
+            f"Make them with: dghin evaluate run={folder.name}"
         )
     return results
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from helpers.rows import make_rows, records, saved
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.inspection.observe import patch_of
 from dghin.report.figures.curves import (
     learning_curves,

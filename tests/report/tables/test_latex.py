@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.report.tables.latex import LINES_OF_A_PAGE, to_latex, write_latex_document
 from dghin.report.tables.scores import write_table
 
@@ -120,7 +120,7 @@ def test_a_document_shows_every_table_once_and_main_first(tmp_path):
 
 
 def test_a_folder_without_tables_is_an_error(tmp_path):
-    with pytest.raises(UserError, match=r"no table .* python -m dghin.report.run_report"):
+    with pytest.raises(UserError, match=r"no table .* dghin report"):
         write_latex_document(tmp_path)
 
 

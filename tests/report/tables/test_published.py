@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from dghin.evaluation.metrics import PROTOCOLS, metrics_from_rows
 from dghin.report.tables.published import (
     COLUMNS,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from helpers.rows import as_control, make_rows
 
-from data_preprocess.base.common import UserError
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.tables import to_markdown
 from dghin.evaluation.metrics import (
     PROTOCOLS,
@@ -184,5 +184,5 @@ def test_rows_are_read_back_in_order(tmp_path, results):
 
 
 def test_a_run_that_was_not_evaluated(tmp_path):
-    with pytest.raises(UserError, match="python -m dghin.evaluation.evaluate run="):
+    with pytest.raises(UserError, match="dghin evaluate run="):
         read_results(tmp_path)

@@ -1,33 +1,18 @@
-"""What every module of both packages shares: errors for people, atomic writes, digests, JSON.
+"""Files: atomic writes, locks, JSON, digests.
 
 Light on purpose: the standard library only, so that a bare GPU box can import it.
 """
 
 import contextlib
-import difflib
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-
-class UserError(Exception):
-    """Something the user can put right. The message names the file, the value and the remedy.
-
-    Command lines print it after `error: ` and exit with status 2; notebooks show it as it is.
-    """
-
-
-def unknown_name(kind: str, value: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is not known: says the nearest known one and lists all."""
-    known = list(known)
-    near = [name for name in known if name.lower() == value.lower()]
-    near = near or difflib.get_close_matches(value, known, n=1, cutoff=0.4)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    return UserError(f"unknown {kind} '{value}'.{hint} Known: {', '.join(known)}.")
+from data_preprocess.base.errors import UserError
 
 
 @contextlib.contextmanager
