@@ -15,8 +15,6 @@ from data_preprocess.base.errors import UserError
 from data_preprocess.base.settings import build
 from data_preprocess.prepared.annotations import shown
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Command:

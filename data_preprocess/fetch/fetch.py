@@ -41,14 +41,6 @@ class FetchSettings:
     members: tuple[str, ...] = ()
 
 
-def missing_files(
-    dataset: str, data: str | Path, members: Iterable[str] = (), mirrors: str = ""
-) -> list[str]:
-    """The files and folders (with a slash at the end) that a data set still lacks under `data`."""
-    known = read_mirrors(mirrors)
-    return _missing(known, known.targets(dataset, members), Path(data))
-
-
 def fetch(settings: FetchSettings) -> int:
     """Say what is missing, where it would come from and how much it is; then fetch it.
 
@@ -88,6 +80,7 @@ def fetch(settings: FetchSettings) -> int:
 
 
 def _missing(known: Mirrors, targets: Iterable[str], data: Path) -> list[str]:
+    """The files and folders (with a slash at the end) that are still lacking under `data`."""
     return [target for target in targets if not is_there(known, target, data)]
 
 

@@ -11,7 +11,6 @@ parse stands at position i + 1 (position 0 is [CLS]).
 
 import contextlib
 import functools
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +24,10 @@ from data_preprocess.base.files import sha256_json
 from data_preprocess.base.resources import describe_missing, resolve, short_name, vocabulary_digest
 from data_preprocess.raw.records import clean_sentence
 
-from .features import CODES, Features, adjacency, check_key, read_features, write_features
+from .features import CODES, Features, adjacency, write_features
 from .kinds import RULE, depth, kind
 
-__all__ = [
-    "CLASSES", "Language", "LanguageEncoder", "check_key", "features_key", "read_features",
-    "write_features",
-]  # fmt: skip
-
-log = logging.getLogger(__name__)
+__all__ = ["CLASSES", "Language", "LanguageEncoder", "features_key", "write_features"]
 
 # Part-of-speech classes. 0 is none ([CLS], padding, cut off), 6 is any other word.
 CLASSES = {"NOUN": 1, "PROPN": 1, "ADJ": 2, "VERB": 3, "ADP": 4, "ADV": 5}

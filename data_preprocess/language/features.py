@@ -66,10 +66,6 @@ class Features:
         """The features of some expressions: a slice or an index array."""
         return Features(**{name: getattr(self, name)[index] for name in _ARRAYS})
 
-    def adjacency(self, index: Any = slice(None)) -> np.ndarray:
-        """Dense adjacency (..., L, L) float32 of the expressions that `index` picks."""
-        return adjacency(self.heads[index])
-
 
 def concatenate(parts: Sequence[Features]) -> Features:
     """The features of several lots of expressions as one, in their order."""

@@ -57,7 +57,7 @@ class ShapesSettings:
     testB: float = 0.07
 
 
-def write_shapes(root: Path, settings: ShapesSettings, progress: bool = True) -> dict[str, Any]:
+def write_shapes(root: Path, settings: ShapesSettings) -> dict[str, Any]:
     """Write the data set under `root` unless it is there already; returns what shapes.json says."""
     root = Path(root)
     splits = split_sequence(settings)
@@ -70,8 +70,7 @@ def write_shapes(root: Path, settings: ShapesSettings, progress: bool = True) ->
         (root / folder).mkdir(parents=True)
     digest = hashlib.sha256()
     pages, files, size = [], 0, 0
-    for number, split in enumerate(tqdm(splits, "Drawing scenes", unit="image", mininterval=1,
-                                        disable=not progress), 1):  # fmt: skip
+    for number, split in enumerate(tqdm(splits, "Drawing scenes", unit="image", mininterval=1), 1):
         page, contents = make_page(settings.seed, number, split)
         for name, content in contents.items():
             (root / name).write_bytes(content)  # no table names it yet, should this be cut off

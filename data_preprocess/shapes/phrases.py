@@ -155,25 +155,6 @@ def relation_sets(scene: Scene, relation: str, anchor: int) -> tuple[int, int]:
     return clear, loose
 
 
-def referents(scene: Scene, said: Description) -> tuple[int, int]:
-    """The things of which a description is clearly true, and those of which it might be."""
-    members = _bits(scene.things, said.filter.holds)
-    if said.kind == "attribute":
-        return members, members
-    if said.kind == "ordinal":
-        return rank_sets(scene, members, said.how, said.rank)
-    if said.kind == "superlative":
-        return superlative_sets(scene, members, said.how)
-    if said.kind == "place":
-        clear, loose = place_sets(scene, said.how)
-    else:
-        anchors = _bits(scene.things, said.anchor.holds) if said.anchor else 0
-        if not _single(anchors):
-            return 0, 0
-        clear, loose = relation_sets(scene, said.how, anchors.bit_length() - 1)
-    return clear & members, loose & members
-
-
 def descriptions(scene: Scene) -> dict[int, dict[str, list[Description]]]:
     """For each thing (index) and kind, the descriptions that are true of it alone.
 
@@ -188,7 +169,8 @@ def descriptions(scene: Scene) -> dict[int, dict[str, list[Description]]]:
 
 
 def _attempts(scene: Scene) -> Iterator[tuple[Description, int, int]]:
-    """Descriptions that may be worth saying, with what `referents` says of them."""
+    """Descriptions that may be worth saying, each with two sets of things: those of which it is
+    clearly true, and those of which it might be."""
     known = filters(scene)
     single = {one: bits for one, bits in known.items() if _single(bits)}
     several = {one: bits for one, bits in known.items() if not (one.negated or one in single)}

@@ -1,9 +1,8 @@
 """Is a data set what it should be? Counts beside the published ones, every file, shared images.
 
-    verify_all(VerifySettings(dataset="referit", data="data"))  # all of it
-    verify(VerifySettings(dataset="referit", data="data"))      # the counts: one row a count
+    verify_all(VerifySettings(dataset="referit", data="data"))      -> Verification
 
-Both take a raw data set or a prepared one. The published figures are in statistics.csv.
+It takes a raw data set or a prepared one. The published figures are in statistics.csv.
 """
 
 from collections.abc import Iterable, Mapping
@@ -61,7 +60,15 @@ class VerifySettings:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found: counts, files (None: not looked at), pairs of splits that share images."""
+    """What was found: counts, files (None: not looked at), pairs of splits that share images.
+
+    table: counts per split beside the published ones; neither images nor masks are needed for it.
+    Columns: dataset, split, stage, count ("images", "objects", "expressions"), found, published
+    (missing where none is published), verdict ("same", "differs", "not published"). ReferIt is
+    counted twice: as released, and without the three images that no one can read. Of `joint`, the
+    members are counted as released; then what is left of their train splits, and `joint` itself.
+    The SHA-256 of the raw files are in the table's attrs["sources"].
+    """
 
     table: "pandas.DataFrame"
     checked: Checked | None
@@ -115,21 +122,6 @@ def _checked(settings: VerifySettings, dataset: Dataset, raws: Mapping[str, Raw]
     if dataset.reader == "custom":
         checked.problems += outdated(settings.root, dataset.name)
     return checked
-
-
-def verify(settings: VerifySettings) -> "pandas.DataFrame":
-    """Counts per split beside the published ones; neither images nor masks are needed.
-
-    Columns: dataset, split, stage, count ("images", "objects", "expressions"), found, published
-    (missing where none is published), verdict ("same", "differs", "not published"). ReferIt is
-    counted twice: as released, and without the three images that no one can read. Of `joint`, the
-    members are counted as released; then what is left of their train splits, and `joint` itself.
-    The SHA-256 of the raw files are in the table's attrs["sources"].
-    """
-    dataset, form = _find(settings)
-    if form == "raw":
-        return _raw_table(settings, dataset, _read(settings, dataset))
-    return _prepared_table(settings, dataset)
 
 
 def _find(settings: VerifySettings) -> tuple[Dataset, str]:

@@ -19,10 +19,10 @@ from dghin.report.figures.curves import BLUE, GREY, VERMILLION, new_figure, styl
 from dghin.report.figures.scores import FAINT, INK, number_in
 
 
-def seeds_table(scores: pd.DataFrame, full: str, value: str = "oIoU") -> pd.DataFrame:
+def seeds_table(scores: pd.DataFrame, full: str) -> pd.DataFrame:
     """What `ablation_figure` takes, from a line a training and split; `full` comes first.
 
-    Columns of `scores`: Variant, Split, and `value` in percent. A variant that a split lacks has a
+    Columns of `scores`: Variant, Split, and oIoU in percent. A variant that a split lacks has a
     mean of NaN there.
     """
     variants = sorted(dict.fromkeys(scores["Variant"]), key=lambda name: name != full)
@@ -31,7 +31,7 @@ def seeds_table(scores: pd.DataFrame, full: str, value: str = "oIoU") -> pd.Data
         line: dict = {"Variant": variant}
         for split in dict.fromkeys(scores["Split"]):
             chosen = (scores["Variant"] == variant) & (scores["Split"] == split)
-            seeds = scores.loc[chosen, value].astype(float)
+            seeds = scores.loc[chosen, "oIoU"].astype(float)
             line |= {f"{split}, mean": seeds.mean(), f"{split}, sd": seeds.std(ddof=1)}
             line[f"{split}, seeds"] = seeds.tolist()
         lines.append(line)
@@ -39,7 +39,7 @@ def seeds_table(scores: pd.DataFrame, full: str, value: str = "oIoU") -> pd.Data
 
 
 @styled
-def ablation_figure(table: pd.DataFrame, value: str = "oIoU") -> Figure:
+def ablation_figure(table: pd.DataFrame) -> Figure:
     """Every seed of every variant, mean ± standard deviation, against the first variant.
 
     A row a variant, the full network first; a panel a split, all of the same span. Columns:
@@ -57,7 +57,7 @@ def ablation_figure(table: pd.DataFrame, value: str = "oIoU") -> Figure:
     for axes, split in zip(grid.flat, splits, strict=False):
         _variants(axes, table, split, span)
         axes.set_title(split)
-        axes.set_xlabel(f"{value}, percent")
+        axes.set_xlabel("oIoU, percent")
     for axes in grid.flat[len(splits) :]:
         axes.set_axis_off()
     grid[0, 0].set_yticks(range(len(names)), names)

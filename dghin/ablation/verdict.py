@@ -125,9 +125,9 @@ def _names(variants: Sequence[str]) -> str:
     return " and ".join(DUAL_GRAPH[name] for name in variants)
 
 
-def signed(value: float, digits: int = 2) -> str:
+def signed(value: float) -> str:
     """A difference with its sign, a true minus: "+0.31", "−1.20"."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def p_text(value: float) -> str:

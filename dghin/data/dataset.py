@@ -3,7 +3,6 @@
 Letters: N expressions of a split, E expressions and B images of a batch, L words, S image size.
 """
 
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,6 @@ from data_preprocess.prepared.manifest import read_manifest
 from dghin.data.batches import language_of
 from dghin.run.config import Config
 
-log = logging.getLogger(__name__)
 KEPT_IMAGES = 64
 PREPARE = "Make it with: dghin data prepare {} data=FOLDER."
 

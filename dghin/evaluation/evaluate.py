@@ -76,13 +76,12 @@ def evaluate_split(
     config: Config,
     place: Place | None = None,
     limit: int = 0,
-    progress: bool = False,
 ) -> pd.DataFrame:
     """Score every expression of a split: one row each, on every rank.
 
     limit: the first so many expressions only.
     """
-    return evaluate_with_controls(model, dataset, config, (), place, limit, progress)[""]
+    return evaluate_with_controls(model, dataset, config, (), place, limit)[""]
 
 
 def evaluate_with_controls(

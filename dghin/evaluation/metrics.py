@@ -159,12 +159,11 @@ def generalized_scores(
     union: np.ndarray,
     area: np.ndarray,
     targets: np.ndarray,
-    no_target_pixels: int = NO_TARGET_PIXELS,
 ) -> dict[str, Any]:
     """Scores of N expressions that mean several objects or none: giou, ciou, n_acc, t_acc, empty.
 
     As in ReLA (Liu et al., GRES: Generalized Referring Expression Segmentation, CVPR 2023), as
-    fractions. The answer is "nothing is meant" where the mask has fewer than `no_target_pixels`:
+    fractions. The answer is "nothing is meant" where the mask has fewer than NO_TARGET_PIXELS:
     DGHIN has no head of its own for it, and the GRES paper scores such methods so.
 
     giou: the mean IoU, where a right "nothing" counts 1, and a wrong one, or a missed one, 0.
@@ -174,7 +173,7 @@ def generalized_scores(
     area: (N,) pixels of the truth. targets: (N,) objects meant.
     """
     intersection, union, area, targets = map(np.asarray, (intersection, union, area, targets))
-    answered_empty = union + intersection - area < no_target_pixels  # pixels of the mask
+    answered_empty = union + intersection - area < NO_TARGET_PIXELS  # pixels of the mask
     without = targets == 0
     intersection = np.where(answered_empty | without, 0, intersection)
     union = np.where(answered_empty & without, 0, union)

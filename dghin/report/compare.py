@@ -7,7 +7,6 @@ runs have left: rows, config.yaml, environment.json, train/log.jsonl.
 """
 
 import hashlib
-import logging
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +37,6 @@ from .compare_masks import MOST, compared_masks
 from .page import data_uri, render
 from .proof import read_proof, write_proof
 
-log = logging.getLogger(__name__)
 TEMPLATE = "compare.html"
 PAGE = "report.html"
 MASKS = {"apart": "Where the runs are furthest apart", "random": "Drawn at random, by a seed"}

@@ -6,7 +6,6 @@
 Notebook 06 makes it, too. Pictures are WebP of at most WIDTH pixels' width.
 """
 
-import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from PIL import Image
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
 
-log = logging.getLogger(__name__)
 PAGE = "README.md"
 WIDTH, QUALITY = 960, 80
 FIGURES = {  # in the order of the page; those that a run lacks are left out

@@ -9,7 +9,6 @@ figures/. What a run does not have (yet) is left out.
 """
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,6 @@ from dghin.training.logbook import clock
 from .page import data_uri, render
 from .proof import checkpoint, digests, write_proof
 
-log = logging.getLogger(__name__)
 TEMPLATE = "report.html"
 LITERATURE = "literature"
 

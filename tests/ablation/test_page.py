@@ -292,5 +292,5 @@ def test_the_sentence_on_the_dual_graph():
 
 
 def test_numbers_in_sentences():
-    assert (signed(-0.5), signed(2.345, 1), signed(0.0)) == ("−0.50", "+2.3", "+0.00")
+    assert (signed(-0.5), signed(2.346), signed(0.0)) == ("−0.50", "+2.35", "+0.00")
     assert (p_text(0.0004), p_text(0.0496)) == ("p < 0.001", "p = 0.050")

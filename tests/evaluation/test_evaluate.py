@@ -9,6 +9,7 @@ import torch
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
+from data_preprocess.language.features import adjacency
 from dghin.commands.evaluate import main
 from dghin.data.dataset import open_split
 from dghin.evaluation.controls import CONTROLS
@@ -89,9 +90,9 @@ def test_rows_agree_with_the_public_metrics(tiny_model, dataset, tiny_config):
             sample = dataset[i]
             inputs = {k: torch.as_tensor(sample[k])[None].long()
                       for k in ("word_ids", "attention_mask", "pos")}  # fmt: skip
-            adjacency = torch.from_numpy(dataset.features.adjacency(i))[None]
+            edges = torch.from_numpy(adjacency(dataset.features.heads[i]))[None]
             with torch.inference_mode():
-                out = tiny_model(sample["image"][None], **inputs, adjacency=adjacency)
+                out = tiny_model(sample["image"][None], **inputs, adjacency=edges)
             metrics.update(out.mask[0], dataset.truth(i), dataset.expressions[i].length)
         expected, found = metrics.compute(), metrics_from_rows(rows, protocol)
         # one expression a pass instead of all of an image: a tied pixel may fall the other way

@@ -15,7 +15,6 @@ import yaml
 from helpers.fetch_site import (
     ANNOTATIONS,
     PHOTOS,
-    TARGETS,
     assert_whole,
     files_of,
     serving,
@@ -26,7 +25,7 @@ from helpers.fetch_site import (
 from data_preprocess.base.errors import UserError
 from data_preprocess.fetch import download as downloading
 from data_preprocess.fetch import unpack as unpacking
-from data_preprocess.fetch.fetch import FetchSettings, fetch, missing_files
+from data_preprocess.fetch.fetch import FetchSettings, fetch
 from data_preprocess.fetch.mirrors import read_mirrors
 from data_preprocess.raw.datasets import DATASETS
 
@@ -48,12 +47,10 @@ def test_progress_is_shown(tmp_path, site, capsys):
 def test_everything_lands_in_its_place(tmp_path, site, caplog):
     caplog.set_level(logging.INFO)
     settings = settings_for(tmp_path, site, images=True)
-    assert missing_files("refcoco", tmp_path / "data", mirrors=settings.mirrors) == TARGETS
     assert fetch(settings) == 0
     assert_whole(tmp_path)
     for name, content in PHOTOS.items():
         assert (tmp_path / "data/images" / name).read_bytes() == content
-    assert missing_files("refcoco", tmp_path / "data", mirrors=settings.mirrors) == []
     unpacked = {f"images/{name}" for name in PHOTOS} | set(list(ANNOTATIONS)[:3])
     assert files_of(tmp_path / "data") == unpacked | {".fetch/images-train2014.unpacked.json"}
     plan = caplog.text[: caplog.text.index("all files are there now")]
@@ -99,7 +96,6 @@ def test_an_unpacking_that_was_interrupted_goes_on_without_a_download(tmp_path, 
     assert len(list((tmp_path / "data/images/train2014").iterdir())) == 2
     monkeypatch.setattr(unpacking, "_copy", copy)
     site.requests.clear()
-    assert missing_files("refcoco", tmp_path / "data", mirrors=settings.mirrors) == TARGETS[2:]
     assert fetch(settings) == 0
     assert site.requests == []
     assert files_of(tmp_path / "data/images/train2014") == {Path(name).name for name in PHOTOS}

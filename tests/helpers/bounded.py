@@ -15,7 +15,7 @@ import numpy as np
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json
-from data_preprocess.language.features import CODES, Features, read_features, read_key
+from data_preprocess.language.features import CODES, Features, adjacency, read_features, read_key
 from data_preprocess.prepared.annotations import annotations, read_entries
 from data_preprocess.prepared.mask_files import _is_whole
 from data_preprocess.raw.datasets import DATASETS
@@ -141,7 +141,7 @@ def check_features(folder: Path) -> str:
     assert found.heads.shape == found.pos.shape == (count, positions)
     assert found.length.shape == found.kind.shape == found.depth.shape == (count,)
     assert found.kind.max(initial=0) < len(CODES)
-    found.adjacency()
+    adjacency(found.heads)
     return str(count)
 
 

@@ -69,7 +69,7 @@ def test_batches_equal_single_expressions_in_order(encoder):
         for name in ("word_ids", "attention_mask", "pos", "heads", "length"):
             np.testing.assert_array_equal(getattr(features, name)[row], getattr(single, name))
         assert CODES[features.kind[row]] == single.kind and features.depth[row] == single.depth
-    np.testing.assert_array_equal(features.adjacency(0), encoder(SENTENCES[-1]).adjacency)
+    np.testing.assert_array_equal(adjacency(features.heads[0]), encoder(SENTENCES[-1]).adjacency)
 
 
 def test_distinct_expressions_are_parsed_once(encoder, monkeypatch):

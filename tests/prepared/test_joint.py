@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.raw_trees import LANGUAGE, edit_json, edit_pickle, tree_bytes, write_refer
+from helpers.raw_trees import LANGUAGE, counted, edit_json, edit_pickle, tree_bytes, write_refer
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json
@@ -26,7 +26,7 @@ from data_preprocess.prepared.prepare import (
 from data_preprocess.raw.datasets import MEMBERS, find_dataset
 from data_preprocess.shapes.dataset import ShapesSettings, write_shapes
 from data_preprocess.verify.published import published_counts
-from data_preprocess.verify.verify import VerifySettings, verify
+from data_preprocess.verify.verify import VerifySettings
 
 REFS = {
     "refcoco": "refcoco/refs(unc).p",
@@ -52,7 +52,7 @@ def split_of(name: str, number: int, ref: dict) -> str:
 def whole(tmp_path_factory) -> Path:
     """A raw root with all members, the three default ones put together in data_v3."""
     root = tmp_path_factory.mktemp("joint")
-    write_shapes(root, ShapesSettings(images=20), progress=False)
+    write_shapes(root, ShapesSettings(images=20))
     shutil.copytree(root / "refcoco", root / "refcoco+")
     shutil.copytree(root / "refcoco", root / "refcocog")
     drawn = pickle.loads((root / REFS["refcoco"]).read_bytes())
@@ -441,7 +441,7 @@ def test_verify_counts_the_same_from_the_raw_files_alone(whole, tmp_path):
     for name in MEMBERS:
         folder = find_dataset(name).folder
         shutil.copytree(whole / folder, tmp_path / folder, dirs_exist_ok=True)
-    table = verify(VerifySettings("joint", str(tmp_path)))
+    table = counted(VerifySettings("joint", str(tmp_path)))
     manifest = read_manifest(whole / "data_v3", "joint")
 
     def found(dataset, split, stage):
@@ -459,7 +459,7 @@ def test_verify_counts_the_same_from_the_raw_files_alone(whole, tmp_path):
         assert all(before[n] - after[n] == removed[n] > 0 for n in COUNTS)
     sources = {"refcoco/instances.json", "refcoco/refs(unc).p", "refcoco+/instances.json"}
     assert sources < set(table.attrs["sources"])
-    alone = verify(VerifySettings("refcoco+", str(tmp_path)))
+    alone = counted(VerifySettings("refcoco+", str(tmp_path)))
     own = table[(table["dataset"] == "refcoco+") & (table["stage"] == "as released")]
     assert own.reset_index(drop=True).equals(alone)
 

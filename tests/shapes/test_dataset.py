@@ -26,7 +26,7 @@ IMAGES = 60
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Written:
     root = tmp_path_factory.mktemp("shapes")
-    write_shapes(root, ShapesSettings(images=IMAGES), progress=False)
+    write_shapes(root, ShapesSettings(images=IMAGES))
     return Written(root)
 
 
@@ -36,10 +36,10 @@ def contents(root: Path) -> dict[str, bytes]:
 
 def test_same_seed_same_bytes(tmp_path):
     one, two, three = tmp_path / "one", tmp_path / "two", tmp_path / "three"
-    write_shapes(one, ShapesSettings(images=4), progress=False)
-    write_shapes(two, ShapesSettings(images=4), progress=False)
+    write_shapes(one, ShapesSettings(images=4))
+    write_shapes(two, ShapesSettings(images=4))
     assert contents(one) == contents(two)
-    write_shapes(three, ShapesSettings(images=4, seed=1), progress=False)
+    write_shapes(three, ShapesSettings(images=4, seed=1))
     assert all(
         contents(one)[name] != content
         for name, content in contents(three).items()
@@ -48,7 +48,7 @@ def test_same_seed_same_bytes(tmp_path):
 
 
 def test_an_image_is_the_same_in_a_larger_set(tmp_path, written):
-    write_shapes(tmp_path, ShapesSettings(images=5), progress=False)
+    write_shapes(tmp_path, ShapesSettings(images=5))
     small, large = contents(tmp_path), contents(written.root)
     drawn = [name for name in small if name.startswith("images/")]
     assert len(drawn) > 15
@@ -62,12 +62,12 @@ def test_mat_files_name_no_time(written):
 
 def test_complete_set_is_not_made_again(tmp_path, monkeypatch):
     settings = ShapesSettings(images=3)
-    first = write_shapes(tmp_path, settings, progress=False)
+    first = write_shapes(tmp_path, settings)
     with monkeypatch.context() as patch:
         patch.setattr(shapes, "make_page", lambda *_: pytest.fail("made again"))
-        assert write_shapes(tmp_path, settings, progress=False) == first
+        assert write_shapes(tmp_path, settings) == first
     next((tmp_path / "images" / "train2014").iterdir()).unlink()
-    assert write_shapes(tmp_path, settings, progress=False) == first
+    assert write_shapes(tmp_path, settings) == first
     assert len(list((tmp_path / "images" / "train2014").iterdir())) == 3
 
 
@@ -80,17 +80,17 @@ def test_interrupted_set_is_made_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shapes, "write_refer", stop)
         with pytest.raises(KeyboardInterrupt):
-            write_shapes(tmp_path / "one", settings, progress=False)
+            write_shapes(tmp_path / "one", settings)
     assert not (tmp_path / "one" / "refcoco").exists()
-    write_shapes(tmp_path / "one", settings, progress=False)
-    write_shapes(tmp_path / "two", settings, progress=False)
+    write_shapes(tmp_path / "one", settings)
+    write_shapes(tmp_path / "two", settings)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 def test_smaller_set_leaves_nothing_of_the_larger(tmp_path):
-    write_shapes(tmp_path / "one", ShapesSettings(images=5), progress=False)
-    write_shapes(tmp_path / "one", ShapesSettings(images=2), progress=False)
-    write_shapes(tmp_path / "two", ShapesSettings(images=2), progress=False)
+    write_shapes(tmp_path / "one", ShapesSettings(images=5))
+    write_shapes(tmp_path / "one", ShapesSettings(images=2))
+    write_shapes(tmp_path / "two", ShapesSettings(images=2))
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
@@ -99,14 +99,14 @@ def test_folder_of_other_data_is_left_alone(tmp_path):
     kept.parent.mkdir()
     kept.write_bytes(b"the real one")
     with pytest.raises(UserError, match="refcoco.*Choose another folder"):
-        write_shapes(tmp_path, ShapesSettings(images=2), progress=False)
+        write_shapes(tmp_path, ShapesSettings(images=2))
     assert kept.read_bytes() == b"the real one"
 
 
 @pytest.mark.parametrize("bad", [{"images": 0}, {"seed": -1}, {"val": -0.1}, {"testA": 1.2}])
 def test_impossible_settings(tmp_path, bad):
     with pytest.raises(UserError, match="give at least one image"):
-        write_shapes(tmp_path, ShapesSettings(**bad), progress=False)
+        write_shapes(tmp_path, ShapesSettings(**bad))
     assert not list(tmp_path.iterdir())
 
 

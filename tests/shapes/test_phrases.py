@@ -9,7 +9,14 @@ from helpers.expressions import meant
 from helpers.written_shapes import Written
 
 from data_preprocess.shapes.dataset import ShapesSettings, make_scene, write_shapes
-from data_preprocess.shapes.phrases import KINDS, descriptions, referents
+from data_preprocess.shapes.phrases import (
+    KINDS,
+    descriptions,
+    place_sets,
+    rank_sets,
+    relation_sets,
+    superlative_sets,
+)
 
 IMAGES = 60
 
@@ -17,7 +24,7 @@ IMAGES = 60
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Written:
     root = tmp_path_factory.mktemp("shapes")
-    write_shapes(root, ShapesSettings(images=IMAGES), progress=False)
+    write_shapes(root, ShapesSettings(images=IMAGES))
     return Written(root)
 
 
@@ -30,6 +37,26 @@ def test_every_expression_is_true_of_its_object_alone(written):
                 for text in (sentence["sent"], sentence["raw"]):
                     truth = [[*found][index] for index in meant(text, [*found.values()])]
                     assert truth == [ref["ann_id"]], (image_id, text)
+
+
+def referents(scene, said):
+    """The things of which a description is clearly true, and those of which it might be."""
+    members, anchors = (
+        sum(1 << i for i, thing in enumerate(scene.things) if part and part.holds(thing))
+        for part in (said.filter, said.anchor)
+    )
+    if said.kind == "attribute":
+        return members, members
+    if said.kind == "ordinal":
+        return rank_sets(scene, members, said.how, said.rank)
+    if said.kind == "superlative":
+        return superlative_sets(scene, members, said.how)
+    if said.kind == "place":
+        clear, loose = place_sets(scene, said.how)
+    else:
+        assert anchors.bit_count() == 1
+        clear, loose = relation_sets(scene, said.how, anchors.bit_length() - 1)
+    return clear & members, loose & members
 
 
 def test_descriptions_hold_clearly_and_alone():

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from helpers.raw_trees import (
     LANGUAGE,
+    counted,
     edit_json,
     edit_pickle,
     write_image,
@@ -21,7 +22,7 @@ from data_preprocess.raw.datasets import DATASETS
 from data_preprocess.verify.cards import split_card
 from data_preprocess.verify.checks import Checked, box_meets
 from data_preprocess.verify.overlap import COLUMNS, images_on_disk, overlaps, unexpected
-from data_preprocess.verify.verify import VerifySettings, verify, verify_all
+from data_preprocess.verify.verify import VerifySettings, verify_all
 
 IMAGE = "images/train2014/COCO_train2014_000000000001.jpg"
 
@@ -154,7 +155,7 @@ def test_boxes_of_adopted_data_that_are_no_boxes(prepared):
 def test_a_split_that_is_not_there_is_a_difference(tmp_path):
     root = write_referit(tmp_path)
     (root / "referit/referit_query_trainval.json").write_text("{}")
-    table = verify(VerifySettings("referit", str(root)))
+    table = counted(VerifySettings("referit", str(root)))
     rows = table[(table["split"] == "trainval") & (table["stage"] == "as released")]
     assert rows["found"].tolist() == [0, 0, 0] and set(rows["verdict"]) == {"differs"}
 
@@ -173,27 +174,27 @@ def test_many_problems_are_cut_short():
 
 
 def test_auto_takes_raw_files_first_and_prepared_ones_where_there_are_no_others(prepared):
-    assert set(verify(VerifySettings("refcoco", str(prepared)))["stage"]) == {"as released"}
+    assert set(counted(VerifySettings("refcoco", str(prepared)))["stage"]) == {"as released"}
     (prepared / "refcoco").rename(prepared / "elsewhere")
-    table = verify(VerifySettings("refcoco", str(prepared)))
+    table = counted(VerifySettings("refcoco", str(prepared)))
     assert set(table["stage"]) == {"prepared"}
     assert "anns/refcoco/val.language.npz" in table.attrs["sources"]
 
 
 def test_prepared_referit_is_held_against_the_counts_without_unreadable_images(tmp_path):
     prepare(PrepareSettings("referit", str(write_referit(tmp_path)), workers=1, **LANGUAGE))
-    table = verify(VerifySettings("referit", str(tmp_path), form="prepared"))
+    table = counted(VerifySettings("referit", str(tmp_path), form="prepared"))
     published = table[table["split"] == "trainval"].set_index("count")["published"]
     assert published["objects"] == 49513 and pd.isna(published["images"])
 
 
 def test_the_split_card_has_a_row_a_split(raw):
-    card = split_card(verify(VerifySettings("refcoco", str(raw))))
+    card = split_card(counted(VerifySettings("refcoco", str(raw))))
     assert card["split"].tolist() == ["train", "val", "testA", "testB"]
     assert card["images"].iloc[0] == "1 (published 16,994)"
     assert card["images"].iloc[3] == "0 (published 750)"  # not there at all
     assert card["verdict"].tolist() == ["differs"] * 4
-    other = split_card(verify(VerifySettings("referit", str(write_referit(raw)))))
+    other = split_card(counted(VerifySettings("referit", str(write_referit(raw)))))
     assert other["images"].tolist()[-1] == "1"  # none is published without unreadable images
 
 
@@ -290,7 +291,7 @@ def test_strict_fails_on_any_difference(raw, capsys, monkeypatch, spoiled):
 
 
 def _counts(raw):
-    table = verify(VerifySettings("refcoco", str(raw)))
+    table = counted(VerifySettings("refcoco", str(raw)))
     return table.pivot(index="split", columns="count", values="found").reset_index()
 
 

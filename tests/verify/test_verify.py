@@ -3,13 +3,13 @@ import pickle
 from pathlib import Path
 
 import pytest
-from helpers.raw_trees import LANGUAGE, SHARED, needs_shared, write_refer, write_referit
+from helpers.raw_trees import LANGUAGE, SHARED, counted, needs_shared, write_refer, write_referit
 
 from data_preprocess.prepared.prepare import SplitSettings, language
 from data_preprocess.raw.datasets import DATASETS
 from data_preprocess.verify.cards import summary
 from data_preprocess.verify.published import COUNTS, published_counts, published_sources
-from data_preprocess.verify.verify import VerifySettings, verify
+from data_preprocess.verify.verify import VerifySettings
 
 
 def found(table, split, stage="as released"):
@@ -18,7 +18,7 @@ def found(table, split, stage="as released"):
 
 
 def test_refer_counts(tmp_path):
-    table = verify(VerifySettings("refcoco", str(write_refer(tmp_path))))
+    table = counted(VerifySettings("refcoco", str(write_refer(tmp_path))))
     assert found(table, "train") == {"images": 1, "objects": 2, "expressions": 3}
     assert set(table["verdict"]) == {"differs"}
     assert set(table.attrs["sources"]) == {"refcoco/instances.json", "refcoco/refs(unc).p"}
@@ -26,7 +26,7 @@ def test_refer_counts(tmp_path):
 
 
 def test_referit_is_counted_before_and_after_the_unreadable_images(tmp_path):
-    table = verify(VerifySettings("referit", str(write_referit(tmp_path))))
+    table = counted(VerifySettings("referit", str(write_referit(tmp_path))))
     assert found(table, "trainval") == {"images": 2, "objects": 3, "expressions": 4}
     after = found(table, "trainval", "without unreadable images")
     assert after == {"images": 1, "objects": 2, "expressions": 3}
@@ -45,7 +45,7 @@ def test_published_figures_are_there_for_every_split():
 
 @needs_shared
 def test_real_referit_meets_every_published_figure():
-    table = verify(VerifySettings("referit", f"{SHARED}/data"))
+    table = counted(VerifySettings("referit", f"{SHARED}/data"))
     for split, stage, objects, expressions in (
         ("trainval", "as released", 49515, 59976),
         ("test", "as released", 49730, 60105),
@@ -84,7 +84,7 @@ def test_every_expression_of_refcocos_held_out_splits_is_counted_as_published(tm
     instances = {"images": list(images.values()), "annotations": annotations}
     (folder / "instances.json").write_text(json.dumps(instances))
     (folder / "refs(unc).p").write_bytes(pickle.dumps(refs, protocol=2))
-    table = verify(VerifySettings("refcoco", str(tmp_path)))
+    table = counted(VerifySettings("refcoco", str(tmp_path)))
     there = table[table["split"] != "train"]  # the sample has no train split
     assert set(there["split"]) == {"val", "testA", "testB"}
     assert summary(there) == "9 of 9 published figures are met."

@@ -117,10 +117,10 @@ def faded(photo: np.ndarray) -> np.ndarray:
     return (0.4 * np.asarray(photo, np.float32) + 150).clip(0, 255).astype(np.uint8)
 
 
-def painted(image: np.ndarray, mask: np.ndarray, colour: str, share: float = 0.85) -> np.ndarray:
+def painted(image: np.ndarray, mask: np.ndarray, colour: str) -> np.ndarray:
     """The image with a mask laid over it: (H, W, 3) uint8."""
     pixels = image.astype(np.float32)
-    pixels[mask] = (1 - share) * pixels[mask] + share * 255 * np.array(to_rgb(colour))
+    pixels[mask] = 0.15 * pixels[mask] + 0.85 * 255 * np.array(to_rgb(colour))
     return pixels.round().astype(np.uint8)
 
 
@@ -160,8 +160,9 @@ def object_samples(dataset: PreparedDataset, count: int) -> list[ObjectSample]:
 
 
 @styled
-def samples_figure(samples: Sequence[ObjectSample], columns: int = 4) -> Figure:
+def samples_figure(samples: Sequence[ObjectSample]) -> Figure:
     """A sheet of objects: each outlined in its photo, its expressions below."""
+    columns = 4
     rows = -(-len(samples) // columns)
     figure = new_figure(2.6 * columns, 3.0 * rows)
     grid = figure.subplots(rows, columns, squeeze=False)

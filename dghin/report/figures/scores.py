@@ -38,19 +38,13 @@ CONTROLS = {  # in this order: name → what is done
 
 
 @styled
-def breakdown_figure(
-    table: pd.DataFrame,
-    group: str,
-    value: str = "oIoU",
-    series: str = "Split",
-    interval: bool = True,
-) -> Figure:
-    """A table's `value` (percent) by `group`, one bar for every `series`, with 95 % intervals.
+def breakdown_figure(table: pd.DataFrame, group: str) -> Figure:
+    """A table's oIoU (percent) by `group`, one bar for every split, with 95 % intervals.
 
-    Below the bars: a row a series with its key and its numbers of expressions ("none" where there
+    Below the bars: a row a split with its key and its numbers of expressions ("none" where there
     are none). Bars of fewer than 20 expressions are paler, and their number has an asterisk.
     """
-    groups, names = _merged_order(table, group, series), list(dict.fromkeys(table[series]))
+    groups, names = _merged_order(table, group), list(dict.fromkeys(table["Split"]))
     labels = [textwrap.fill(str(name), 14, break_long_words=False) for name in groups]
     widest = max((len(line) for label in labels for line in label.split("\n")), default=0)
     column = max(0.62, 0.09 * widest + 0.12, 0.15 * len(names) + 0.2)  # inches
@@ -60,23 +54,23 @@ def breakdown_figure(
     axes, counts = figure.subplots(2, 1, height_ratios=(2.3, max(0.17, rows)))
     few = False
     for number, name in enumerate(names):
-        part = table[table[series] == name].set_index(group).reindex(groups)
-        few |= _series_bars(axes, part, value, interval, number, len(names))
+        part = table[table["Split"] == name].set_index(group).reindex(groups)
+        few |= _series_bars(axes, part, number, len(names))
         _series_counts(counts, part, number)
     _finish_breakdown(axes, counts, labels, names)
-    whiskers = interval and {f"{value}, low", f"{value}, high"} & set(table.columns)
+    whiskers = {"oIoU, low", "oIoU, high"} & set(table.columns)
     axes.set_title("lines on the bars: 95 % interval" if whiskers else "", fontsize=8, color=FAINT)
     axes.set_xlabel(group.lower())
-    axes.set_ylabel(f"{value}, percent")
+    axes.set_ylabel("oIoU, percent")
     note = f"\n* and paler: fewer than {FEW}, the score says little" if few else ""
     counts.set_xlabel(f"numbers of expressions{note}", fontsize=8, color=FAINT)
     return figure
 
 
-def _merged_order(table: pd.DataFrame, group: str, series: str) -> list:
-    """The groups of all series: numbers by size, names as each series has them.
+def _merged_order(table: pd.DataFrame, group: str) -> list:
+    """The groups of all splits: numbers by size, names as each split has them.
 
-    A group that only later series have comes after the one it follows there.
+    A group that only later splits have comes after the one it follows there.
     """
     values = table[group].dropna()
     if isinstance(values.dtype, pd.CategoricalDtype):
@@ -85,7 +79,7 @@ def _merged_order(table: pd.DataFrame, group: str, series: str) -> list:
     if pd.api.types.is_numeric_dtype(values):
         return sorted(set(values))
     order: list = []
-    for _, part in values.groupby(table[series], sort=False):
+    for _, part in values.groupby(table["Split"], sort=False):
         place = 0
         for name in part:
             if name not in order:
@@ -105,15 +99,13 @@ def _look(number: int, pale: bool = False) -> dict[str, Any]:
     }
 
 
-def _series_bars(
-    axes: Axes, part: pd.DataFrame, value: str, interval: bool, number: int, series: int
-) -> bool:
+def _series_bars(axes: Axes, part: pd.DataFrame, number: int, series: int) -> bool:
     """Draw one series' bars; → whether one of them has few expressions."""
     width = min(0.5, 0.82 / series)
     any_few = False
     for place, (_, line) in enumerate(part.iterrows()):
         x = place + (number - (series - 1) / 2) * width
-        score, count = number_in(line, value), number_in(line, EXPRESSIONS)
+        score, count = number_in(line, "oIoU"), number_in(line, EXPRESSIONS)
         if not count > 0:
             continue
         few = count < FEW
@@ -122,9 +114,8 @@ def _series_bars(
             axes.annotate("?", (x, 0), (0, 2), textcoords="offset points", ha="center", fontsize=7)
             continue
         axes.bar(x, score, 0.9 * width, linewidth=0.8, **_look(number, few))
-        if interval:
-            ends = (number_in(line, f"{value}, {end}") for end in ("low", "high"))
-            _whisker(axes, x, score, *ends, cap=min(0.06, 0.25 * width))
+        ends = (number_in(line, f"oIoU, {end}") for end in ("low", "high"))
+        _whisker(axes, x, score, *ends, cap=min(0.06, 0.25 * width))
     return any_few
 
 

@@ -19,7 +19,6 @@ from data_preprocess.base.files import write_text
 from data_preprocess.base.tables import to_markdown
 from dghin.evaluation.controls import CONTROLS
 from dghin.evaluation.metrics import (
-    PROTOCOLS,
     THRESHOLDS,
     expression_iou,
     is_generalized,
@@ -32,7 +31,6 @@ from .latex import to_latex
 
 Results = Mapping[str, Mapping[str, pd.DataFrame]]  # control ("" for none) → split → rows
 
-SHOWN = PROTOCOLS  # the order of protocols in tables
 PRECISIONS = {f"pr{round(100 * t)}": f"Pr@{t}" for t in THRESHOLDS}
 GENERALIZED = {"giou": "gIoU", "ciou": "cIoU", "n_acc": "N-acc", "t_acc": "T-acc"}
 SCORES = {"oiou": "oIoU", "miou": "mIoU", **PRECISIONS}

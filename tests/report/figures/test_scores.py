@@ -93,7 +93,6 @@ def test_only_known_ends_of_an_interval_are_drawn():
     ]
     figure = breakdown_figure(breakdown(lines), "Kind")
     assert interval_ends(figure.axes[0]) == [45, 55, 66, 70]
-    assert interval_ends(breakdown_figure(breakdown(lines), "Kind", interval=False).axes[0]) == []
 
 
 def test_an_interval_beside_its_score():
