@@ -159,23 +159,6 @@ class Predictor:
             results += self._pass(encoded, languages[start : start + self.at_once], inspect)
         return results[0] if isinstance(text, str) else results
 
-    def predict_batch(
-        self, images: Sequence[Photo | Encoded], texts: Sequence[str], inspect: bool = False
-    ) -> list[Prediction]:
-        """Expression by expression, each with its image; an image that comes again (the same
-        path, or the same object) is encoded once."""
-        if len(images) != len(texts):
-            raise UserError(f"{len(images)} images and {len(texts)} texts: give one for each.")
-        groups: dict[Any, list[int]] = {}
-        for number, image in enumerate(images):
-            key = str(image) if isinstance(image, str | Path) else id(image)
-            groups.setdefault(key, []).append(number)
-        results: dict[int, Prediction] = {}
-        for members in groups.values():
-            found = self.predict(images[members[0]], [texts[i] for i in members], inspect)
-            results |= dict(zip(members, found, strict=True))
-        return [results[number] for number in range(len(images))]
-
     def _pass(
         self, encoded: Encoded, languages: "Sequence[Language]", inspect: bool
     ) -> list[Prediction]:
