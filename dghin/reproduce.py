@@ -29,7 +29,7 @@ from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import sha256_file, write_json
 from data_preprocess.base.settings import flatten, parse_value, to_mapping
 from dghin.run.config import Config, load_config
-from dghin.run.folder import REPORTS
+from dghin.run.folder import REPORTS, RunFolder
 from dghin.run.freshness import (
     notebook_digest,
     read_state,
@@ -85,7 +85,7 @@ def reproduce(words: Sequence[str], force: bool = False) -> Path:
     parameters, config = read_parameters(words)
     folder = Path(parameters.get("reports", REPORTS)) / parameters["run"]
     steps = plan(parameters, config)
-    state_file = folder / "state.json"
+    state_file = RunFolder(folder).state
     done = {} if force else read_state(state_file)
     pending = [step for step in steps if not up_to_date(step, done, folder)]
     first = steps.index(pending[0]) if pending else len(steps)
@@ -96,8 +96,8 @@ def reproduce(words: Sequence[str], force: bool = False) -> Path:
         for number, step in enumerate(steps[first:], first + 1):
             log.info("%s: notebook %d of %d", step.name, number, len(steps))
             bar.set_description(step.name)
-            if force and step.name == ABLATES and (folder / "runs").is_dir():
-                set_aside(folder / "runs")
+            if force and step.name == ABLATES and RunFolder(folder).runs.is_dir():
+                set_aside(RunFolder(folder).runs)
             if step.name == TRAINS:
                 processes = parameters.get("processes") or processes_here(config)
                 set_stale_training_aside(folder, config, force, processes)
@@ -209,7 +209,7 @@ def up_to_date(step: Step, done: dict[str, Any], folder: Path) -> bool:
 
 def executed_path(step: Step, folder: Path) -> Path:
     """Where the executed notebook is kept."""
-    return folder / "notebooks" / step.source.name
+    return RunFolder(folder).notebooks / step.source.name
 
 
 def execute(step: Step, folder: Path) -> float:
@@ -251,13 +251,14 @@ def _tidy(record: logging.LogRecord) -> bool:
 
 def closing_words(folder: Path) -> str:
     """The main table and where the report is."""
-    tables = [folder / "tables" / f"{name}.md" for name in ("main", "ablation")]
+    files = RunFolder(folder)
+    tables = [files.tables / f"{name}.md" for name in ("main", "ablation")]
     parts = [table.read_text(encoding="utf-8") for table in tables if table.is_file()]
     places = {
-        "report": folder / "report.html",
-        "tables": folder / "tables",
-        "figures": folder / "figures",
-        "executed notebooks": folder / "notebooks",
+        "report": files.page,
+        "tables": files.tables,
+        "figures": files.figures,
+        "executed notebooks": files.notebooks,
     }
     parts += [f"{name}: {path}" for name, path in places.items() if path.exists()]
     return "\n".join(parts)

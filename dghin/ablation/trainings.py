@@ -29,7 +29,7 @@ from tqdm import tqdm
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.settings import build, to_mapping
 from dghin.data.dataset import run_manifest
-from dghin.evaluation.evaluate import evaluate_run, rows_path
+from dghin.evaluation.evaluate import evaluate_run
 from dghin.evaluation.metrics import metrics_from_rows
 from dghin.evaluation.provenance import provenance
 from dghin.model.dghin import DGHIN
@@ -37,7 +37,7 @@ from dghin.report.figures.curves import read_log
 from dghin.report.proof import checkpoint
 from dghin.report.tables.scores import read_results
 from dghin.run.config import Config, load_config
-from dghin.run.folder import BEST, SETTINGS, Run
+from dghin.run.folder import Run, RunFolder
 from dghin.run.freshness import set_stale_training_aside
 from dghin.run.processes import cores
 from dghin.training.launch import launch_training, processes_here
@@ -68,9 +68,9 @@ class Member:
     @property
     def is_there(self) -> bool:
         """Whether it was trained, and every split scored with the weights that are there."""
-        if not (self.folder / SETTINGS).is_file():
+        if not (RunFolder(self.folder).config).is_file():
             return False
-        paths = [rows_path(self.folder, split) for split in splits_of(self.config)]
+        paths = [RunFolder(self.folder).rows(split) for split in splits_of(self.config)]
         if not all(path.is_file() for path in paths):
             return False
         weights = checkpoint(self.folder)
@@ -80,7 +80,7 @@ class Member:
     @property
     def config(self) -> Config:
         """The settings that it was trained with."""
-        return load_config(str(self.folder / SETTINGS))
+        return load_config(str(RunFolder(self.folder).config))
 
 
 def members(folder: Path, seeds: Iterable[int], variants: Iterable[str] = ()) -> list[Member]:
@@ -90,7 +90,7 @@ def members(folder: Path, seeds: Iterable[int], variants: Iterable[str] = ()) ->
         if name not in VARIANTS:
             raise unknown_name("variant", name, VARIANTS)
     return [
-        Member(name, seed, folder / "runs" / f"{name.replace(' ', '-')}-seed{seed}")
+        Member(name, seed, RunFolder(folder).runs / f"{name.replace(' ', '-')}-seed{seed}")
         for seed in seeds
         for name in names
     ]
@@ -182,10 +182,10 @@ def train_and_score(number: int, of: int, member: Member, config: Config, proces
 
 def is_scored(member: Member, config: Config) -> bool:
     """Whether there are rows of every split: whole, from the weights, data and commit of now."""
-    wanted = provenance(config, member.folder / BEST)
+    wanted = provenance(config, RunFolder(member.folder).best)
     splits = run_manifest(config)["splits"]
     for split in splits_of(config):
-        path = rows_path(member.folder, split)
+        path = RunFolder(member.folder).rows(split)
         if not path.is_file():
             return False
         rows = pd.read_parquet(path)
@@ -208,7 +208,7 @@ def folders_of_members(folder: Path) -> list[Member]:
     found = []
     for name in VARIANTS:
         start = f"{name.replace(' ', '-')}-seed"
-        for path in (folder / "runs").glob(f"{start}*"):
+        for path in RunFolder(folder).runs.glob(f"{start}*"):
             if (seed := path.name.removeprefix(start)).isdecimal():
                 found.append(Member(name, int(seed), path))
     return in_order(found)
@@ -316,7 +316,7 @@ def parameters(config: Config) -> int:
 
 def minutes(member: Member) -> float:
     """Minutes of training, at the median speed of its log: a machine's busy moments count less."""
-    path = member.folder / "train" / "log.jsonl"
+    path = RunFolder(member.folder).log
     frame = read_log(path) if path.is_file() else pd.DataFrame()
     if "kind" not in frame or not (frame["kind"] == "train").any():
         return math.nan

@@ -23,6 +23,7 @@ from dghin.report.tables.scores import metrics_table, read_results, with_interva
 from dghin.run.command_line import read_words
 from dghin.run.config import load_config, save_config
 from dghin.run.environment import record_environment
+from dghin.run.folder import RunFolder
 from dghin.run.processes import join, leave
 
 
@@ -32,12 +33,12 @@ def main(arguments: Sequence[str]) -> None:
     own["reports"] = "reports"
     values, words = read_words("dghin evaluate", __doc__, own, arguments)
     folder = Path(values["reports"]) / values["run"]
-    if not values["config"] and not (folder / "config.yaml").is_file():
+    if not values["config"] and not (RunFolder(folder).config).is_file():
         raise UserError(
             f"{folder / 'config.yaml'}: no such run. Train it first: "
             f"dghin train config=NAME run={values['run']}"
         )
-    config = load_config(values["config"] or str(folder / "config.yaml"), words)
+    config = load_config(values["config"] or str(RunFolder(folder).config), words)
     model = DGHIN.from_pretrained(values["model"]) if values["model"] else None
     splits = [values["split"]] if values["split"] else []
     controls = CONTROLS if values["control"] == "all" else list(filter(None, [values["control"]]))
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
         results = evaluate_run(folder, config, splits, controls, model, place, weights)
         if place.is_main:
             if values["config"]:
-                save_config(config, folder / "config.yaml")
+                save_config(config, RunFolder(folder).config)
             record_environment(folder, config, "evaluate")
             write_results(read_results(folder), folder)  # with what was scored before
             print(with_intervals(metrics_table(results)).round(2).to_string(index=False))

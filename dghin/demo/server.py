@@ -18,6 +18,7 @@ from PIL import Image
 from data_preprocess.base.errors import UserError
 from dghin.model.hub import CONFIG
 from dghin.run.config import load_config
+from dghin.run.folder import RunFolder
 
 log = logging.getLogger(__name__)
 EXAMPLES = 6
@@ -42,7 +43,7 @@ def model_of(values: dict[str, Any]) -> str:
     """The folder or the hub's name of the network that is meant."""
     if values["model"]:
         return values["model"]
-    folder = Path(values["reports"]) / values["run"] / "train" / "best"
+    folder = RunFolder(Path(values["reports"]) / values["run"]).best
     if not (folder / CONFIG).is_file():
         raise UserError(
             f"{folder}: no trained network. Run `make reproduce` first, or name one: "
@@ -57,7 +58,7 @@ def examples_of(model: str, values: dict[str, Any], count: int = EXAMPLES) -> li
     The data are looked for where the run had them, and in data=FOLDER.
     """
     folders = [Path(model).parent.parent, Path(values["reports"]) / values["run"]]
-    config = next((path for f in folders if (path := f / "config.yaml").is_file()), None)
+    config = next((path for f in folders if (path := RunFolder(f).config).is_file()), None)
     if config is None:
         log.info("%s: no config.yaml of the run, so the page has no examples", folders[0])
         return []

@@ -30,7 +30,7 @@ from dghin.data.dataset import PreparedDataset, open_split
 from dghin.data.loading import load_batches
 from dghin.model.dghin import DGHIN, Image
 from dghin.run.config import Config
-from dghin.run.folder import BEST
+from dghin.run.folder import RunFolder
 from dghin.run.precision import autocast
 from dghin.run.processes import Place, gather, threads
 
@@ -244,11 +244,6 @@ def describe(dataset: PreparedDataset, index: int, truth: np.ndarray) -> dict[st
     }
 
 
-def rows_path(folder: Path, split: str, control: str = "") -> Path:
-    """Where the rows of a split are kept in a run's folder."""
-    return folder / "rows" / control / f"{split}.parquet"
-
-
 def evaluate_run(
     folder: Path,
     config: Config,
@@ -271,7 +266,7 @@ def evaluate_run(
     for control in controls:
         check_control(control)
     if model is None:
-        weights = weights or folder / BEST
+        weights = weights or RunFolder(folder).best
         model = DGHIN.from_pretrained(weights)
     if changed := difference(to_mapping(config.model), to_mapping(model.config)):
         raise UserError(
@@ -293,11 +288,11 @@ def evaluate_run(
             if rows.empty:
                 log.warning("%s: no expression that '%s' could change", name, control)
                 if place.is_main:  # rows of an earlier evaluation
-                    rows_path(folder, name, control).unlink(missing_ok=True)
+                    RunFolder(folder).rows(name, control).unlink(missing_ok=True)
                 continue
             rows.attrs["provenance"] = origin
             if place.is_main:
-                with atomic_path(rows_path(folder, name, control)) as temporary:
+                with atomic_path(RunFolder(folder).rows(name, control)) as temporary:
                     rows.to_parquet(temporary, index=False)
             results.setdefault(control, {})[name] = rows
     return {name: results[name] for name in ("", *controls) if name in results}

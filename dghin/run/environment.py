@@ -23,10 +23,10 @@ from data_preprocess.prepared.manifest import read_manifest
 from dghin import __version__
 
 from .config import Config
+from .folder import RunFolder
 from .processes import cores
 
 ROOT = Path(__file__).parents[2]
-FILE = "environment.json"
 STARTED_BY = "DGHIN_COMMAND"  # an environment variable that `dghin.reproduce` sets
 PACKAGES = (
     "torch", "torchvision", "torch-geometric", "timm", "transformers", "tokenizers", "safetensors",
@@ -38,7 +38,7 @@ PACKAGES = (
 
 def record_environment(folder: Path, config: Config, stage: str) -> dict[str, Any]:
     """Write the environment of a stage ("train", "evaluate") into a run's folder; → the entry."""
-    path = folder / FILE
+    path = RunFolder(folder).environment
     entry = environment(config)
     write_json(path, read_environment(folder) | {stage: entry})
     return entry
@@ -47,7 +47,7 @@ def record_environment(folder: Path, config: Config, stage: str) -> dict[str, An
 def read_environment(folder: Path) -> dict[str, Any]:
     """The environments recorded so far, by stage; none where the file is missing or damaged."""
     try:
-        return json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return json.loads(RunFolder(folder).environment.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
 

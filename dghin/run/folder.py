@@ -8,8 +8,100 @@ from pathlib import Path
 from .config import CONFIGS, Config, load_config
 
 REPORTS = Path("reports")
-SETTINGS = "config.yaml"
-BEST = Path("train") / "best"  # in a run's folder: the weights that scored best on val
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Every path of a run's folder, reports/<run>: no other module spells them.
+
+    An ablation or a comparison has fewer of them.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The settings that the run was trained (or scored) with."""
+        return self.path / "config.yaml"
+
+    @property
+    def requested(self) -> Path:
+        """The settings that a training was asked for; it writes `config` once it accepts them."""
+        return self.path / "requested.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, hardware and commands, by stage."""
+        return self.path / "environment.json"
+
+    @property
+    def state(self) -> Path:
+        """Which notebooks were finished, and from what."""
+        return self.path / "state.json"
+
+    @property
+    def train(self) -> Path:
+        """What the trainer writes: checkpoints, log, best weights."""
+        return self.path / "train"
+
+    @property
+    def log(self) -> Path:
+        """The training's log: a JSON object a line."""
+        return self.train / "log.jsonl"
+
+    @property
+    def best(self) -> Path:
+        """The weights that scored best on val."""
+        return self.train / "best"
+
+    @property
+    def all_rows(self) -> Path:
+        """The folder of all rows."""
+        return self.path / "rows"
+
+    def rows(self, split: str, control: str = "") -> Path:
+        """The rows of a split, an expression each."""
+        return self.all_rows / control / f"{split}.parquet"
+
+    @property
+    def metrics(self) -> Path:
+        """All scores: {split: {protocol: {...}}}, and "controls"."""
+        return self.path / "metrics.json"
+
+    @property
+    def tables(self) -> Path:
+        """Tables as Markdown, CSV and LaTeX."""
+        return self.path / "tables"
+
+    @property
+    def figures(self) -> Path:
+        """Figures as PNG and PDF."""
+        return self.path / "figures"
+
+    @property
+    def gallery(self) -> Path:
+        """Small copies of the figures on a Markdown page."""
+        return self.path / "gallery"
+
+    @property
+    def notebooks(self) -> Path:
+        """The executed notebooks."""
+        return self.path / "notebooks"
+
+    @property
+    def page(self) -> Path:
+        """The report."""
+        return self.path / "report.html"
+
+    @property
+    def proof(self) -> Path:
+        """Digests of what the report was made from."""
+        return self.path / "provenance.json"
+
+    @property
+    def runs(self) -> Path:
+        """An ablation's trainings, a run's folder each."""
+        return self.path / "runs"
 
 
 @dataclass(frozen=True)
@@ -21,9 +113,9 @@ class Run:
     folder: Path
 
     @property
-    def best(self) -> Path:
-        """The weights that scored best on val: `DGHIN.from_pretrained(run.best)`."""
-        return self.folder / BEST
+    def paths(self) -> RunFolder:
+        """Every path of the folder: `DGHIN.from_pretrained(run.paths.best)`."""
+        return RunFolder(self.folder)
 
 
 def enter_project() -> Path:
@@ -53,7 +145,7 @@ def open_run(
     config's. overrides: `key=value` words on top.
     """
     enter_project()
-    saved = Path(reports) / run / SETTINGS
+    saved = RunFolder(Path(reports) / run).config
     if not config and not (CONFIGS / f"{run}.yaml").is_file() and saved.is_file():
         config = str(saved)
     words = ([f"data.root={data}"] if data else []) + list(overrides)
@@ -73,7 +165,7 @@ def reopen_run(
     A `config` that is given replaces them all. A run that was never opened is opened.
     """
     enter_project()
-    saved = Path(reports) / run / SETTINGS
+    saved = RunFolder(Path(reports) / run).config
     if not config and saved.is_file():
         config = str(saved)
     return open_run(run, config, data, overrides, reports)

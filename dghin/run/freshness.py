@@ -13,12 +13,12 @@ from data_preprocess.prepared.manifest import read_manifest
 from .code_digest import code_digest, imported_modules
 from .config import Config, settings_with_effect
 from .environment import ROOT
+from .folder import RunFolder
 from .stopping import only_one
 
 log = logging.getLogger(__name__)
 TRAINER = "dghin.training.trainer"
 BESIDE = (  # how a training is started, ended and written down: none of its numbers depends on it
-    "dghin.run.command_line",
     "dghin.run.environment",
     "dghin.training.logbook",
     "dghin.run.folder",
@@ -77,7 +77,7 @@ def set_stale_training_aside(folder: Path, config: Config, force: bool, processe
     -2/, ... and is never deleted: it may have cost days. A training without record was started by
     hand and is kept, too; the trainer itself refuses to go on with other settings.
     """
-    train, wanted = folder / "train", training_digest(config, processes)
+    train, wanted = RunFolder(folder).train, training_digest(config, processes)
     record = train / "made_from.json"
     found = read_state(record).get("digest") if record.is_file() else wanted
     goes_on = found == wanted or config.train.resume_changed

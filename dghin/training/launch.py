@@ -29,6 +29,7 @@ from data_preprocess.base.errors import UserError
 from dghin.run.config import Config, save_config
 from dghin.run.environment import STARTED_BY
 from dghin.run.environment import command as own_command
+from dghin.run.folder import RunFolder
 from dghin.run.processes import OWN_STORE, cores
 from dghin.run.stopping import LAUNCHER
 
@@ -122,12 +123,12 @@ def launch_training(
         )
     # refuse here what every process would; as for a CPU: asking a GPU would take memory on it
     derive(config, machines.world, torch.device("cpu"))
-    config_file = folder / "requested.yaml"  # the trainer writes config.yaml once it accepts them
+    files = RunFolder(folder)
     restarts = config.train.max_restarts
-    command = training_command(config_file, folder.name, folder.parent, machines, restarts)
-    save_config(config, config_file)
+    command = training_command(files.requested, folder.name, folder.parent, machines, restarts)
+    save_config(config, files.requested)
     suffix = f"-{socket.gethostname()}-{os.getpid()}" if nodes > 1 else ""
-    log_file = folder / "train" / f"train{suffix}.log"
+    log_file = files.train / f"train{suffix}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
     code, tail = stream(command, log_file, on_line)
     if code:

@@ -56,19 +56,19 @@ class Progress:
 class Logbook:
     """A run's log. Only the main rank writes; the means since the last line outlive a stop.
 
-    folder: where log.jsonl is written. parameters: of the network.
+    path: of log.jsonl. parameters: of the network.
     """
 
     def __init__(
         self,
-        folder: Path,
+        path: Path,
         config: Config,
         recipe: "Recipe",
         place: Place,
         progress: Progress,
         parameters: int,
     ):
-        self.path, self.config, self.recipe = folder / "log.jsonl", config, recipe
+        self.path, self.config, self.recipe = path, config, recipe
         self.place, self.progress, self.parameters = place, progress, parameters
         self.sums: dict[str, Tensor] = {}  # since the last line, on the device
         self.counts: dict[str, int] = {}  # of what was summed up

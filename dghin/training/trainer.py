@@ -34,6 +34,7 @@ from dghin.model.dghin import DGHIN
 from dghin.model.pretrained import load_pretrained
 from dghin.run.config import Config, save_config
 from dghin.run.environment import record_environment
+from dghin.run.folder import RunFolder
 from dghin.run.precision import keep_freed_memory, seed_everything, set_deterministic
 from dghin.run.processes import Place, gather, join, leave, threads
 from dghin.run.stopping import Interrupted, Stop, only_one
@@ -52,14 +53,14 @@ from .recipe import derive, made_from
 from .step import Stepper, share_buffers
 
 log = logging.getLogger(__name__)
-BEST = "best"
 
 
 class Trainer:
     """One run: model, optimizer, batches, and the state that a checkpoint holds."""
 
     def __init__(self, config: Config, folder: Path, place: Place):
-        self.config, self.folder, self.place = config, folder, place
+        self.config, self.files, self.place = config, RunFolder(folder), place
+        self.folder = self.files.train
         self.recipe = derive(config, place.world, place.device)
         self.train_set = open_split(config, config.data.train_split)
         self.val_set = open_split(config, config.data.val_split) if config.data.val_split else None
@@ -78,7 +79,7 @@ class Trainer:
             self._accept(state)
             self.progress = Progress.of(state)
         parameters = sum(p.numel() for p in self.model.parameters())
-        self.report = Logbook(folder, config, self.recipe, place, self.progress, parameters)
+        self.report = Logbook(self.files.log, config, self.recipe, place, self.progress, parameters)
         self.model.to(place.device)
         if config.train.channels_last:
             self.model.to(memory_format=torch.channels_last)
@@ -216,7 +217,7 @@ class Trainer:
     def save_best(self) -> None:
         """Write the weights as a folder that `from_pretrained` reads, if they are the best."""
         if self.place.is_main and self.progress.best["iteration"] == self.progress.iteration:
-            self.model.save_pretrained(self.folder / BEST)
+            self.model.save_pretrained(self.files.best)
 
     def run(self) -> None:
         """Train to the end, or until asked to stop."""
@@ -280,15 +281,16 @@ def train(config: Config, folder: Path) -> None:
     if not place.is_main:
         logging.getLogger().setLevel(logging.WARNING)
     torch.set_num_threads(threads(config.train.threads))
-    lock = only_one(folder / "train") if place.is_main else contextlib.nullcontext()
+    files = RunFolder(folder)
+    lock = only_one(files.train) if place.is_main else contextlib.nullcontext()
     try:
         with lock:
             if place.is_main:
-                remove_leftovers(folder / "train")
-            trainer = Trainer(config, folder / "train", place)
+                remove_leftovers(files.train)
+            trainer = Trainer(config, folder, place)
             log.info("%s", trainer.recipe.text())
             if place.is_main:
-                save_config(config, folder / "config.yaml")
+                save_config(config, files.config)
                 record_environment(folder, config, "train")
             run(trainer)
     except SystemExit:

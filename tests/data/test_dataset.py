@@ -143,7 +143,7 @@ def test_features_of_other_sentences(copy):
 
 
 def test_not_prepared(tmp_path):
-    with pytest.raises(UserError, match="manifest.json: no such file.*data_preprocess prepare"):
+    with pytest.raises(UserError, match="manifest.json: no such file.*dghin data prepare"):
         refused(tmp_path)
 
 

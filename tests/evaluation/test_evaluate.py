@@ -18,10 +18,10 @@ from dghin.evaluation.evaluate import (
     evaluate_split,
     evaluate_with_controls,
     image_groups,
-    rows_path,
 )
 from dghin.evaluation.metrics import PROTOCOLS, SegmentationMetrics, metrics_from_rows
 from dghin.run.config import save_config
+from dghin.run.folder import RunFolder
 from dghin.run.processes import Place
 
 
@@ -152,7 +152,7 @@ def test_rows_say_where_they_come_from(tiny_model, tiny_config, tmp_path, monkey
     tiny_model.save_pretrained(tmp_path / "train" / "best")
     monkeypatch.setenv("DGHIN_COMMAND", "dghin reproduce run=x")
     evaluate_run(tmp_path, tiny_config, ["testA"])
-    origin = pd.read_parquet(rows_path(tmp_path, "testA")).attrs["provenance"]
+    origin = pd.read_parquet(RunFolder(tmp_path).rows("testA")).attrs["provenance"]
     weights = tmp_path / "train/best/model.safetensors"
     assert origin["checkpoint"] == sha256_file(weights)
     assert origin["command"] == "dghin reproduce run=x"
@@ -164,9 +164,9 @@ def test_a_run_writes_its_rows(tiny_model, tiny_config, tmp_path):
     results = evaluate_run(tmp_path, tiny_config, ["testA"], ["shuffled"], tiny_model)
     assert set(results) == {"", "shuffled"}
     pd.testing.assert_frame_equal(
-        pd.read_parquet(rows_path(tmp_path, "testA")), results[""]["testA"]
+        pd.read_parquet(RunFolder(tmp_path).rows("testA")), results[""]["testA"]
     )
-    assert rows_path(tmp_path, "testA", "shuffled").is_file()
+    assert RunFolder(tmp_path).rows("testA", "shuffled").is_file()
 
 
 def test_weights_from_elsewhere_by_the_command_line(tiny_model, tiny_config, tmp_path, capsys):

@@ -269,7 +269,7 @@ def test_equal_features_are_equal_bytes(encoder, stored):
      ("alignment", "aligned"), ("tokenizer", "0" * 64)],
 )  # fmt: skip
 def test_features_of_another_key_are_refused(encoder, stored, field, value):
-    with pytest.raises(UserError, match="data_preprocess prepare") as error:
+    with pytest.raises(UserError, match="dghin data prepare") as error:
         read_features(stored, encoder.key() | {field: value})
     message = str(error.value)
     assert str(stored) in message and str(value)[:12] in message

@@ -313,7 +313,7 @@ def test_command_line(raw):
 
 
 def test_manifest_of_nothing_says_how_to_prepare(tmp_path):
-    with pytest.raises(UserError, match="data_preprocess prepare refcoco"):
+    with pytest.raises(UserError, match="dghin data prepare refcoco"):
         read_manifest(tmp_path, "refcoco")
 
 

@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 
 from data_preprocess.base.errors import UserError
 from dghin.commands.launch import main
-from dghin.evaluation.evaluate import evaluate_run, rows_path
+from dghin.evaluation.evaluate import evaluate_run
 from dghin.evaluation.metrics import metrics_from_rows
 from dghin.run.config import load_config, save_config
+from dghin.run.folder import RunFolder
 from dghin.training.checkpoint import checkpoints
 from dghin.training.launch import (
     Machines,
@@ -200,7 +201,7 @@ def test_scores_do_not_depend_on_the_number_of_processes(
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("Pr@0.9") == 1  # one process speaks
-        rows = pd.read_parquet(rows_path(tmp_path / f"of{processes}", "val"))
+        rows = pd.read_parquet(RunFolder(tmp_path / f"of{processes}").rows("val"))
         pd.testing.assert_frame_equal(rows, expected)
 
 

@@ -53,7 +53,7 @@ def test_lines_past_the_checkpoint_are_dropped_and_starts_kept(tiny_config, tmp_
     for path in (tmp_path / "train").glob("checkpoint-*[34].pt"):
         path.unlink()
     before = lines_up_to(tmp_path, 2)
-    trainer = Trainer(config, tmp_path / "train", ALONE)
+    trainer = Trainer(config, tmp_path, ALONE)
     trainer.progress.validated = 0  # as killed between writing the score's line and the checkpoint
     with trainer.report:
         pass
@@ -109,7 +109,7 @@ def test_the_clock_keeps_training_apart(monkeypatch):
 
 def test_time_left_counts_validations(tiny_config, tmp_path):
     config = with_train(tiny_config, iterations=10, validate_every=5, save_every=2)
-    trainer = Trainer(config, tmp_path / "train", ALONE)
+    trainer = Trainer(config, tmp_path, ALONE)
     trainer.report.clock.mean = {"training": 1.0, "validation": 100.0, "saving": 10.0}.get
     assert trainer.report.time_left() == 10 + 2 * 100 + 5 * 10
 

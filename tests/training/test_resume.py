@@ -91,12 +91,12 @@ def test_two_halves_are_one_whole(config, whole, tmp_path, workers):
 def test_a_frozen_encoder_is_the_trained_one_after_a_stop(config, tmp_path):
     """Its sentences are looked up, and must be looked up of the restored weights."""
     config = with_train(config, text_learning_rate_scale=0.0)
-    first = Trainer(config, tmp_path / "train", ALONE)
+    first = Trainer(config, tmp_path, ALONE)
     with torch.no_grad():  # as pretrained: other weights than the seed's
         for parameter in first.model.text_encoder.parameters():
             parameter.mul_(1.5)
     first.save()
-    again = Trainer(config, tmp_path / "train", ALONE)
+    again = Trainer(config, tmp_path, ALONE)
     (batch, *_) = next(again.steps())
     words = batch["word_ids"], batch["attention_mask"]
     computed = again.model.text_encoder(*words).last_hidden_state
@@ -124,7 +124,7 @@ def test_a_signal_saves_and_ends_with_a_message(
 ):
     caplog.set_level(logging.INFO)
     folder = tmp_path / "parts"
-    trainer = Trainer(config, folder / "train", ALONE)
+    trainer = Trainer(config, folder, ALONE)
     step = trainer.stepper.step
 
     def signalled(*arguments):

@@ -57,7 +57,7 @@ def assert_same(one, other):
 
 def test_the_loss_of_one_batch_falls(tiny_config, tmp_path):
     config = with_train(tiny_config, iterations=40)
-    trainer = Trainer(config, tmp_path / "train", ALONE)
+    trainer = Trainer(config, tmp_path, ALONE)
     trainer.stepper.training_mode()
     batches = next(trainer.steps())
     losses = [float(trainer.stepper.step(batches, 1e-2).losses["total"]) for _ in range(40)]
@@ -85,7 +85,7 @@ def test_the_recipe_is_shown_before_the_first_step(tiny_config, tmp_path, caplog
 
 def test_settings_without_effect_do_not_hinder_resuming(tiny_config, tmp_path):
     train(tiny_config, tmp_path)
-    trainer = Trainer(with_train(tiny_config, workers=1, log_every=7), tmp_path / "train", ALONE)
+    trainer = Trainer(with_train(tiny_config, workers=1, log_every=7), tmp_path, ALONE)
     assert trainer.progress.iteration == 4
 
 
@@ -114,7 +114,7 @@ def test_gradients_of_pieces_add_up_to_their_mean(tiny_config, tmp_path, monkeyp
     model = dataclasses.replace(tiny_config.model, text_dropout=0.0)
     config = dataclasses.replace(tiny_config, model=model)
     config = with_train(config, batch=12, batch_per_process=3, clip_gradient=0.0)
-    trainer = Trainer(config, tmp_path / "train", ALONE)
+    trainer = Trainer(config, tmp_path, ALONE)
     trainer.model.double()
     trainer.stepper.training_mode()
     pieces = next(trainer.steps())
@@ -135,7 +135,7 @@ def test_gradients_of_pieces_add_up_to_their_mean(tiny_config, tmp_path, monkeyp
 
 
 def test_gradients_are_clipped_to_the_norm(tiny_config, tmp_path, monkeypatch):
-    trainer = Trainer(with_train(tiny_config, clip_gradient=0.01), tmp_path / "train", ALONE)
+    trainer = Trainer(with_train(tiny_config, clip_gradient=0.01), tmp_path, ALONE)
     norms = []
 
     def note():
@@ -183,7 +183,7 @@ def test_a_loss_that_is_not_finite_is_passed_over_by_all(tiny_config, tmp_path):
 
 
 def test_a_gradient_that_is_not_finite_is_passed_over_too(tiny_config, tmp_path):
-    trainer = Trainer(tiny_config, tmp_path / "train", ALONE)
+    trainer = Trainer(tiny_config, tmp_path, ALONE)
     trainer.stepper.trained[-1].register_hook(lambda gradient: gradient / 0)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     (batch,) = batches = next(trainer.steps())
@@ -205,14 +205,14 @@ def test_too_many_such_losses_end_the_run_with_the_samples(tiny_config, tmp_path
 
 def test_float16_scales_less_after_an_overflow_and_goes_on_after_a_stop(tiny_config, tmp_path):
     config = with_train(tiny_config, precision="float16", save_every=1, keep_checkpoints=9)
-    trainer = Trainer(config, tmp_path / "train", ALONE)
+    trainer = Trainer(config, tmp_path, ALONE)
     before = {name: p.clone() for name, p in trainer.model.named_parameters()}
     trainer.stepper.scaler = torch.amp.GradScaler("cpu", init_scale=1e38)
     step = trainer.stepper.step(next(trainer.steps()), 1e-3)
     assert not step.skipped and trainer.stepper.scaler.get_scale() == pytest.approx(5e37)
     assert_same(before, dict(trainer.model.named_parameters()))
     trainer.save()
-    again = Trainer(config, tmp_path / "train", ALONE)
+    again = Trainer(config, tmp_path, ALONE)
     assert again.stepper.scaler.state_dict() == trainer.stepper.scaler.state_dict()
     again.run()
     scores = lines(tmp_path, "train")
@@ -221,7 +221,7 @@ def test_float16_scales_less_after_an_overflow_and_goes_on_after_a_stop(tiny_con
 
 def test_float16_without_any_finite_gradient_is_noticed(tiny_config, tmp_path):
     config = with_train(tiny_config, precision="float16")
-    trainer = Trainer(config, tmp_path / "train", ALONE)
+    trainer = Trainer(config, tmp_path, ALONE)
     trainer.stepper.trained[-1].register_hook(lambda gradient: gradient / 0)
     trainer.stepper.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     batches = next(trainer.steps())
@@ -275,7 +275,7 @@ def test_a_frozen_part_gets_no_gradient(tiny_config):
 
 def test_frozen_sentences_are_looked_up_and_the_same(tiny_config, tmp_path, monkeypatch):
     config = with_train(tiny_config, text_learning_rate_scale=0.0)
-    trainer = Trainer(config, tmp_path / "train", ALONE)
+    trainer = Trainer(config, tmp_path, ALONE)
     (batch,) = next(trainer.steps())
     model, words = trainer.model, (batch["word_ids"], batch["attention_mask"])
     computed = model.text_encoder(*words).last_hidden_state
