@@ -20,7 +20,7 @@ from data_preprocess.base.tables import to_markdown
 from dghin.report.figures.compare import validation_figure
 from dghin.report.figures.curves import read_log, remove_figure, save_figure
 from dghin.report.page import data_uri, render
-from dghin.report.proof import checkpoint, write_proof
+from dghin.report.proof import PAGE, checkpoint, write_proof
 from dghin.report.tables.latex import to_latex, write_latex_document
 from dghin.report.tables.scores import read_results, write_table
 from dghin.run.config import settings_with_effect
@@ -45,7 +45,6 @@ from .trainings import (
 from .verdict import REMOVES, dual_graph, signed, verdict
 
 TEMPLATE = "ablation.html"
-PAGE = "report.html"
 DIGITS = 12  # of a digest that is shown
 # what differs between trainings in any case, or stands in a table of its own
 OWN_FACTS = ("time", "command", "code.commit", "code.changed files", "seeds.training")
@@ -89,8 +88,8 @@ def write_ablation_report(folder: Path, found: Sequence[Member] = ()) -> Path:
     return folder / PAGE
 
 
-def ablation_tables(folder: Path, runs: Sequence[Path], output: Path) -> dict[str, pd.DataFrame]:
-    """Write the tables of an ablation into <output>/tables; → them, as the page shows them.
+def ablation_tables(folder: Path, runs: Sequence[Path], output: Path) -> None:
+    """Write the tables of an ablation into <output>/tables.
 
     For `dghin.report.proof.verify`. runs: the trainings' folders. Parameters are computed from
     their settings and minutes from their logs, all else from rows.
@@ -99,7 +98,7 @@ def ablation_tables(folder: Path, runs: Sequence[Path], output: Path) -> dict[st
     found = [one for one in folders_of_members(folder) if one.folder.resolve() in wanted]
     if not found:
         raise UserError(f"{folder / 'runs'}: none of the trainings that the report was made from.")
-    return _write_tables(found, ablation_table(found), output)
+    _write_tables(found, ablation_table(found), output)
 
 
 def _write_tables(

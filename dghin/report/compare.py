@@ -35,10 +35,9 @@ from dghin.run.folder import REPORTS
 
 from .compare_masks import MOST, compared_masks
 from .page import data_uri, render
-from .proof import read_proof, write_proof
+from .proof import PAGE, read_proof, write_proof
 
 TEMPLATE = "compare.html"
-PAGE = "report.html"
 MASKS = {"apart": "Where the runs are furthest apart", "random": "Drawn at random, by a seed"}
 LONGEST = 100  # characters of a folder's name
 
@@ -123,16 +122,14 @@ def row_tables(runs: Sequence[ComparedRun], differences: pd.DataFrame) -> dict[s
     }
 
 
-def comparison_tables(folder: Path, runs: Sequence[Path], output: Path) -> dict[str, pd.DataFrame]:
-    """Write the tables that follow from rows into <output>/tables; → those that are not empty.
+def comparison_tables(folder: Path, runs: Sequence[Path], output: Path) -> None:
+    """Write the tables that follow from rows into <output>/tables.
 
     For `proof.verify`. folder: the comparison's, whose provenance.json holds the runs' names.
     """
     names = [entry["name"] for entry in read_proof(folder)["runs"]]
     read = [read_run(path, name) for path, name in zip(runs, names, strict=True)]
-    tables = row_tables(read, differences_table(read)[0])
-    _write_tables(tables, output)
-    return {name: table for name, table in tables.items() if len(table)}
+    _write_tables(row_tables(read, differences_table(read)[0]), output)
 
 
 def _write_tables(tables: dict[str, pd.DataFrame], output: Path) -> None:

@@ -5,6 +5,7 @@ import re
 
 import pandas as pd
 import pytest
+from helpers.pages import page_tables
 from helpers.rows import make_rows
 
 from data_preprocess.base.errors import UserError
@@ -21,7 +22,7 @@ from dghin.report.compare import (
     runs_of,
 )
 from dghin.report.figures.compare import interval_figure, validation_figure
-from dghin.report.proof import page_tables, read_proof, verify
+from dghin.report.proof import read_proof, verify
 from dghin.report.tables.compare import (
     code_warnings,
     differences_table,

@@ -11,7 +11,7 @@ from helpers.ablation_folders import SPLITS, scored_rows
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
 from dghin.model.hub import WEIGHTS
-from dghin.report.proof import Verdict, page_tables, read_proof, verify, write_proof
+from dghin.report.proof import Verdict, read_proof, verify, write_proof
 from dghin.report.run_report import run_tables, verify_report, write_report
 from dghin.run.config import load_config, save_config
 from dghin.run.folder import BEST
@@ -111,18 +111,22 @@ def test_rounding_between_machines_is_no_difference(run):
 
 
 def test_a_digit_in_the_page(run):
-    cell = page_tables((run / "report.html").read_text())[0][1][3]
-    replace(run / "report.html", f">{cell}</td>", ">99.99</td>")
-    (difference,) = found(run)
-    assert difference.startswith("report.html, table 'main': ")
-    assert f"'99.99', by the rows '{cell}'" in difference
+    replace(run / "report.html", ">63.00</td>", ">63.01</td>")
+    assert found(run) == [f"{run / 'report.html'}: was altered since the report was made"]
+    with pytest.raises(UserError, match="does not follow from its rows:\n.*report.html: was alt"):
+        verify_report(run)
+
+
+def test_a_digit_in_the_first_sentence_of_the_page(run):
+    replace(run / "report.html", "<strong>63.00 %</strong> on testA", "<strong>64.00 %</strong>")
+    assert found(run) == [f"{run / 'report.html'}: was altered since the report was made"]
 
 
 def test_a_table_that_is_not_in_the_page(run):
     page = run / "report.html"
     table = re.search(r"<table>.*?</table>", page.read_text(), re.DOTALL)[0]
     replace(page, table, "")
-    assert found(run)[0].startswith("report.html: no table 'main' with the columns ['Split', ")
+    assert found(run) == [f"{page}: was altered since the report was made"]
     page.unlink()
     assert found(run) == [f"{page}: no such file"]
 
@@ -131,7 +135,17 @@ def test_a_line_too_many_in_the_page(run):
     page = run / "report.html"
     line = re.search(r"<tbody>\s*(<tr>.*?</tr>)", page.read_text(), re.DOTALL)[1]
     replace(page, line, f"{line}\n{line}")
-    assert found(run)[0].startswith("report.html, table 'main': ")
+    assert found(run) == [f"{page}: was altered since the report was made"]
+
+
+@pytest.mark.parametrize("name", ["main.csv", "main.md", "main.tex", "by_length.csv"])
+def test_every_form_of_a_table_is_compared(run, name):
+    path = run / "tables" / name
+    place = max(place for place, letter in enumerate(path.read_text()) if letter.isdigit())
+    text = path.read_text()
+    path.write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :])
+    (difference,) = found(run)
+    assert difference.startswith(f"{path}: line ") and "by the rows" in difference
 
 
 @pytest.mark.parametrize("control", ["", "shuffled"])
@@ -143,7 +157,8 @@ def test_a_row_that_was_altered(run, control):
     differences = found(run)
     assert differences[0] == f"{path}: was altered since the report was made"
     assert any("metrics.json: " in text and "testB.strict.oiou" in text for text in differences)
-    assert any("report.html, table" in text for text in differences)
+    table = "main.csv" if not control else "controls.csv"
+    assert any(f"tables/{table}: line" in text for text in differences)
 
 
 def test_rows_that_are_gone_new_or_broken(run):
@@ -195,9 +210,12 @@ def test_a_report_without_proof(run):
     replace(run / "provenance.json", '"kind": "run"', '"kind": "rnu"')
     with pytest.raises(UserError, match="unknown kind of report 'rnu'.*Did you mean 'run'"):
         found(run)
-    (run / "provenance.json").write_text("[]")
-    with pytest.raises(UserError, match="names no runs. Make the report anew"):
-        found(run)
+    proof = json.loads((run / "provenance.json").read_text())
+    del proof["page"]  # of a report that an older version made
+    for older in ([], proof):
+        (run / "provenance.json").write_text(json.dumps(older))
+        with pytest.raises(UserError, match="names no runs, or no digest.*Make the report anew"):
+            found(run)
     (run / "provenance.json").unlink()
     with pytest.raises(UserError, match="no such file. Make the report anew: .*report run=RUN"):
         found(run)
@@ -205,6 +223,7 @@ def test_a_report_without_proof(run):
 
 def test_what_is_noted(run, tmp_path):
     (entry,) = read_proof(run)["runs"]
+    assert read_proof(run)["page"] == sha256_file(run / "report.html")
     assert entry["name"] == "demo" and entry["folder"] == "."
     assert entry["checkpoint"] == sha256_file(run / BEST / WEIGHTS)
     assert list(entry["rows"])[:2] == ["rows/shuffled/testA.parquet", "rows/shuffled/testB.parquet"]
@@ -214,14 +233,6 @@ def test_what_is_noted(run, tmp_path):
     made = read_proof(folder)
     assert made["kind"] == "comparison"
     assert (made["runs"][0]["name"], made["runs"][0]["folder"]) == ("a/demo", "../demo")
-
-
-def test_tables_of_a_page_are_read_as_text():
-    page = (
-        "<table><thead><tr><th>A &amp; B<th>C</thead><tr><td>1 <b>2</b></td><td></td></tr></table>"
-        "<p>between</p><table></table>"
-    )
-    assert page_tables(page) == [[["A & B", "C"], ["1 2", ""]], []]
 
 
 def test_a_verdict_in_words():
