@@ -7,24 +7,30 @@ tables/seeds
 (Markdown, CSV, LaTeX), figures/ablation and figures/validation, report.html, provenance.json.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
-from data_preprocess.base.settings import flatten
 from data_preprocess.base.tables import to_markdown
 from dghin.report.figures.compare import validation_figure
 from dghin.report.figures.curves import read_log, remove_figure, save_figure
+from dghin.report.origins import (
+    NOT_RECORDED,
+    Origin,
+    cut_digests,
+    environment_table,
+    origin_facts,
+    origin_warnings,
+    read_origin,
+)
 from dghin.report.page import data_uri, render
-from dghin.report.proof import PAGE, checkpoint, write_proof
+from dghin.report.proof import PAGE, write_proof
 from dghin.report.tables.latex import to_latex, write_latex_document
-from dghin.report.tables.scores import read_results, write_table
+from dghin.report.tables.scores import write_table
 from dghin.run.config import settings_with_effect
-from dghin.run.environment import read_environment
 from dghin.run.folder import SETTINGS
 
 from .figure import ablation_figure, seeds_table
@@ -40,12 +46,10 @@ from .trainings import (
     missing_members,
     read_members,
     scores,
-    splits_of,
 )
 from .verdict import REMOVES, dual_graph, signed, verdict
 
 TEMPLATE = "ablation.html"
-DIGITS = 12  # of a digest that is shown
 # what differs between trainings in any case, or stands in a table of its own
 OWN_FACTS = ("time", "command", "code.commit", "code.changed files", "seeds.training")
 
@@ -65,6 +69,7 @@ def write_ablation_report(folder: Path, found: Sequence[Member] = ()) -> Path:
     found = in_order(found) or read_members(folder)
     frame = ablation_table(found)
     tables = _write_tables(found, frame, folder)
+    origins = [read_origin(member.folder) for member in found]
     values = {
         "run": folder.name,
         "folder": folder.as_posix(),
@@ -79,9 +84,9 @@ def write_ablation_report(folder: Path, found: Sequence[Member] = ()) -> Path:
         "tables": tables,
         "figures": write_figures(found, folder / "figures"),
         "settings": (found[0].folder / SETTINGS).read_text(encoding="utf-8"),
-        "origins": origin_table(found),
-        "environment": environment_table(found),
-        "warnings": warnings(found),
+        "origins": origin_table(found, origins),
+        "environment": environment_table(origins, without=OWN_FACTS),
+        "warnings": warnings(found, origins),
     }
     write_text(folder / PAGE, render(TEMPLATE, values))
     write_proof(folder, "ablation", [member.folder for member in found])
@@ -177,58 +182,25 @@ def variants_shown(found: Sequence[Member]) -> list[dict[str, str]]:
     return [{"name": name, "key": VARIANTS[name], "removes": REMOVES[name]} for name in names]
 
 
-def origin_table(found: Sequence[Member]) -> pd.DataFrame:
+def origin_table(found: Sequence[Member], origins: Sequence[Origin]) -> pd.DataFrame:
     """Where every training's rows come from, as they say themselves: a row a training."""
+    columns = ("commit", "changed files", "checkpoint", "command")
     lines = []
-    for member in found:
-        origins = _origins(member)
-        facts = [
-            _distinct(origin.get(key) for origin in origins)
-            for key in ("commit", "changed files", "checkpoint", "command")
-        ]
-        lines.append([member.variant, str(member.seed), *facts])
-    columns = ["Variant", "Seed", "Commit", "Changed files", "Weights", "Command"]
-    return pd.DataFrame(lines, columns=columns)
+    for member, origin in zip(found, origins, strict=True):
+        facts = origin_facts(origin)
+        values = [cut_digests(facts.get(name, NOT_RECORDED)) for name in columns]
+        lines.append([member.variant, str(member.seed), *values])
+    titles = ["Variant", "Seed", "Commit", "Changed files", "Weights", "Command"]
+    return pd.DataFrame(lines, columns=titles)
 
 
-def environment_table(found: Sequence[Member]) -> pd.DataFrame:
-    """What environment.json of the trainings says: a row a fact; several values stand apart."""
-    facts: dict[str, list[Any]] = {}
-    for member in found:
-        for stage, entry in read_environment(member.folder).items():
-            for key, value in flatten(entry).items():
-                if key not in OWN_FACTS:
-                    facts.setdefault(f"{stage}: {key.replace('.', ': ')}", []).append(value)
-    lines = [[name, _distinct(values)] for name, values in facts.items()]
-    return pd.DataFrame(lines, columns=["What", "Value"])
-
-
-def warnings(found: Sequence[Member]) -> list[str]:
+def warnings(found: Sequence[Member], origins: Sequence[Origin]) -> list[str]:
     """What a reader should know before trusting the table; nothing, if all is well."""
-    origins = {member.folder.name: _origins(member) for member in found}
-    every = [origin for own in origins.values() for origin in own]
-    said = []
-    if not all(every):
-        said.append("Some rows do not say what they were made with: score them anew.")
-    if len({origin.get("commit") for origin in every if origin}) > 1:
-        said.append("The trainings were scored by different commits of the code.")
-    changed = [name for name, own in origins.items() if any(o.get("changed files") for o in own)]
-    if changed:
-        said.append(
-            f"The code that scored {len(changed)} of {len(found)} trainings had changed files: the "
-            "commit alone does not say what ran."
-        )
-    if len({repr(origin.get("data")) for origin in every if origin}) > 1:
-        said.append("The trainings were scored on data of different digests.")
     counts = scores(found).groupby("Split")["Expressions"].nunique()
-    said += [
+    uneven = [
         f"{split}: not scored on equally many expressions." for split in counts[counts > 1].index
     ]
-    for member in found:
-        there, own = checkpoint(member.folder), origins[member.folder.name]
-        if there and any(origin.get("checkpoint") not in (None, there) for origin in own):
-            said.append(f"{member.folder.name}: the weights there are not those that were scored.")
-    return said + different_settings(found)
+    return origin_warnings(origins, "trainings") + uneven + different_settings(found)
 
 
 def different_settings(found: Sequence[Member]) -> list[str]:
@@ -245,22 +217,3 @@ def different_settings(found: Sequence[Member]) -> list[str]:
                 f"and seed: {', '.join(keys)}."
             )
     return said
-
-
-def _origins(member: Member) -> list[Mapping[str, Any]]:
-    """The provenance that the rows of a training's splits hold."""
-    splits, plain = splits_of(member.config), read_results(member.folder)[""]
-    return [plain[split].attrs.get("provenance") or {} for split in splits]
-
-
-def _distinct(values: Iterable[Any]) -> str:
-    """Values as text, each once; long hexadecimal digests are cut."""
-    return " | ".join(dict.fromkeys(map(_text, values)))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_text, value)) or "none"
-    text = "unknown" if value is None else str(value)
-    is_digest = len(text) in (40, 64) and set(text) <= set("0123456789abcdef")
-    return text[:DIGITS] if is_digest else text

@@ -21,7 +21,6 @@ from dghin.report.figures.curves import read_log, remove_figure, save_figure
 from dghin.report.figures.masks import mask_comparison_figure
 from dghin.report.tables.compare import (
     ComparedRun,
-    code_warnings,
     differences_table,
     provenance_table,
     read_run,
@@ -34,6 +33,7 @@ from dghin.report.tables.scores import remove_table, with_intervals, write_table
 from dghin.run.folder import REPORTS
 
 from .compare_masks import MOST, compared_masks
+from .origins import origin_warnings, read_origin
 from .page import data_uri, render
 from .proof import PAGE, read_proof, write_proof
 
@@ -101,7 +101,7 @@ def compare(folders: Sequence[Path], output: Path, command: str = "") -> Path:
         "runs": [run.name for run in runs],
         "tables": {name: with_intervals(table) for name, table in tables.items()},
         "notes": notes,
-        "warnings": code_warnings(runs),
+        "warnings": origin_warnings([read_origin(run.folder, run.name) for run in runs]),
         "without_settings": [run.name for run in runs if run.config is None],
         "figures": write_figures(runs, tables, output / "figures"),
         "most": MOST,

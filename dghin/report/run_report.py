@@ -8,7 +8,6 @@ It is made from files only: rows, train/log.jsonl, config.yaml, environment.json
 figures/. What a run does not have (yet) is left out.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import pandas as pd
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
-from data_preprocess.base.settings import flatten
 from dghin.evaluation.glossary import glossary_table
 from dghin.report.figures.curves import (
     learning_curves,
@@ -39,11 +37,11 @@ from dghin.report.tables.scores import (
     with_intervals,
 )
 from dghin.run.config import Config, load_config
-from dghin.run.environment import read_environment
 from dghin.training.logbook import clock
 
+from .origins import environment_table, origin_facts, origin_warnings, read_origin
 from .page import data_uri, render
-from .proof import PAGE, checkpoint, digests, write_proof
+from .proof import PAGE, digests, write_proof
 
 TEMPLATE = "report.html"
 LITERATURE = "literature"
@@ -81,7 +79,7 @@ def contents(
     folder: Path, config: Config, results: Results, tables: Mapping[str, pd.DataFrame]
 ) -> dict[str, Any]:
     """Everything that the template shows."""
-    environments = read_environment(folder)
+    origin = read_origin(folder)
     shown = {name: with_intervals(frame) for name, frame in tables.items()}
     return {
         "run": folder.name,
@@ -97,11 +95,11 @@ def contents(
         "splits": split_table(read_table(folder / "tables" / "splits.csv")),
         "figures": {p.stem: data_uri(p) for p in sorted((folder / "figures").glob("*.png"))},
         "training": training_facts(folder / "train" / "log.jsonl")
-        | machine_facts(environments.get("train", {})),
+        | machine_facts(origin.environment.get("train", {})),
         "settings": (folder / "config.yaml").read_text(encoding="utf-8"),
-        "environment": environment_table(environments),
-        "origins": origin_table(folder, results),
-        "warnings": origin_warnings(results, checkpoint(folder)),
+        "environment": environment_table([origin]),
+        "origins": pd.DataFrame(origin_facts(origin).items(), columns=["What", "Value"]),
+        "warnings": origin_warnings([origin]),
         "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
         "control": LANGUAGE_CONTROL,
     }
@@ -113,54 +111,6 @@ def literature(frame: pd.DataFrame | None) -> dict[str, Any]:
         return {}
     other = frame["Compares"].str.startswith("no")
     return {"shown": frame[~other], "left_out": int(other.sum())}
-
-
-def origin_table(folder: Path, results: Results) -> pd.DataFrame:
-    """Where the rows come from, by what their files hold: a row a fact; several values stand apart.
-
-    Facts: commit, changed files, command, checkpoint (SHA-256 of the weights that were scored),
-    data digests; and the digest of the weights that lie in the run's folder now.
-    """
-    facts: dict[str, list[str]] = {}
-    for splits in results.values():
-        for rows in splits.values():
-            for key, value in flatten(rows.attrs.get("provenance", {})).items():
-                text = _shown(value)
-                if text not in facts.setdefault(key.replace(".", ": "), []):
-                    facts[key.replace(".", ": ")].append(text)
-    if facts:
-        facts["weights in this folder"] = [checkpoint(folder) or "none"]
-    lines = [[name, " | ".join(values)] for name, values in facts.items()]
-    return pd.DataFrame(lines, columns=["What", "Value"])
-
-
-def origin_warnings(results: Results, weights: str | None = None) -> list[str]:
-    """What a reader should know before trusting the numbers; nothing, if all is well.
-
-    weights: the digest of those that lie in the run's folder.
-    """
-    origins = [
-        rows.attrs.get("provenance", {}) for splits in results.values() for rows in splits.values()
-    ]
-    warnings = []
-    if not all(origins):
-        warnings.append("Some rows do not say what they were made with: score them anew.")
-    origins = [origin for origin in origins if origin]
-    changed = max((origin.get("changed files") or 0 for origin in origins), default=0)
-    if changed:
-        warnings.append(
-            f"The code that scored had changed files ({changed}): the commit alone does not say "
-            "what ran."
-        )
-    if any(origin.get("commit") is None for origin in origins):
-        warnings.append("The code that scored was no git checkout: its commit is not known.")
-    names = {"checkpoint": "weights", "commit": "commits", "data": "data"}
-    for key, name in names.items():
-        if len({json.dumps(origin.get(key), sort_keys=True) for origin in origins}) > 1:
-            warnings.append(f"The rows come from different {name}: score all splits anew.")
-    if weights and any(origin.get("checkpoint") not in (weights, None) for origin in origins):
-        warnings.append("The weights in this run's folder are not those that were scored.")
-    return warnings
 
 
 def headline(results: Results, test_splits: Sequence[str]) -> list[dict[str, Any]]:
@@ -222,24 +172,6 @@ def machine_facts(entry: Mapping[str, Any]) -> dict[str, str]:
         "code": f"commit {code['commit']}{changed}" if code["commit"] else "no git checkout",
         "PyTorch": entry["versions"].get("torch", "unknown"),
     }
-
-
-def environment_table(stages: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """The environments side by side: a row a value, a column a stage."""
-    flat = {stage: flatten(entry) for stage, entry in stages.items()}
-    keys = list(dict.fromkeys(key for entry in flat.values() for key in entry))
-    lines = []
-    for key in keys:
-        values = [_shown(entry.get(key)) for entry in flat.values()]
-        values[1:] = ["same" if value == values[0] else value for value in values[1:]]
-        lines.append([key.replace(".", ": "), *values])
-    return pd.DataFrame(lines, columns=["What", *flat])
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "unknown" if value is None else str(value)
 
 
 def read_table(path: Path) -> pd.DataFrame:

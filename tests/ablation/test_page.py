@@ -11,9 +11,9 @@ from helpers.pages import page_tables
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.tables import cells
 from dghin.ablation.page import (
+    OWN_FACTS,
     ablation_tables,
     different_settings,
-    environment_table,
     is_ablation,
     origin_table,
     shown_table,
@@ -22,6 +22,7 @@ from dghin.ablation.page import (
 )
 from dghin.ablation.trainings import FULL, VARIANTS, ablation_table, read_members
 from dghin.ablation.verdict import REMOVES, dual_graph, p_text, signed, verdict
+from dghin.report.origins import environment_table, read_origin
 from dghin.report.proof import read_proof, verify
 from dghin.report.run_report import verify_report
 from dghin.run.config import load_config, save_config
@@ -190,20 +191,24 @@ def test_what_is_an_ablation(folder):
     assert not is_ablation(folder), "a run that also has an ablation"
 
 
+def origins_of(found):
+    return [read_origin(member.folder) for member in found]
+
+
 def test_where_the_numbers_come_from(folder):
     found = read_members(folder)
-    frame = origin_table(found)
+    frame = origin_table(found, origins_of(found))
     assert list(frame.Variant) == [member.variant for member in found]
     assert set(frame.Commit) == {COMMIT[:12]} and set(frame["Changed files"]) == {"0"}
     assert frame.Weights.nunique() == 9 and set(frame.Weights.str.len()) == {12}
-    facts = environment_table(found).set_index("What").Value
-    assert facts.to_dict() == {"train: versions: torch": "2.9", "train: hardware: GPUs": "none"}
+    table = environment_table(origins_of(found), OWN_FACTS).set_index("What")
+    assert table.train.to_dict() == {"versions: torch": "2.9", "hardware: GPUs": "none"}
     path = found[2].folder / "environment.json"
     entry = json.loads(path.read_text())
     entry["train"]["versions"]["torch"] = "2.8"
     path.write_text(json.dumps(entry))
-    facts = environment_table(found).set_index("What").Value
-    assert facts["train: versions: torch"] == "2.9 | 2.8"
+    table = environment_table(origins_of(found), OWN_FACTS).set_index("What")
+    assert table.train["versions: torch"] == "2.9 | 2.8"
 
 
 def alter_rows(member, split="testA", **changes):
@@ -215,21 +220,25 @@ def alter_rows(member, split="testA", **changes):
 
 def test_what_to_know_before_one_trusts_a_number(folder):
     found = read_members(folder)
-    assert warnings(found) == []
+    assert warnings(found, origins_of(found)) == []
     alter_rows(found[1], **{"changed files": 3})
     alter_rows(found[2], commit="d" * 40)
     alter_rows(found[3], data={"dataset": "other"})
     alter_rows(found[4], checkpoint="0" * 64)
     short = scored_rows("val", 0.5, 8)
     short.to_parquet(found[5].folder / "rows" / "val.parquet")
-    said = warnings(found)
-    assert len(said) == 6
-    for expected in (
-        "do not say what they were made with", "by different commits", "1 of 9 trainings had chang",
-        "data of different digests", "val: not scored on equally many",
-        "text-graph-off-seed1: the weights there are not those that were scored",
-    ):  # fmt: skip
-        assert any(expected in sentence for sentence in said), expected
+    assert warnings(found, origins_of(found)) == [
+        "The trainings were scored by different commits of the code.",
+        "The trainings were scored on data of different digests.",
+        "full-seed1: the code that scored had changed files (3): the commit alone does not say "
+        "what ran.",
+        "full-seed2: the rows come from different commits: score all splits anew.",
+        "text-graph-off-seed0: the rows come from different data: score all splits anew.",
+        "text-graph-off-seed1: the rows come from different weights: score all splits anew.",
+        "text-graph-off-seed1: the weights in this run's folder are not those that were scored.",
+        "text-graph-off-seed2: some rows do not say what they were made with: score them anew.",
+        "val: not scored on equally many expressions.",
+    ]
 
 
 def test_a_training_of_other_settings_is_named(folder):

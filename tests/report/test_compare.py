@@ -22,9 +22,9 @@ from dghin.report.compare import (
     runs_of,
 )
 from dghin.report.figures.compare import interval_figure, validation_figure
+from dghin.report.origins import origin_warnings, read_origin
 from dghin.report.proof import read_proof, verify
 from dghin.report.tables.compare import (
-    code_warnings,
     differences_table,
     provenance_table,
     read_run,
@@ -49,7 +49,7 @@ def write_run(reports, name, gain=1.0, words=(), seed=0, commit="a" * 40, log=Tr
             better = rows[f"{protocol}_intersection"] * gain
             rows[f"{protocol}_intersection"] = better.clip(upper=rows[f"{protocol}_union"])
             rows = rows.astype({f"{protocol}_intersection": int})
-        rows.attrs["provenance"] = {"commit": commit, "data": {split: {"sha256": "0" * 64}}}
+        rows.attrs["provenance"] = {"commit": commit, "data": {"val": {"sha256": "0" * 64}}}
         (folder / "rows" / "shuffled").mkdir(parents=True, exist_ok=True)
         rows.to_parquet(folder / "rows" / f"{split}.parquet")
         rows.to_parquet(folder / "rows" / "shuffled" / f"{split}.parquet")
@@ -168,25 +168,34 @@ def test_a_run_without_settings_is_compared_all_the_same(reports):
     assert "its settings are unknown: wide" in words_of(page)
 
 
+def warnings_of(runs):
+    return origin_warnings([read_origin(run.folder, run.name) for run in runs])
+
+
 def test_provenance_and_what_it_warns_of(runs, reports):
     frame = provenance_table(runs).set_index("What")
     assert list(frame.loc["train: commit"]) == ["a" * 12, "same", "b" * 12]
     assert list(frame.loc["rows: commit"]) == ["a" * 12, "same", "b" * 12]
     assert list(frame.loc["train: GPUs"]) == ["4 × H100", "same", "same"]
-    assert frame.loc["rows: data, val, sha256", "base"] == "val: " + "0" * 12
-    assert (
-        len(code_warnings(runs)) == 2 and "trained by different commits" in code_warnings(runs)[0]
-    )
-    assert code_warnings(runs[:2]) == []
+    assert frame.loc["rows: data: val: sha256", "base"] == "0" * 12
+    assert warnings_of(runs) == [
+        "The runs were trained by different commits of the code.",
+        "The runs were scored by different commits of the code.",
+    ]
+    assert warnings_of(runs[:2]) == []
     code = {"commit": "a" * 40, "changed files": 3}
     write_json(reports / "again" / "environment.json", {"evaluate": {"code": code}})
-    assert code_warnings(runs[:2]) == ["again: files of the code differed from its commit."]
+    expected = (
+        "again: the code that scored had changed files (3): the commit alone does not say what ran."
+    )
+    assert warnings_of(runs[:2]) == [expected]
+    page = compare_runs(["base", "again"], reports).read_text()
+    assert f"Before you trust a difference {expected}" in words_of(page)
 
 
 def test_rows_of_an_older_version(runs, reports):
     """No provenance, no targets, no environment: shown as not recorded."""
-    for split in SPLITS:
-        path = reports / "wide" / "rows" / f"{split}.parquet"
+    for path in (reports / "wide" / "rows").rglob("*.parquet"):
         rows = pd.read_parquet(path).drop(columns=["targets", "paper_union", "paper_intersection"])
         rows.attrs = {}
         rows.to_parquet(path)

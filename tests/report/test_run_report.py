@@ -6,13 +6,16 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.pages import page_tables
 from helpers.rows import as_control, make_rows, records
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_json
+from data_preprocess.base.tables import cells
 from dghin.report.figures.curves import length_histogram, save_figure
-from dghin.report.run_report import environment_table, headline, split_table, write_report
-from dghin.report.tables.scores import read_results, run_metrics
+from dghin.report.run_report import headline, split_table, write_report
+from dghin.report.tables.results import score_tables
+from dghin.report.tables.scores import read_results, run_metrics, with_intervals
 from dghin.run.config import load_config, save_config
 from dghin.run.environment import record_environment
 
@@ -85,6 +88,12 @@ def test_its_numbers_are_those_of_metrics_json(run):
     ]  # fmt: skip
 
 
+def test_the_page_holds_every_table_that_follows_from_the_rows(run):
+    shown = page_tables(write_report(run).read_text())
+    for frame in map(with_intervals, score_tables(read_results(run)).values()):
+        assert [list(frame.columns), *cells(frame)] in shown
+
+
 def test_made_again_it_is_the_same(run):
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first
@@ -120,13 +129,6 @@ def test_headline_of_a_network_that_marks_nothing():
     rows["strict_intersection"] = 0
     (entry,) = headline({"": {"val": rows}, "shuffled": {"val": rows}}, ())
     assert entry["strict"] == 0 and entry["share"] is None
-
-
-def test_environments_side_by_side():
-    stages = {"train": {"a": {"b": 1, "c": []}}, "evaluate": {"a": {"b": 1, "c": ["x", "y"]}}}
-    table = environment_table(stages).set_index("What")
-    assert list(table.loc["a: b"]) == ["1", "same"]
-    assert list(table.loc["a: c"]) == ["none", "x, y"]
 
 
 def test_a_damaged_environment_file_does_no_harm(run):

@@ -4,7 +4,6 @@ All are computed from the runs' rows and settings. Scores and their differences 
 """
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,8 @@ from dghin.evaluation.uncertainty import (
     paired_difference,
     seeds_summary,
 )
+from dghin.report.origins import as_text, cut_digests, origin_facts, read_origin, side_by_side
 from dghin.run.config import Config, load_config, settings_with_effect
-from dghin.run.environment import read_environment
 from dghin.run.folder import SETTINGS
 
 from .scores import EXPRESSIONS, percent, read_results
@@ -39,7 +38,6 @@ FACTS = {  # of a stage in environment.json: dotted key → what the table calls
     "hardware.GPUs": "GPUs",
     "hardware.processor": "processor",
 }
-_DIGEST = re.compile(r"[0-9a-f]{40,64}")
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,7 @@ def settings_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
     for key in dict.fromkeys(key for settings in flat for key in settings if key != "name"):
         values = [settings[key] for settings in flat if key in settings]
         if any(value != values[0] for value in values):
-            shown = [_text(s[key]) if key in s else "unknown" for s in flat]
+            shown = [cut_digests(as_text(s[key])) if key in s else "unknown" for s in flat]
             lines.append([key, *shown, "yes" if key in effective else "no"])
     columns = ["Setting", *(run.name for run in runs), "Changes the result"]
     return pd.DataFrame(lines, columns=columns)
@@ -180,64 +178,22 @@ def settings_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
 
 def provenance_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
     """Where every run comes from: a row a fact, a column a run; "same" as the first run's."""
-    facts = [provenance_of(run) for run in runs]
-    lines = []
-    for key in dict.fromkeys(key for found in facts for key in found):
-        values = [found.get(key, "not recorded") for found in facts]
-        values[1:] = ["same" if v == values[0] != "not recorded" else v for v in values[1:]]
-        lines.append([key, *values])
-    return pd.DataFrame(lines, columns=["What", *(run.name for run in runs)])
+    return side_by_side({run.name: provenance_of(run) for run in runs})
 
 
 def provenance_of(run: ComparedRun) -> dict[str, str]:
-    """What environment.json and the rows themselves say, as text by name."""
+    """What environment.json and the rows themselves say, as text by name; digests are cut."""
+    origin = read_origin(run.folder, run.name)
     facts = {}
-    for stage, entry in read_environment(run.folder).items():
+    for stage, entry in origin.environment.items():
         flat = flatten(entry)
         facts |= {
-            f"{stage}: {name}": _text(flat[key]) for key, name in FACTS.items() if key in flat
+            f"{stage}: {name}": as_text(flat[key]) for key, name in FACTS.items() if key in flat
         }
-    by_key: dict[str, dict[str, str]] = {}
-    for split, rows in run.splits.items():
-        for key, value in flatten(rows.attrs.get("provenance") or {}).items():
-            by_key.setdefault(key, {})[split] = _text(value)
-    for key, values in by_key.items():
-        alike = len(set(values.values())) == 1 and len(values) == len(run.splits)
-        each = "; ".join(f"{split}: {value}" for split, value in values.items())
-        facts[f"rows: {key.replace('.', ', ')}"] = next(iter(values.values())) if alike else each
-    return facts
-
-
-def code_warnings(runs: Sequence[ComparedRun]) -> list[str]:
-    """What to know before one trusts a difference: other code, other data."""
-    facts = [provenance_of(run) for run in runs]
-    warnings = []
-    for key, what in (("train: commit", "trained"), ("rows: commit", "scored")):
-        if len({found[key] for found in facts if key in found}) > 1:
-            warnings.append(f"The runs were {what} by different commits of the code.")
-    for run, found in zip(runs, facts, strict=True):
-        changed = [key for key in found if key.endswith("changed files")]
-        if any(found[key] not in ("0", "unknown") for key in changed):
-            warnings.append(f"{run.name}: files of the code differed from its commit.")
-    names = dict.fromkeys(key for found in facts for key in found if key.startswith("rows: data"))
-    if any(len({found[key] for found in facts if key in found}) > 1 for key in names):
-        warnings.append("The runs were scored on data of different digests.")
-    return warnings
+    facts |= origin_facts(origin, prefix="rows: ")
+    return {name: cut_digests(text) for name, text in facts.items()}
 
 
 def all_splits(runs: Sequence[ComparedRun]) -> list[str]:
     """Every split that some run has, in the first one's order."""
     return list(dict.fromkeys(split for run in runs for split in run.splits))
-
-
-def _text(value: Any) -> str:
-    """A setting or fact as text; digests are cut short."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        if len(value) > 1 and len(set(map(str, value))) == 1:  # GPUs of one kind
-            return f"{len(value)} × {value[0]}"
-        return ", ".join(map(_text, value)) or "none"
-    if value is None or value == {}:
-        return "unknown"
-    return _DIGEST.sub(lambda found: found[0][:12], str(value)) or "empty"
