@@ -9,7 +9,6 @@ dghin predict photo.jpg "the woman in red" -o mask.png
 writes mask.png (white where the referent is) and mask_overlay.png (the photo with the mask on it).
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from dghin.evaluation.forward import AT_ONCE, segment
 from dghin.evaluation.metrics import predict_mask
 from dghin.model.dghin import DGHIN
 from dghin.model.dghin import Image as Seen
-from dghin.model.hub import CONFIG, uploading
+from dghin.model.hub import CONFIG
 
 from .observe import LEVELS, Observation, observe
 
@@ -92,36 +91,13 @@ class Predictor:
             )
         return cls(model, LanguageEncoder(words=model.config.words, data=data, **model.language))
 
-    def save_pretrained(self, folder: str | Path, run: str | Path | None = None) -> None:
-        """Write the model, its language settings and a model card, as `from_pretrained` reads them.
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model and its language settings, as `from_pretrained` reads them.
 
-        run: the run's folder (reports/<run>), whose scores and settings go into the card.
+        `save_with_card` of the report adds a model card, `push_with_card` uploads all to the hub.
         """
-        from dghin.report.model_card import write_card
-
         self.model.language = self.encoder.settings()
         self.model.save_pretrained(folder)
-        write_card(Path(folder), self.model, self.model.language, run and Path(run))
-
-    def push_to_hub(
-        self,
-        name: str,
-        run: str | Path | None = None,
-        private: bool = False,
-        token: str | None = None,
-    ) -> str:
-        """Upload what `save_pretrained` writes to a hub's repository ("owner/name"); → its URL.
-
-        token: by default huggingface_hub's own: `hf auth login`, or HF_TOKEN.
-        """
-        from huggingface_hub import HfApi
-
-        api = HfApi(token=token)
-        with uploading(name), tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder, run)  # first: the card may be refused
-            url = api.create_repo(name, private=private, exist_ok=True)
-            api.upload_folder(repo_id=name, folder_path=folder, commit_message="DGHIN by dghin")
-        return str(url)
 
     @property
     def device(self) -> torch.device:

@@ -88,7 +88,7 @@ class HubMixin(
         """Upload model and config to a hub's repository ("owner/name"); → the commit's URL.
 
         words: private, token, branch, commit_message, ... as huggingface_hub has them.
-        `Predictor.push_to_hub` adds the model card.
+        `dghin.report.model_card.push_with_card` adds the model card.
         """
         with uploading(name):
             return super().push_to_hub(name, **words)

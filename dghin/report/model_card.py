@@ -1,68 +1,102 @@
 """A model card: what a folder of weights is, filled from the report of the run it is from.
 
-    write_card(folder, model, language, Path("reports/demo"))     # folder/README.md
+    save_with_card(predictor, "FOLDER", run="reports/demo")     # weights, settings and README.md
+    push_with_card(predictor, "OWNER/NAME", run="reports/demo")
+    write_card("FOLDER", run="reports/demo")                    # the card of weights that are there
 
 The header is what the Hub reads (huggingface_hub's ModelCardData, with the scores as evaluation
 results); the text is templates/card.md.
 """
 
-from collections.abc import Mapping
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import jinja2
+from huggingface_hub import EvalResult, HfApi, ModelCardData
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.files import sha256_file, write_text
+from data_preprocess.base.files import read_json, sha256_file, write_text
 from data_preprocess.base.settings import flatten, to_mapping
 from data_preprocess.base.tables import to_markdown
-from dghin.model.hub import WEIGHTS
-from dghin.run.config import Config
+from dghin.evaluation.metrics import metrics_from_rows
+from dghin.inspection.predictor import Predictor
+from dghin.model.dghin import DGHIN
+from dghin.model.hub import CONFIG, REMEDY, WEIGHTS, uploading
+from dghin.report.tables.scores import (
+    Results,
+    controls_table,
+    metrics_table,
+    read_results,
+    with_intervals,
+)
+from dghin.run.config import Config, load_config
 from dghin.run.folder import BEST, SETTINGS
 
-if TYPE_CHECKING:
-    from dghin.model.dghin import DGHIN
-    from dghin.report.tables.scores import Results
+from .page import render
 
 CARD = "README.md"
 PROTOCOL = "strict"  # of the scores in the header; the text has all of them
 
 
-def write_card(
-    folder: Path, model: "DGHIN", language: Mapping[str, Any], run: Path | None = None
-) -> None:
-    """Write the card of the weights in a folder.
+def save_with_card(predictor: Predictor, folder: str | Path, run: str | Path | None = None) -> None:
+    """Write the predictor's model, its language settings and a model card into a folder.
 
-    run: the run's folder, whose scores, settings and origin the card shows. It must be the run
-    that these weights are from.
+    run: as of `write_card`.
     """
+    predictor.save_pretrained(folder)
+    write_card(folder, run)
+
+
+def push_with_card(
+    predictor: Predictor,
+    name: str,
+    run: str | Path | None = None,
+    private: bool = False,
+    token: str | None = None,
+) -> str:
+    """Upload what `save_with_card` writes to a hub's repository ("owner/name"); → its URL.
+
+    token: by default huggingface_hub's own: `hf auth login`, or HF_TOKEN.
+    """
+    api = HfApi(token=token)
+    with uploading(name), tempfile.TemporaryDirectory() as folder:
+        save_with_card(predictor, folder, run)  # first: the card may be refused
+        url = api.create_repo(name, private=private, exist_ok=True)
+        api.upload_folder(repo_id=name, folder_path=folder, commit_message="DGHIN by dghin")
+    return str(url)
+
+
+def write_card(folder: str | Path, run: str | Path | None = None) -> None:
+    """Write the card of the weights in a folder, which names its tokenizer and parser.
+
+    run: the run's folder (reports/<run>), whose scores, settings and origin the card shows. It must
+    be the run that these weights are from.
+    """
+    folder = Path(folder)
+    model = DGHIN.from_pretrained(folder)
     weights = sha256_file(folder / WEIGHTS)
+    language = read_json(folder / CONFIG, REMEDY).get("language")
+    if not language:
+        raise UserError(
+            f"{folder / CONFIG}: says nothing of the tokenizer and parser ('language'). "
+            "Give a folder that training or Predictor.save_pretrained wrote."
+        )
     values: dict[str, Any] = {
         "weights": weights,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "model": flatten(to_mapping(model.config)),
-        "language": dict(language),
+        "language": language,
         "run": None,
     }
     results: Results = {}
     config = None
     if run is not None:
-        results, config = _of_run(run, weights)
-        values |= _scores(run, results, config)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dghin.report"),
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    text = environment.get_template("card.md").render(values)
-    write_text(folder / CARD, f"---\n{_header(results, config)}\n---\n{text}")
+        results, config = _of_run(Path(run), weights)
+        values |= _scores(Path(run), results, config)
+    write_text(folder / CARD, f"---\n{_header(results, config)}\n---\n{render('card.md', values)}")
 
 
-def _of_run(run: Path, weights: str) -> tuple["Results", Config]:
+def _of_run(run: Path, weights: str) -> tuple[Results, Config]:
     """A run's rows and settings; an error where they are not of these weights."""
-    from dghin.report.tables.scores import read_results
-    from dghin.run.config import load_config
-
     if not (run / SETTINGS).is_file():
         raise UserError(f"{run / SETTINGS}: no such run. Give a folder of reports/, or none.")
     results = read_results(run)
@@ -77,10 +111,8 @@ def _of_run(run: Path, weights: str) -> tuple["Results", Config]:
     return results, load_config(str(run / SETTINGS))
 
 
-def _scores(run: Path, results: "Results", config: Config) -> dict[str, Any]:
+def _scores(run: Path, results: Results, config: Config) -> dict[str, Any]:
     """What the card says of the run."""
-    from dghin.report.tables.scores import controls_table, metrics_table, with_intervals
-
     table = metrics_table(results)
     columns = ["Split", "Protocol", "Expressions", "oIoU", "oIoU, low", "oIoU, high", "mIoU"]
     controls = controls_table(results)
@@ -97,12 +129,8 @@ def _scores(run: Path, results: "Results", config: Config) -> dict[str, Any]:
     }
 
 
-def _header(results: "Results", config: Config | None) -> str:
+def _header(results: Results, config: Config | None) -> str:
     """The card's header in YAML, with the scores as the Hub's evaluation results."""
-    from huggingface_hub import EvalResult, ModelCardData
-
-    from dghin.evaluation.metrics import metrics_from_rows
-
     found = []
     for split, rows in results.get("", {}).items():
         scores = metrics_from_rows(rows, PROTOCOL)

@@ -13,12 +13,12 @@ from data_preprocess.base.tables import cells, numeric
 def render(template: str, values: Mapping[str, Any]) -> str:
     """The page that a template of `dghin/report/templates` makes of values.
 
-    Text is escaped; a name that the template uses and `values` lacks is an error. Filters: cells
-    and numeric of `data_preprocess.base.tables`; percent of a fraction.
+    In HTML, text is escaped; a name that the template uses and `values` lacks is an error.
+    Filters: cells and numeric of `data_preprocess.base.tables`; percent of a fraction.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("dghin.report"),
-        autoescape=True,
+        autoescape=jinja2.select_autoescape(["html"]),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,

@@ -17,6 +17,7 @@ from data_preprocess.base.settings import to_mapping
 from dghin.inspection.predictor import Predictor
 from dghin.model.dghin import DGHIN
 from dghin.model.hub import CONFIG, WEIGHTS, local_folder
+from dghin.report.model_card import push_with_card, save_with_card, write_card
 from dghin.run.config import load_config, save_config
 
 HUB = "huggingface.co"
@@ -42,7 +43,7 @@ def run(predictor, tmp_path):
 
 
 def test_the_card_says_what_the_runs_report_says(predictor, run, tmp_path):
-    predictor.save_pretrained(tmp_path / "saved", run)
+    save_with_card(predictor, tmp_path / "saved", run)
     card = ModelCard.load(tmp_path / "saved" / "README.md")
     results = {(r.dataset_split, r.metric_type): r.metric_value for r in card.data.eval_results}
     assert set(results) == {(split, name) for split in SPLITS for name in ("oiou", "miou")}
@@ -58,7 +59,7 @@ def test_the_card_says_what_the_runs_report_says(predictor, run, tmp_path):
 
 
 def test_a_card_without_a_run_claims_no_scores(predictor, tmp_path):
-    predictor.save_pretrained(tmp_path / "saved")
+    save_with_card(predictor, tmp_path / "saved")
     card = ModelCard.load(tmp_path / "saved" / "README.md")
     assert card.data.eval_results is None and card.data.library_name == "dghin"
     assert "Scores" not in card.text and "{{" not in card.text
@@ -67,9 +68,22 @@ def test_a_card_without_a_run_claims_no_scores(predictor, tmp_path):
 def test_scores_of_other_weights_are_refused(predictor, run, tmp_path):
     predictor.model.head[2].weight.data.add_(1)
     with pytest.raises(UserError, match=r"rows/val.parquet: scored with other weights"):
-        predictor.save_pretrained(tmp_path / "saved", run)
+        save_with_card(predictor, tmp_path / "saved", run)
     with pytest.raises(UserError, match="config.yaml: no such run"):
-        predictor.save_pretrained(tmp_path / "saved", tmp_path / "nothing")
+        save_with_card(predictor, tmp_path / "saved", tmp_path / "nothing")
+
+
+def test_a_card_is_of_weights_with_their_language(predictor, tmp_path):
+    with pytest.raises(UserError, match="config.json: no such file"):
+        write_card(tmp_path / "nothing")
+    predictor.model.save_pretrained(tmp_path / "alone")
+    with pytest.raises(UserError, match="config.json: says nothing of the tokenizer"):
+        write_card(tmp_path / "alone")
+    predictor.save_pretrained(tmp_path / "saved")
+    assert {path.name for path in (tmp_path / "saved").iterdir()} == {WEIGHTS, CONFIG}
+    write_card(tmp_path / "saved")
+    parameters = sum(p.numel() for p in predictor.model.parameters())
+    assert f"{parameters:,}" in (tmp_path / "saved" / "README.md").read_text()
 
 
 def test_a_name_is_downloaded_and_a_folder_is_not(predictor, tmp_path, monkeypatch):
@@ -151,10 +165,10 @@ def test_a_push_uploads_what_save_writes(predictor, run, tmp_path, monkeypatch):
         "create_repo",
         lambda _, repo_id, **words: made.append(words) or RepoUrl(f"https://{HUB}/{repo_id}"),
     )
-    url = predictor.push_to_hub("someone/mine", run, private=True)
+    url = push_with_card(predictor, "someone/mine", run, private=True)
     assert url == f"https://{HUB}/someone/mine"
     assert made == [{"private": True, "exist_ok": True}]
-    predictor.save_pretrained(tmp_path / "saved", run)
+    save_with_card(predictor, tmp_path / "saved", run)
     written = {p.name: p.read_bytes() for p in sorted((tmp_path / "saved").iterdir())}
     assert uploaded == written and set(written) == {"README.md", WEIGHTS, CONFIG}
     uploaded.clear()
@@ -168,8 +182,8 @@ def test_a_push_that_fails_says_how_to_log_in(predictor, monkeypatch):
 
     monkeypatch.setattr(HfApi, "create_repo", refuse)
     with pytest.raises(UserError, match=r"someone/mine: not uploaded \(offline\).*hf auth login"):
-        predictor.push_to_hub("someone/mine")
+        push_with_card(predictor, "someone/mine")
     with pytest.raises(UserError, match="someone/mine: not uploaded"):
         predictor.model.push_to_hub("someone/mine")
     with pytest.raises(UserError, match="'mine': no name of a hub's repository"):
-        predictor.push_to_hub("mine")
+        push_with_card(predictor, "mine")
