@@ -14,6 +14,7 @@ from helpers.tiny import TINY_MODEL
 
 from data_preprocess.base.errors import UserError
 from dghin import reproduce
+from dghin.ablation.page import verify_ablation
 from dghin.evaluation.controls import CONTROLS
 from dghin.evaluation.metrics import PROTOCOLS
 from dghin.report.compare import compare_runs
@@ -165,7 +166,7 @@ def test_an_ablation_through_its_notebooks(chain, monkeypatch):
     ]  # fmt: skip
     table = pd.read_csv(made / "tables" / "ablation.csv")
     assert list(table["Variant"]) == ["full", "text graph off"] and list(table["Seeds"]) == [2, 2]
-    assert "verified: " in verify_report(made)
+    assert "verified: " in verify_ablation(made)
     assert compare_runs(["ablation/runs/full-seed0", "smoke"], made.parent).is_file()
 
 

@@ -28,6 +28,7 @@ from dghin.report.origins import (
 )
 from dghin.report.page import data_uri, render
 from dghin.report.proof import PAGE, write_proof
+from dghin.report.run_report import verify_report
 from dghin.report.tables.latex import to_latex, write_latex_document
 from dghin.report.tables.scores import write_table
 from dghin.run.config import settings_with_effect
@@ -104,6 +105,11 @@ def ablation_tables(folder: Path, runs: Sequence[Path], output: Path) -> None:
     if not found:
         raise UserError(f"{folder / 'runs'}: none of the trainings that the report was made from.")
     _write_tables(found, ablation_table(found), output)
+
+
+def verify_ablation(folder: Path) -> str:
+    """Compute every number of an ablation's report again from the rows, as `verify_report`."""
+    return verify_report(folder, {"ablation": ablation_tables})
 
 
 def _write_tables(

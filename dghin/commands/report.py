@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_preprocess.base.errors import UserError
-from dghin.ablation.page import is_ablation, write_ablation_report
+from dghin.ablation.page import ablation_tables, is_ablation, write_ablation_report
 from dghin.report.compare import compare_runs
 from dghin.report.gallery import write_gallery
 from dghin.report.run_report import verify_report, write_report
@@ -48,4 +48,4 @@ def verify(arguments: Sequence[str]) -> None:
     read_words("dghin verify", __doc__, {}, rest, settings=False)
     if len(folders) != 1:
         raise UserError("dghin verify: give one folder, such as: dghin verify reports/demo")
-    print(verify_report(Path(folders[0]).resolve()))
+    print(verify_report(Path(folders[0]).resolve(), {"ablation": ablation_tables}))

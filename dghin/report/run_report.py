@@ -39,9 +39,10 @@ from dghin.report.tables.scores import (
 from dghin.run.config import Config, load_config
 from dghin.training.logbook import clock
 
+from .compare import comparison_tables
 from .origins import environment_table, origin_facts, origin_warnings, read_origin
 from .page import data_uri, render
-from .proof import PAGE, digests, write_proof
+from .proof import PAGE, Maker, digests, verify, write_proof
 
 TEMPLATE = "report.html"
 LITERATURE = "literature"
@@ -189,15 +190,12 @@ def split_table(card: pd.DataFrame) -> pd.DataFrame:
     return wide.sort_values("Split", key=lambda names: names.map(order))[columns]
 
 
-def verify_report(folder: Path) -> str:
-    """Compute every number of a report anew from its rows; UserError with all that differs."""
-    from dghin.ablation.page import ablation_tables
+def verify_report(folder: Path, others: Mapping[str, Maker] = {}) -> str:
+    """Compute every number of a report again from its rows; UserError with all that differs.
 
-    from .compare import comparison_tables
-    from .proof import verify
-
-    makers = {"run": run_tables, "comparison": comparison_tables, "ablation": ablation_tables}
-    verdict = verify(folder, makers)
+    others: what makes the tables of reports of other kinds than a run or a comparison, by kind.
+    """
+    verdict = verify(folder, {"run": run_tables, "comparison": comparison_tables, **others})
     if verdict.differences:
         raise UserError(verdict.text())
     return verdict.text()

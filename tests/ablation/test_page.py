@@ -17,14 +17,15 @@ from dghin.ablation.page import (
     is_ablation,
     origin_table,
     shown_table,
+    verify_ablation,
     warnings,
     write_ablation_report,
 )
 from dghin.ablation.trainings import FULL, VARIANTS, ablation_table, read_members
 from dghin.ablation.verdict import REMOVES, dual_graph, p_text, signed, verdict
+from dghin.commands.report import verify
 from dghin.report.origins import environment_table, read_origin
 from dghin.report.proof import read_proof, verify
-from dghin.report.run_report import verify_report
 from dghin.run.config import load_config, save_config
 
 pytestmark = pytest.mark.usefixtures("quick_figures")
@@ -113,30 +114,32 @@ def test_a_report_of_trainings_in_any_order_follows_from_its_rows(folder):
     """`run_ablation` gives them seed by seed."""
     found = sorted(read_members(folder), key=lambda member: member.seed)
     write_ablation_report(folder, found[:-2])
-    assert "verified: " in verify_report(folder)
+    assert "verified: " in verify_ablation(folder)
     assert len(read_proof(folder)["runs"]) == len(found) - 2
 
 
-def test_a_report_follows_from_its_rows(folder):
+def test_a_report_follows_from_its_rows(folder, capsys):
     write_ablation_report(folder)
+    main(["verify", str(folder)])
+    assert capsys.readouterr().out.startswith("verified: ")
     assert [entry["name"] for entry in read_proof(folder)["runs"]] == [
         f"{variant}-seed{seed}"
         for variant in ("full", "text-graph-off", "visual-graph-off")
         for seed in range(3)
     ]
-    assert verify_report(folder).startswith("verified: ")
+    assert verify_ablation(folder).startswith("verified: ")
     verdict_found = verify(folder, {"ablation": ablation_tables})
     assert (verdict_found.tables, verdict_found.rows) == (2, 27)
     page = folder / "report.html"
     page.write_text(page.read_text().replace("51.0 ± 1.0", "51.3 ± 1.0", 1))
     with pytest.raises(UserError, match="report.html: was altered since the report was made"):
-        verify_report(folder)
+        verify_ablation(folder)
 
 
 def test_a_training_that_came_later_changes_nothing(folder):
     write_ablation_report(folder)
     write_ablation(folder, {"graph level only": (0.4,)})
-    assert verify_report(folder).startswith("verified: ")
+    assert verify_ablation(folder).startswith("verified: ")
 
 
 def test_a_training_that_is_gone(folder):
@@ -144,11 +147,11 @@ def test_a_training_that_is_gone(folder):
     for path in (folder / "runs" / "full-seed1" / "rows").iterdir():
         path.unlink()
     with pytest.raises(UserError, match="full-seed1/rows/testA.parquet: is gone") as error:
-        verify_report(folder)
+        verify_ablation(folder)
     assert "no rows of an evaluation" in str(error.value)
     (folder / "runs").rename(folder / "elsewhere")
     with pytest.raises(UserError, match="none of the trainings that the report was made from"):
-        verify_report(folder)
+        verify_ablation(folder)
 
 
 def test_made_again_it_is_the_same(folder):
