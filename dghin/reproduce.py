@@ -65,7 +65,7 @@ NOISE = (
 
 
 @dataclass(frozen=True)
-class Step:
+class PlannedNotebook:
     """One notebook with the parameters it is given and the digest of all it depends on."""
 
     name: str
@@ -181,7 +181,7 @@ def parameters_of(path: Path) -> dict[str, Any]:
     return papermill.inspect_notebook(str(path))
 
 
-def plan(parameters: dict[str, Any], config: Config) -> list[Step]:
+def plan(parameters: dict[str, Any], config: Config) -> list[PlannedNotebook]:
     """Every notebook with its own parameters and its digest, each building on the one before."""
     data = config.data
     manifest = data.prepared_root / "anns" / data.dataset / "manifest.json"
@@ -192,11 +192,11 @@ def plan(parameters: dict[str, Any], config: Config) -> list[Step]:
             path, own, STARTED.get(path.stem, ()), previous, to_mapping(config)
         )
         made = manifest if path.stem == PREPARES else None
-        steps.append(Step(path.stem, path, own, previous, made))
+        steps.append(PlannedNotebook(path.stem, path, own, previous, made))
     return steps
 
 
-def up_to_date(step: Step, done: dict[str, Any], folder: Path) -> bool:
+def up_to_date(step: PlannedNotebook, done: dict[str, Any], folder: Path) -> bool:
     """Whether the notebook was finished with this digest and its results are still there."""
     entry = done.get(step.name, {})
     results = [executed_path(step, folder), *(folder / name for name in RESULTS.get(step.name, ()))]
@@ -207,12 +207,12 @@ def up_to_date(step: Step, done: dict[str, Any], folder: Path) -> bool:
     return step.manifest is None or entry.get("manifest") == sha256_file(step.manifest)
 
 
-def executed_path(step: Step, folder: Path) -> Path:
+def executed_path(step: PlannedNotebook, folder: Path) -> Path:
     """Where the executed notebook is kept."""
     return RunFolder(folder).notebooks / step.source.name
 
 
-def execute(step: Step, folder: Path) -> float:
+def execute(step: PlannedNotebook, folder: Path) -> float:
     """Execute one notebook, its output shown as it comes; → seconds. The executed notebook is
     kept also when it fails."""
     output = executed_path(step, folder)

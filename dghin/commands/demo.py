@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     page_module = load_page()
     predictor = Predictor.from_pretrained(model, values["device"], values["data"])
     limits = Limits(values["max_megabytes"], values["max_megapixels"])
-    page = page_module.Page(predictor, limits, examples_of(model, values))
+    page = page_module.DemoPage(predictor, limits, examples_of(model, values))
     url = page_module.serve(page, values["host"], values["port"])
     log.info("open %s in a browser; Ctrl+C stops the page", url)
     page.blocks.block_thread()

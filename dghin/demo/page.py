@@ -1,6 +1,6 @@
 """The demo's page, in Gradio: its parts, what happens at a click, and its server.
 
-    page = Page(predictor, Limits(), [(photo, "the red star")])
+    page = DemoPage(predictor, Limits(), [(photo, "the red star")])
     url = serve(page, "127.0.0.1", 7860)
 
 Every error is shown in words in a box at the top, which stays until something succeeds.
@@ -46,7 +46,7 @@ class Session:
     text: str = ""
 
 
-class Page:
+class DemoPage:
     """The page of one predictor."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Page:
         examples: Sequence[tuple[Image.Image, str]] = (),
     ):
         self.predictor, self.limits, self.examples = predictor, limits, list(examples)
-        self.looks = views.Looks(predictor, self._read, PHOTOS)
+        self.looks = views.SeenPhotos(predictor, self._read, PHOTOS)
         # hooks on the network and matplotlib's settings are everybody's
         self.lock = threading.Lock()
         self.stages = stages_of(predictor.model)
@@ -268,7 +268,7 @@ class Page:
         return {**loaded, self.text: text, **self.find(loaded[self.session], text, level, stage)}
 
 
-def serve(page: Page, host: str, port: int) -> str:
+def serve(page: DemoPage, host: str, port: int) -> str:
     """Start the page's server in threads of its own; → its address. `page.blocks.close()` ends it.
 
     The browser is told of nothing outside this machine: no fonts, no shared link, no statistics.

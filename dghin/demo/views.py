@@ -3,7 +3,7 @@
     photo = read_upload(path, Limits())          # or a UserError that says what is wrong
     mask_picture(photo, prediction.mask)         # a PIL image
     attention_figure(photo, prediction, 1)       # the figures are matplotlib's
-    Looks(predictor, read, 10).at(Given(path))   # the photo, encoded; ten at most are kept
+    SeenPhotos(predictor, read, 10).at(Given(path))   # the photo, encoded; ten at most are kept
 
 Figures and pictures are drawn from a copy of the photo at most SHOWN pixels wide and high.
 """
@@ -104,7 +104,7 @@ class Given:
 
 
 @dataclass
-class Look:
+class SeenPhoto:
     """A photo that the network has seen, and what was asked last about it."""
 
     encoded: Encoded
@@ -112,7 +112,7 @@ class Look:
     prediction: Prediction | None = None
 
 
-class Looks:
+class SeenPhotos:
     """What the network has seen of the photos used last; of an older one, it is seen again.
 
     count: the most that are kept, each with one prediction: photos are large. One that nobody can
@@ -121,24 +121,24 @@ class Looks:
 
     def __init__(self, predictor: Predictor, read: Callable[[Given], Image.Image], count: int):
         self.predictor, self.read, self.count = predictor, read, count
-        self.kept: WeakKeyDictionary[Given, Look] = WeakKeyDictionary()
+        self.kept: WeakKeyDictionary[Given, SeenPhoto] = WeakKeyDictionary()
 
-    def at(self, given: Given) -> Look:
+    def at(self, given: Given) -> SeenPhoto:
         """The photo as the network saw it, read and encoded where that is not kept."""
-        look = self.kept.pop(given, None) or Look(self.predictor.encode(self.read(given)))
+        look = self.kept.pop(given, None) or SeenPhoto(self.predictor.encode(self.read(given)))
         self.kept[given] = look  # as the last: the order is that of use
         while len(self.kept) > self.count:
             del self.kept[next(iter(self.kept))]
         return look
 
-    def ask(self, given: Given, text: str) -> Look:
+    def ask(self, given: Given, text: str) -> SeenPhoto:
         """Have a phrase's mask predicted in the photo, with all that the network looked at."""
         look = self.at(given)
         look.prediction = self.predictor.predict(look.encoded, text, inspect=True)
         look.text = text
         return look
 
-    def asked(self, given: Given, text: str) -> Look:
+    def asked(self, given: Given, text: str) -> SeenPhoto:
         """The same of a phrase that was asked before: kept, or found again."""
         look = self.at(given)
         return look if look.text == text else self.ask(given, text)

@@ -28,7 +28,7 @@ from data_preprocess.base.files import atomic_path
 from data_preprocess.base.settings import difference, to_mapping
 from dghin.data.dataset import PreparedDataset, open_split
 from dghin.data.loading import load_batches
-from dghin.model.dghin import DGHIN, Image
+from dghin.model.dghin import DGHIN, EncodedImage
 from dghin.run.config import Config
 from dghin.run.folder import RunFolder
 from dghin.run.precision import autocast
@@ -194,7 +194,7 @@ def score_pass(
 
 
 def answer(
-    model: DGHIN, image: Image, inputs: "Altered", chosen: np.ndarray, repeats: bool
+    model: DGHIN, image: EncodedImage, inputs: "Altered", chosen: np.ndarray, repeats: bool
 ) -> Tensor:
     """The logits (E, 2, S, S) of some expressions about one image.
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from data_preprocess.base.errors import UserError
-from dghin.model.dghin import DGHIN, Image
+from dghin.model.dghin import DGHIN, EncodedImage
 from dghin.model.graphs import edge_weights
 from dghin.model.levels import Level
 
@@ -59,7 +59,7 @@ class Observation:
         self.model = model
         self.inputs: dict[tuple[int, str], tuple[Tensor, ...]] = {}
 
-    def of(self, expression: int, image: Image | None = None) -> Self:
+    def of(self, expression: int, image: EncodedImage | None = None) -> Self:
         """What was seen of one expression of the pass.
 
         image: the one image that all were about, where it was encoded before the pass.

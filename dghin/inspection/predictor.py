@@ -24,8 +24,7 @@ from dghin.data.batches import LANGUAGE
 from dghin.data.dataset import read_image, resize_image
 from dghin.evaluation.forward import AT_ONCE, segment
 from dghin.evaluation.metrics import predict_mask
-from dghin.model.dghin import DGHIN
-from dghin.model.dghin import Image as Seen
+from dghin.model.dghin import DGHIN, EncodedImage
 from dghin.model.hub import CONFIG
 
 from .observe import LEVELS, Observation, observe
@@ -41,7 +40,7 @@ class Encoded:
     """A photo that the image side of the network has seen: many expressions share it."""
 
     photo: Image.Image
-    image: Seen  # of this photo alone
+    image: EncodedImage  # of this photo alone
 
     @property
     def size(self) -> tuple[int, int]:

@@ -25,20 +25,22 @@ class Output(NamedTuple):
     scales: tuple[Tensor, ...]
 
 
-class Image(NamedTuple):
+class EncodedImage(NamedTuple):
     """What the network knows of images before a word is read (B images)."""
 
     shallow: Tensor  # level 0 without its words, (B, D, S/4, S/4)
     levels: tuple[LevelImage, ...]  # of levels 1..3
 
-    def select(self, index: Tensor | None) -> "Image":
+    def select(self, index: Tensor | None) -> "EncodedImage":
         """Image rows for every expression: index (E,) into B; None: one expression an image.
 
         The levels' patches, which words never meet, stay those of the images.
         """
         if index is None:
             return self
-        return Image(self.shallow[index], tuple(level.select(index) for level in self.levels))
+        return EncodedImage(
+            self.shallow[index], tuple(level.select(index) for level in self.levels)
+        )
 
 
 class Sentence(NamedTuple):
@@ -85,12 +87,12 @@ class DGHIN(nn.Module, HubMixin):
         """Whether patches pass through a graph: the config may leave it out."""
         return all(level.visual_graph is not None for level in self.levels)
 
-    def encode_image(self, image: Tensor) -> Image:
+    def encode_image(self, image: Tensor) -> EncodedImage:
         """image (B, 3, S, S), RGB 0..255: everything no word enters."""
         maps = self.visual_encoder(self.image_norm(image.to(self.image_norm.weight.dtype)))
         pairs = zip(self.levels, maps[1:], strict=True)
         levels = tuple(self.run_level(level.see, visual) for level, visual in pairs)
-        return Image(self.shallow_level.see(maps[0]), levels)
+        return EncodedImage(self.shallow_level.see(maps[0]), levels)
 
     def encode_words(self, word_ids: Tensor, attention_mask: Tensor, pos: Tensor) -> Sentence:
         """Three (E, L) tensors: everything no pixel enters."""
@@ -107,7 +109,7 @@ class DGHIN(nn.Module, HubMixin):
         return found
 
     def interact(
-        self, image: Image, sentence: Sentence, adjacency: Tensor, with_scales: bool = True
+        self, image: EncodedImage, sentence: Sentence, adjacency: Tensor, with_scales: bool = True
     ) -> Output:
         """Words meet patches, and the decoder draws: E sentences, image with E rows, or with one
         that all are about. with_scales: the coarser masks, too, which only the loss uses."""

@@ -23,7 +23,7 @@ from dghin.ablation.page import (
 )
 from dghin.ablation.trainings import FULL, VARIANTS, ablation_table, read_members
 from dghin.ablation.verdict import REMOVES, dual_graph, p_text, signed, verdict
-from dghin.commands.report import verify
+from dghin.commands import report as command
 from dghin.report.origins import environment_table, read_origin
 from dghin.report.proof import read_proof, verify
 from dghin.run.config import load_config, save_config
@@ -120,7 +120,7 @@ def test_a_report_of_trainings_in_any_order_follows_from_its_rows(folder):
 
 def test_a_report_follows_from_its_rows(folder, capsys):
     write_ablation_report(folder)
-    main(["verify", str(folder)])
+    command.verify([str(folder)])
     assert capsys.readouterr().out.startswith("verified: ")
     assert [entry["name"] for entry in read_proof(folder)["runs"]] == [
         f"{variant}-seed{seed}"

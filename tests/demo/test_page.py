@@ -19,7 +19,7 @@ from dghin.demo.views import (
     SHOWN,
     Given,
     Limits,
-    Looks,
+    SeenPhotos,
     attention_figure,
     effects_html,
     error_html,
@@ -102,7 +102,7 @@ def test_an_upload_that_is_no_longer_there(tmp_path):
 
 def test_photos_past_the_bound_are_dropped_and_seen_again(predictor, photo):
     read = []
-    looks = Looks(predictor, lambda given: read.append(given.origin) or photo, count=2)
+    looks = SeenPhotos(predictor, lambda given: read.append(given.origin) or photo, count=2)
     one, two, three = (Given(number) for number in range(3))
     before = looks.ask(one, "the left cat").prediction
     for given in (two, one, three):  # `one` was used after `two`
@@ -117,7 +117,7 @@ def test_photos_past_the_bound_are_dropped_and_seen_again(predictor, photo):
 
 
 def test_a_photo_goes_with_its_visitor(predictor, photo):
-    looks = Looks(predictor, lambda _: photo, count=2)
+    looks = SeenPhotos(predictor, lambda _: photo, count=2)
     given, other = Given("photo.png"), Given("photo.png")
     assert looks.at(given) is not looks.at(other)
     del given
@@ -252,7 +252,7 @@ def page(predictor, photo):
     demo_page = pytest.importorskip("dghin.demo.page", exc_type=ImportError)
     limits = Limits(megabytes=0.1, megapixels=0.02)
     examples = [(photo, "the red star"), (Image.new("RGB", (100, 250), "teal"), LITERAL)]
-    return demo_page.Page(predictor, limits, examples)
+    return demo_page.DemoPage(predictor, limits, examples)
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from IPython.display import DisplayHandle, Image, Markdown
+from IPython.display import DisplayHandle, Markdown
+from IPython.display import Image as Picture
 from matplotlib.figure import Figure
 
 from .curves import DPI, learning_curves, read_log
@@ -52,7 +53,7 @@ class LiveCurves:
             return
         log = read_log(self.path)
         if "loss" in log:
-            self.handle.update(Image(data=png(learning_curves(log))))
+            self.handle.update(Picture(data=png(learning_curves(log))))
 
     def _state(self) -> tuple[int, int] | None:
         """Changes when the log does."""
