@@ -115,5 +115,5 @@ def quick_figures(monkeypatch):
             temporary.write_bytes(b"%PDF")
         return saved
 
-    for module in ("report.run_report", "report.compare", "ablation.page"):
-        monkeypatch.setattr(f"dghin.{module}.save_figure", save)
+    for module in ("run_report", "page"):
+        monkeypatch.setattr(f"dghin.report.{module}.save_figure", save)

@@ -16,7 +16,7 @@ from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
 from data_preprocess.base.tables import to_markdown
 from dghin.report.figures.compare import validation_figure
-from dghin.report.figures.curves import read_log, remove_figure, save_figure
+from dghin.report.figures.curves import read_log
 from dghin.report.origins import (
     NOT_RECORDED,
     Origin,
@@ -26,7 +26,7 @@ from dghin.report.origins import (
     origin_warnings,
     read_origin,
 )
-from dghin.report.page import data_uri, render
+from dghin.report.page import render, save_figures
 from dghin.report.proof import PAGE, write_proof
 from dghin.report.run_report import verify_report
 from dghin.report.tables.latex import to_latex, write_latex_document
@@ -52,7 +52,7 @@ from .verdict import REMOVES, dual_graph, signed, verdict
 
 TEMPLATE = "ablation.html"
 # what differs between trainings in any case, or stands in a table of its own
-OWN_FACTS = ("time", "command", "code.commit", "code.changed files", "seeds.training")
+OWN_FACTS = ("time", "command", "code: commit", "code: changed files", "seeds: training")
 
 
 def is_ablation(folder: Path) -> bool:
@@ -173,13 +173,7 @@ def write_figures(found: Sequence[Member], folder: Path) -> dict[str, str]:
         "ablation": ablation_figure(seeds_table(scores(found), FULL)),
         "validation": validation_figure({n: read_log(p) for n, p in logs.items() if p.is_file()}),
     }
-    shown = {}
-    for name, figure in made.items():
-        if figure is not None:
-            shown[name] = data_uri(save_figure(figure, folder, name).png)
-        else:
-            remove_figure(folder, name)
-    return shown
+    return save_figures(made, folder)
 
 
 def variants_shown(found: Sequence[Member]) -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ import pandas as pd
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import write_text
 from dghin.report.figures.compare import interval_figure, validation_figure
-from dghin.report.figures.curves import read_log, remove_figure, save_figure
+from dghin.report.figures.curves import read_log
 from dghin.report.figures.masks import mask_comparison_figure
 from dghin.report.tables.compare import (
     ComparedRun,
@@ -34,7 +34,7 @@ from dghin.run.folder import REPORTS
 
 from .compare_masks import MOST, compared_masks
 from .origins import origin_warnings, read_origin
-from .page import data_uri, render
+from .page import render, save_figures
 from .proof import PAGE, read_proof, write_proof
 
 TEMPLATE = "compare.html"
@@ -152,12 +152,7 @@ def write_figures(runs: Sequence[ComparedRun], tables: dict[str, Any], folder: P
         made[f"masks_{choice}"] = (
             mask_comparison_figure(masks[choice], title) if choice in masks else None
         )
-    shown = {}
-    for name, figure in made.items():
-        remove_figure(folder, name)
-        if figure is not None:
-            shown[name] = data_uri(save_figure(figure, folder, name).png)
-    return shown
+    return save_figures(made, folder)
 
 
 def labels(folders: Sequence[Path]) -> list[str]:

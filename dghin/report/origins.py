@@ -71,8 +71,8 @@ def origin_facts(origin: Origin, prefix: str = "") -> dict[str, str]:
     """
     found: dict[str, dict[str, list[str]]] = {}
     for name, provenance in origin.rows.items():
-        for key, value in flatten(provenance).items():
-            found.setdefault(prefix + _label(key), {}).setdefault(as_text(value), []).append(name)
+        for key, text in _facts(provenance).items():
+            found.setdefault(prefix + key, {}).setdefault(text, []).append(name)
     facts = {
         key: " | ".join(
             text if len(names) == len(origin.rows) else f"{text} ({', '.join(names)})"
@@ -85,20 +85,16 @@ def origin_facts(origin: Origin, prefix: str = "") -> dict[str, str]:
 
 def environment_table(origins: Sequence[Origin], without: Collection[str] = ()) -> pd.DataFrame:
     """The environments of runs: a row a fact, a column a stage. Values of several runs that differ
-    stand in one cell, a bar between. without: keys (such as "code.commit") to leave out."""
-    stages: dict[str, dict[str, dict[str, None]]] = {}
-    for origin in origins:
-        for stage, entry in origin.environment.items():
-            facts = stages.setdefault(stage, {})
-            for key, value in flatten(entry).items():
-                if key not in without:
-                    facts.setdefault(_label(key), {})[as_text(value)] = None
-    return side_by_side(
-        {
-            stage: {key: " | ".join(values) for key, values in facts.items()}
-            for stage, facts in stages.items()
+    stand in one cell, a bar between. without: facts (such as "code: commit") to leave out."""
+    columns: dict[str, dict[str, str]] = {}
+    for stage in dict.fromkeys(stage for origin in origins for stage in origin.environment):
+        entries = [_facts(one.environment[stage]) for one in origins if stage in one.environment]
+        columns[stage] = {
+            key: " | ".join(dict.fromkeys(entry[key] for entry in entries if key in entry))
+            for key in dict.fromkeys(key for entry in entries for key in entry)
+            if key not in without
         }
-    )
+    return side_by_side(columns)
 
 
 def side_by_side(columns: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
@@ -169,6 +165,11 @@ def _distinct(states: Sequence[Mapping[str, Any]], key: str) -> set[str]:
     return {json.dumps(state.get(key), sort_keys=True) for state in states}
 
 
+def _facts(values: Mapping[str, Any]) -> dict[str, str]:
+    """A nested mapping as text by name, such as "versions: torch"."""
+    return {key.replace(".", ": "): as_text(value) for key, value in flatten(values).items()}
+
+
 def as_text(value: Any) -> str:
     """A setting or a fact as text."""
     if isinstance(value, bool):
@@ -185,7 +186,3 @@ def as_text(value: Any) -> str:
 def cut_digests(text: str) -> str:
     """The text with its digests (commits, SHA-256) cut to twelve digits."""
     return _DIGEST.sub(lambda found: found[0][:DIGITS], text)
-
-
-def _label(key: str) -> str:
-    return key.replace(".", ": ")

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from matplotlib.figure import Figure
 
 from data_preprocess.base.tables import cells, numeric
+from dghin.report.figures.curves import remove_figure, save_figure
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
@@ -25,6 +27,17 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     )
     environment.filters |= {"cells": cells, "numeric": numeric, "percent": _percent}
     return environment.get_template(template).render(values)
+
+
+def save_figures(made: Mapping[str, Figure | None], folder: Path) -> dict[str, str]:
+    """Save figures as PNG and PDF; → {name: PNG as a data URI}. Where there is none (None), that of
+    an earlier page is removed."""
+    shown = {}
+    for name, figure in made.items():
+        remove_figure(folder, name)
+        if figure is not None:
+            shown[name] = data_uri(save_figure(figure, folder, name).png)
+    return shown
 
 
 def data_uri(path: Path) -> str:
