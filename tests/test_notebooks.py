@@ -17,8 +17,8 @@ from dghin import reproduce
 from dghin.ablation.page import verify_ablation
 from dghin.evaluation.controls import CONTROLS
 from dghin.evaluation.metrics import PROTOCOLS
+from dghin.evaluation.provenance import checkpoint
 from dghin.report.compare import compare_runs
-from dghin.report.proof import checkpoint
 from dghin.report.run_report import verify_report
 from dghin.report.tables.breakdowns import BREAKDOWNS
 from dghin.report.tables.failures import FAILURES

@@ -31,10 +31,9 @@ from data_preprocess.base.settings import build, to_mapping
 from dghin.data.dataset import run_manifest
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.evaluation.metrics import metrics_from_rows
-from dghin.evaluation.provenance import provenance
+from dghin.evaluation.provenance import checkpoint, provenance
 from dghin.model.dghin import DGHIN
 from dghin.report.figures.curves import read_log
-from dghin.report.proof import checkpoint
 from dghin.report.tables.scores import read_results
 from dghin.run.config import Config, load_config
 from dghin.run.folder import Run, RunFolder

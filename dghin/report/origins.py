@@ -17,9 +17,8 @@ from typing import Any
 import pandas as pd
 
 from data_preprocess.base.settings import flatten
+from dghin.evaluation.provenance import checkpoint
 from dghin.run.environment import read_environment
-
-from .proof import checkpoint
 
 NOT_RECORDED = "not recorded"
 DIGITS = 12  # of a digest that is cut short

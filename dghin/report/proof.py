@@ -22,6 +22,7 @@ import pandas as pd
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import read_json, sha256_file, write_json
 from data_preprocess.base.settings import flatten
+from dghin.evaluation.provenance import checkpoint
 from dghin.model.hub import WEIGHTS
 from dghin.report.tables.latex import DOCUMENT
 from dghin.report.tables.published import PUBLISHED
@@ -92,11 +93,6 @@ def digests(run: Path) -> dict[str, str]:
         path.relative_to(run).as_posix(): sha256_file(path)
         for path in sorted((run / "rows").rglob("*.parquet"))
     }
-
-
-def checkpoint(run: Path) -> str | None:
-    """The SHA-256 of the weights in a run's folder; None where they are elsewhere."""
-    return digest(run / BEST / WEIGHTS)
 
 
 def verify(folder: Path, makers: Mapping[str, Maker]) -> Verdict:
