@@ -15,8 +15,8 @@ import numpy as np
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import atomic_path, sha256_json
+from data_preprocess.raw.records import KINDS
 
-KINDS = ("attribute", "place", "relation", "ordinal", "superlative")  # see kinds.py
 CODES = ("", *KINDS)  # what `kind` counts in
 # Two keys agree when these agree; the rest of a key is for people.
 KEY_FIELDS = ("tokenizer", "parser", "parser_version", "words", "alignment")

@@ -18,14 +18,7 @@ from data_preprocess.base.files import sha256_json
 from data_preprocess.base.workers import run_tasks, workers_for
 
 from .encoder import LanguageEncoder, distinct
-from .features import (
-    KEY_FIELDS,
-    Features,
-    concatenate,
-    is_current,
-    read_features,
-    write_features,
-)
+from .features import KEY_FIELDS, Features, concatenate, is_current, read_features, write_features
 
 log = logging.getLogger(__name__)
 

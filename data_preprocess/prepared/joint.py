@@ -20,12 +20,7 @@ from tqdm import tqdm
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json, sha256_file, sha256_json, write_json
-from data_preprocess.language.features import (
-    Features,
-    concatenate,
-    read_features,
-    write_features,
-)
+from data_preprocess.language.features import Features, concatenate, read_features, write_features
 from data_preprocess.raw.datasets import TRAIN, Dataset, find_dataset
 
 from .annotations import counts, expressions, shown

@@ -10,6 +10,8 @@ from data_preprocess.base.values import is_text, shown
 
 LONGEST_SENTENCE = 10_000  # characters; a parser given more takes minutes
 
+KINDS = ("attribute", "place", "relation", "ordinal", "superlative")  # of expressions
+
 
 @dataclass(frozen=True)
 class Sentence:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_preprocess.language.features import KINDS
+from data_preprocess.raw.records import KINDS
 
 from .scene import Scene, Thing
 

@@ -17,7 +17,11 @@ from data_preprocess.base.files import write_text
 from data_preprocess.base.tables import to_markdown
 from dghin.report.figures.compare import validation_figure
 from dghin.report.figures.curves import read_log
-from dghin.report.origins import (
+from dghin.report.page import render, save_figures
+from dghin.report.proof import PAGE, write_proof
+from dghin.report.run_report import verify_report
+from dghin.report.tables.latex import to_latex, write_latex_document
+from dghin.report.tables.origins import (
     NOT_RECORDED,
     Origin,
     cut_digests,
@@ -26,13 +30,9 @@ from dghin.report.origins import (
     origin_warnings,
     read_origin,
 )
-from dghin.report.page import render, save_figures
-from dghin.report.proof import PAGE, write_proof
-from dghin.report.run_report import verify_report
-from dghin.report.tables.latex import to_latex, write_latex_document
 from dghin.report.tables.scores import write_table
 from dghin.run.config import settings_with_effect
-from dghin.run.folder import SETTINGS
+from dghin.run.folder import RunFolder
 
 from .figure import ablation_figure, seeds_table
 from .trainings import (
@@ -84,7 +84,7 @@ def write_ablation_report(folder: Path, found: Sequence[Member] = ()) -> Path:
         "dual_graph": dual_graph(frame),
         "tables": tables,
         "figures": write_figures(found, folder / "figures"),
-        "settings": (found[0].folder / SETTINGS).read_text(encoding="utf-8"),
+        "settings": RunFolder(found[0].folder).config.read_text(encoding="utf-8"),
         "origins": origin_table(found, origins),
         "environment": environment_table(origins, without=OWN_FACTS),
         "warnings": warnings(found, origins),

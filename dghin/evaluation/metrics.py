@@ -23,6 +23,7 @@ gIoU, cIoU, N-acc, T-acc: where an expression may mean several objects or none; 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -235,3 +236,17 @@ def _resize(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
+
+
+@dataclass(frozen=True)
+class MaskSample:
+    """One scored expression: photo (H, W, 3) uint8; truth and prediction (H, W) bool."""
+
+    photo: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+    expression: str
+
+    @property
+    def iou(self) -> float:
+        return float(expression_iou(*intersection_union(self.prediction, self.truth)))

@@ -10,7 +10,7 @@ from data_preprocess.base.files import sha256_file
 from dghin.model.hub import WEIGHTS
 from dghin.run.config import Config
 from dghin.run.environment import ROOT, command, data_digests, git_state
-from dghin.run.folder import BEST
+from dghin.run.folder import RunFolder
 
 
 def provenance(config: Config, weights: Path | None) -> dict[str, Any]:
@@ -30,5 +30,5 @@ def provenance(config: Config, weights: Path | None) -> dict[str, Any]:
 
 def checkpoint(run: Path) -> str | None:
     """The SHA-256 of the weights in a run's folder; None where they are elsewhere."""
-    path = run / BEST / WEIGHTS
+    path = RunFolder(run).best / WEIGHTS
     return sha256_file(path) if path.is_file() else None

@@ -12,10 +12,9 @@ from torch import nn
 from data_preprocess.language.encoder import Language, LanguageEncoder
 from dghin.data.batches import collate, model_inputs
 from dghin.data.dataset import PreparedDataset
-from dghin.evaluation.metrics import expression_iou, predict_mask
+from dghin.evaluation.metrics import MaskSample, expression_iou, predict_mask
 from dghin.model.dghin import DGHIN
 from dghin.model.pretrained import load_pretrained
-from dghin.report.figures.masks import MaskSample
 from dghin.run.config import Config
 
 from .observe import LEVELS, Observation, Point, observe

@@ -29,11 +29,11 @@ from dghin.report.tables.compare import (
     settings_table,
 )
 from dghin.report.tables.latex import write_latex_document
+from dghin.report.tables.origins import origin_warnings, read_origin
 from dghin.report.tables.scores import remove_table, with_intervals, write_table
 from dghin.run.folder import REPORTS
 
 from .compare_masks import MOST, compared_masks
-from .origins import origin_warnings, read_origin
 from .page import render, save_figures
 from .proof import PAGE, read_proof, write_proof
 

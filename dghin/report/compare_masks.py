@@ -14,13 +14,12 @@ import pandas as pd
 
 from data_preprocess.base.errors import UserError
 from dghin.data.dataset import PreparedDataset, open_split
-from dghin.evaluation.metrics import expression_iou
+from dghin.evaluation.metrics import MaskSample, expression_iou
 from dghin.evaluation.uncertainty import expression_keys
 from dghin.inspection.examples import mask_samples
 from dghin.model.dghin import DGHIN
-from dghin.report.figures.masks import MaskSample
 from dghin.report.tables.compare import ComparedRun
-from dghin.run.folder import BEST
+from dghin.run.folder import RunFolder
 
 log = logging.getLogger(__name__)
 PROTOCOL = "strict"
@@ -105,7 +104,7 @@ def _draw(
     """One run's masks of the chosen expressions, by choice."""
     if run.config is None:
         raise UserError(f"{run.folder}: has no config.yaml, which says where its data are.")
-    model = DGHIN.from_pretrained(run.folder / BEST)
+    model = DGHIN.from_pretrained(RunFolder(run.folder).best)
     dataset = open_split(run.config, split)
     for key in (key for keys in chosen.values() for key in keys):
         _check_place(run, dataset, key, numbers[key])

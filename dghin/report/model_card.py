@@ -30,7 +30,7 @@ from dghin.report.tables.scores import (
     with_intervals,
 )
 from dghin.run.config import Config, load_config
-from dghin.run.folder import BEST, SETTINGS
+from dghin.run.folder import RunFolder
 
 from .page import render
 
@@ -97,8 +97,9 @@ def write_card(folder: str | Path, run: str | Path | None = None) -> None:
 
 def _of_run(run: Path, weights: str) -> tuple[Results, Config]:
     """A run's rows and settings; an error where they are not of these weights."""
-    if not (run / SETTINGS).is_file():
-        raise UserError(f"{run / SETTINGS}: no such run. Give a folder of reports/, or none.")
+    files = RunFolder(run)
+    if not files.config.is_file():
+        raise UserError(f"{files.config}: no such run. Give a folder of reports/, or none.")
     results = read_results(run)
     for split, rows in results[""].items():
         found = rows.attrs.get("provenance", {}).get("checkpoint")
@@ -106,9 +107,9 @@ def _of_run(run: Path, weights: str) -> tuple[Results, Config]:
             raise UserError(
                 f"{run / 'rows' / split}.parquet: scored with other weights ({str(found)[:12]}…) "
                 f"than these ({weights[:12]}…). Score them: dghin evaluate "
-                f"run={run.name}, or give the run they are from (its weights: {run / BEST})."
+                f"run={run.name}, or give the run they are from (its weights: {files.best})."
             )
-    return results, load_config(str(run / SETTINGS))
+    return results, load_config(str(files.config))
 
 
 def _scores(run: Path, results: Results, config: Config) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from dghin.evaluation.provenance import checkpoint
 from dghin.model.hub import WEIGHTS
 from dghin.report.tables.latex import DOCUMENT
 from dghin.report.tables.published import PUBLISHED
-from dghin.run.folder import BEST
+from dghin.run.folder import RunFolder
 
 FILE = "provenance.json"
 PAGE = "report.html"
@@ -133,7 +133,7 @@ def _numbers(path: Path) -> int:
 
 def _check_sources(run: Path, entry: dict[str, Any], verdict: Verdict) -> None:
     """Whether a run's rows, and its weights, are those that the report was made from."""
-    found, weights, there = digests(run), run / BEST / WEIGHTS, checkpoint(run)
+    found, weights, there = digests(run), RunFolder(run).best / WEIGHTS, checkpoint(run)
     verdict.rows += len(found)
     if there and entry["checkpoint"] and there != entry["checkpoint"]:
         verdict.differences.append(f"{weights}: was altered since the report was made")

@@ -27,6 +27,12 @@ from dghin.report.figures.curves import (
 from dghin.report.figures.scores import breakdown_figure, controls_figure
 from dghin.report.tables.breakdowns import BREAKDOWNS
 from dghin.report.tables.failures import KINDS
+from dghin.report.tables.origins import (
+    environment_table,
+    origin_facts,
+    origin_warnings,
+    read_origin,
+)
 from dghin.report.tables.published import why_not
 from dghin.report.tables.results import write_results
 from dghin.report.tables.scores import (
@@ -40,7 +46,6 @@ from dghin.run.config import Config, load_config
 from dghin.training.logbook import clock
 
 from .compare import comparison_tables
-from .origins import environment_table, origin_facts, origin_warnings, read_origin
 from .page import data_uri, render
 from .proof import PAGE, Maker, digests, verify, write_proof
 

@@ -24,8 +24,8 @@ from dghin.ablation.page import (
 from dghin.ablation.trainings import FULL, VARIANTS, ablation_table, read_members
 from dghin.ablation.verdict import REMOVES, dual_graph, p_text, signed, verdict
 from dghin.commands import report as command
-from dghin.report.origins import environment_table, read_origin
 from dghin.report.proof import read_proof, verify
+from dghin.report.tables.origins import environment_table, read_origin
 from dghin.run.config import load_config, save_config
 
 pytestmark = pytest.mark.usefixtures("quick_figures")

@@ -42,7 +42,7 @@ from dghin.ablation.trainings import (
 from dghin.model.dghin import DGHIN
 from dghin.model.hub import WEIGHTS
 from dghin.run.config import load_config, save_config
-from dghin.run.folder import BEST, Run
+from dghin.run.folder import Run, RunFolder
 
 GONE = {  # variant → the parts of the network that it has no longer
     "text graph off": ("levels.0.text_graph.", "levels.1.text_graph.", "levels.2.text_graph."),
@@ -164,14 +164,14 @@ def test_rows_of_other_weights_data_or_counts_are_scored_anew(as_then, tmp_path,
     (member,) = members(write_ablation(tmp_path, {FULL: (0.6,)}), [0], [FULL])
     config = member.config
     assert is_scored(member, config)
-    weights = member.folder / BEST / WEIGHTS
+    weights = RunFolder(member.folder).best / WEIGHTS
     before = weights.read_bytes()
     weights.write_bytes(b"trained anew")
     assert not is_scored(member, config)
     weights.write_bytes(before)
     assert is_scored(member, config)
     for key in ("data", "commit"):
-        now = origin_of(config, member.folder / BEST) | {key: "another"}
+        now = origin_of(config, RunFolder(member.folder).best) | {key: "another"}
         monkeypatch.setattr(ablation, "provenance", lambda *_, now=now: now)
         assert not is_scored(member, config), key
     monkeypatch.setattr(ablation, "provenance", origin_of)
@@ -193,8 +193,8 @@ def asked(monkeypatch, as_then):
 
     def launch(config, folder, processes):
         calls.append(("train", folder.name, config.train.seed, processes))
-        (folder / BEST).mkdir(parents=True, exist_ok=True)
-        (folder / BEST / WEIGHTS).write_bytes(repr(config.model).encode())
+        RunFolder(folder).best.mkdir(parents=True, exist_ok=True)
+        (RunFolder(folder).best / WEIGHTS).write_bytes(repr(config.model).encode())
         save_config(config, folder / "config.yaml")
 
     def evaluate(folder, config):
@@ -202,7 +202,7 @@ def asked(monkeypatch, as_then):
         (folder / "rows").mkdir(exist_ok=True)
         for split in ("val", "testA", "testB"):
             rows = scored_rows(split, 0.5)
-            rows.attrs["provenance"] = origin_of(config, folder / BEST)
+            rows.attrs["provenance"] = origin_of(config, RunFolder(folder).best)
             rows.to_parquet(folder / "rows" / f"{split}.parquet")
 
     def aside(folder, config, force, processes):
@@ -243,7 +243,7 @@ def test_several_at_a_time_are_the_same_trainings(tiny_config, tmp_path):
     this = Run("ablation", config, tmp_path / "ablation")
     found = run_ablation(this, [0], [FULL, "entity level only"], jobs=2)
     assert read_members(this.folder) == found
-    config = json.loads((found[1].folder / BEST / "config.json").read_text())
+    config = json.loads((RunFolder(found[1].folder).best / "config.json").read_text())
     assert config["interaction"] == "entity" and config["text_graph"]
 
 
@@ -264,7 +264,7 @@ def test_after_a_failure_no_other_training_starts(tmp_path):
 def test_trainings_set_aside_do_not_count(tmp_path):
     """Their rows are still there when the new training is interrupted."""
     found = read_members(write_ablation(tmp_path, {FULL: (0.6, 0.7)}))
-    (found[0].folder / BEST / WEIGHTS).write_bytes(b"of a new training")
+    (RunFolder(found[0].folder).best / WEIGHTS).write_bytes(b"of a new training")
     assert read_members(tmp_path) == found[1:]
 
 

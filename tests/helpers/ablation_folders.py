@@ -11,7 +11,7 @@ from data_preprocess.base.files import sha256_file, write_json
 from dghin.ablation.trainings import Member, member_config, members
 from dghin.model.hub import WEIGHTS
 from dghin.run.config import Config, load_config, save_config
-from dghin.run.folder import BEST
+from dghin.run.folder import RunFolder
 
 SPLITS = ("val", "testA", "testB")
 COMMIT = "c" * 40
@@ -70,9 +70,9 @@ def write_member(member: Member, score: float, config: Config | None = None) -> 
     folder = member.folder
     config = member_config(config or load_config("demo"), member)
     save_config(config, folder / "config.yaml")
-    (folder / BEST).mkdir(parents=True, exist_ok=True)
-    (folder / BEST / WEIGHTS).write_bytes(f"{member.variant} {member.seed}".encode())
-    origin = origin_of(config, folder / BEST)
+    RunFolder(folder).best.mkdir(parents=True, exist_ok=True)
+    (RunFolder(folder).best / WEIGHTS).write_bytes(f"{member.variant} {member.seed}".encode())
+    origin = origin_of(config, RunFolder(folder).best)
     (folder / "rows").mkdir(exist_ok=True)
     for split in SPLITS:
         rows = scored_rows(split, score)

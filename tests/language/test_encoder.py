@@ -13,7 +13,6 @@ from data_preprocess.base.resources import folder_vocabulary, resolve, vocabular
 from data_preprocess.language.encoder import LanguageEncoder, features_key, load_tokenizer
 from data_preprocess.language.features import (
     CODES,
-    KINDS,
     adjacency,
     check_key,
     is_current,
@@ -23,6 +22,7 @@ from data_preprocess.language.features import (
     read_key,
     write_features,
 )
+from data_preprocess.raw.records import KINDS
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/language.json").read_text())
 SENTENCES = [case["sentence"] for case in GOLDEN]

@@ -6,8 +6,9 @@ import pytest
 import spacy
 from spacy.tokens import Doc
 
-from data_preprocess.language.features import CODES, KINDS
+from data_preprocess.language.features import CODES
 from data_preprocess.language.kinds import depth, kind
+from data_preprocess.raw.records import KINDS
 from data_preprocess.shapes import phrases
 
 # real expressions of RefCOCO and ReferIt, labelled by hand

@@ -22,7 +22,6 @@ from dghin.report.compare import (
     runs_of,
 )
 from dghin.report.figures.compare import interval_figure, validation_figure
-from dghin.report.origins import origin_warnings, read_origin
 from dghin.report.proof import read_proof, verify
 from dghin.report.tables.compare import (
     differences_table,
@@ -32,6 +31,7 @@ from dghin.report.tables.compare import (
     seeds_table,
     settings_table,
 )
+from dghin.report.tables.origins import origin_warnings, read_origin
 from dghin.report.tables.scores import with_intervals
 from dghin.run.config import load_config, save_config
 

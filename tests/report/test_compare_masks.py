@@ -17,7 +17,7 @@ from dghin.report.figures.masks import mask_comparison_figure
 from dghin.report.run_report import verify_report
 from dghin.report.tables.compare import read_run
 from dghin.run.config import save_config
-from dghin.run.folder import BEST
+from dghin.run.folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def reports(shapes, tmp_path_factory):
     config = load_config("demo", [*words, "train.threads=1"])
     for seed, name in enumerate(("one", "two")):
         torch.manual_seed(seed)
-        DGHIN(config.model).save_pretrained(folder / name / BEST)
+        DGHIN(config.model).save_pretrained(RunFolder(folder / name).best)
         save_config(config, folder / name / "config.yaml")
         evaluate_run(folder / name, config)
     return folder
@@ -87,7 +87,7 @@ def test_the_page_shows_them_and_is_made_without_weights_too(reports, tmp_path, 
     assert "Masks side by side" in page.read_text()
     assert list(page.parent.glob("figures/masks_*.pdf"))  # of so few images, of one choice alone
     assert "verified: " in verify_report(page.parent)
-    shutil.rmtree(copy / "two" / BEST)
+    shutil.rmtree(RunFolder(copy / "two").best)
     page = compare_runs(["one", "two"], copy)
     assert "Masks side by side" not in page.read_text()
     assert not list(page.parent.glob("figures/masks_*"))
@@ -97,7 +97,7 @@ def test_the_page_shows_them_and_is_made_without_weights_too(reports, tmp_path, 
 def test_weights_that_cannot_be_read_are_named(reports, tmp_path, caplog):
     caplog.set_level("INFO")
     copy = shutil.copytree(reports, tmp_path / "reports")
-    weights = copy / "two" / BEST / WEIGHTS
+    weights = RunFolder(copy / "two").best / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:5000])
     page = compare_runs(["one", "two"], copy)
     assert "Masks side by side" not in page.read_text()

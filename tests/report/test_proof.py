@@ -14,7 +14,7 @@ from dghin.model.hub import WEIGHTS
 from dghin.report.proof import Verdict, read_proof, verify, write_proof
 from dghin.report.run_report import run_tables, verify_report, write_report
 from dghin.run.config import load_config, save_config
-from dghin.run.folder import BEST
+from dghin.run.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("quick_figures")
 
@@ -26,13 +26,13 @@ def made(tmp_path_factory):
     """A run's folder with rows, weights, and the report of both."""
     folder = tmp_path_factory.mktemp("reports") / "demo"
     save_config(load_config("demo"), folder / "config.yaml")
-    (folder / BEST).mkdir(parents=True)
-    (folder / BEST / WEIGHTS).write_bytes(b"weights")
+    RunFolder(folder).best.mkdir(parents=True)
+    (RunFolder(folder).best / WEIGHTS).write_bytes(b"weights")
     for control, gain in (("", 1.0), ("shuffled", 0.25)):
         (folder / "rows" / control).mkdir(parents=True, exist_ok=True)
         for place, split in enumerate(SPLITS):
             rows = scored_rows(split, gain * (0.61 + place / 50))
-            rows.attrs["provenance"] = {"checkpoint": sha256_file(folder / BEST / WEIGHTS)}
+            rows.attrs["provenance"] = {"checkpoint": sha256_file(RunFolder(folder).best / WEIGHTS)}
             rows.to_parquet(folder / "rows" / control / f"{split}.parquet")
     write_report(folder)
     return folder
@@ -189,7 +189,7 @@ def test_tables_that_do_not_follow_from_rows_may_lie_beside(run):
 
 
 def test_weights_that_were_altered(run):
-    path = run / BEST / WEIGHTS
+    path = RunFolder(run).best / WEIGHTS
     path.write_bytes(b"other weights")
     differences = found(run)
     assert differences[0] == f"{path}: was altered since the report was made"
@@ -200,7 +200,7 @@ def test_weights_that_were_altered(run):
 
 
 def test_rows_of_other_weights_than_those_beside_them(run):
-    (run / BEST / WEIGHTS).write_bytes(b"trained anew, never scored")
+    (RunFolder(run).best / WEIGHTS).write_bytes(b"trained anew, never scored")
     write_report(run)
     differences = found(run)
     assert len(differences) == 6 and all(": of weights " in text for text in differences)
@@ -225,7 +225,7 @@ def test_what_is_noted(run, tmp_path):
     (entry,) = read_proof(run)["runs"]
     assert read_proof(run)["page"] == sha256_file(run / "report.html")
     assert entry["name"] == "demo" and entry["folder"] == "."
-    assert entry["checkpoint"] == sha256_file(run / BEST / WEIGHTS)
+    assert entry["checkpoint"] == sha256_file(RunFolder(run).best / WEIGHTS)
     assert list(entry["rows"])[:2] == ["rows/shuffled/testA.parquet", "rows/shuffled/testB.parquet"]
     folder = tmp_path / "compare"
     folder.mkdir()

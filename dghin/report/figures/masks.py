@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from dghin.data.dataset import PreparedDataset
-from dghin.evaluation.metrics import expression_iou, intersection_union
+from dghin.evaluation.metrics import MaskSample
 
 from .curves import BLUE, VERMILLION, YELLOW, hide, new_figure, styled
 
@@ -20,20 +20,6 @@ from .curves import BLUE, VERMILLION, YELLOW, hide, new_figure, styled
 ERRORS = {"hit": (BLUE, ""), "missed": (YELLOW, "////"), "extra": (VERMILLION, "....")}
 COLUMNS = ("photo", "truth", "prediction", "errors")
 LINE = 46  # characters of an expression's line over a panel
-
-
-@dataclass(frozen=True)
-class MaskSample:
-    """One scored expression: photo (H, W, 3) uint8; truth and prediction (H, W) bool."""
-
-    photo: np.ndarray
-    truth: np.ndarray
-    prediction: np.ndarray
-    expression: str
-
-    @property
-    def iou(self) -> float:
-        return float(expression_iou(*intersection_union(self.prediction, self.truth)))
 
 
 @styled

@@ -20,9 +20,15 @@ from dghin.evaluation.uncertainty import (
     paired_difference,
     seeds_summary,
 )
-from dghin.report.origins import as_text, cut_digests, origin_facts, read_origin, side_by_side
+from dghin.report.tables.origins import (
+    as_text,
+    cut_digests,
+    origin_facts,
+    read_origin,
+    side_by_side,
+)
 from dghin.run.config import Config, load_config, settings_with_effect
-from dghin.run.folder import SETTINGS
+from dghin.run.folder import RunFolder
 
 from .scores import EXPRESSIONS, percent, read_results
 
@@ -52,7 +58,7 @@ class ComparedRun:
 
 def read_run(folder: Path, name: str) -> ComparedRun:
     """A run's rows and settings; UserError where it has no rows."""
-    path = folder / SETTINGS
+    path = RunFolder(folder).config
     config = load_config(str(path)) if path.is_file() else None
     return ComparedRun(name, folder, read_results(folder)[""], config)
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from data_preprocess.base.files import write_json
 from dghin.run.config import Config, load_config
-from dghin.run.folder import SETTINGS
+from dghin.run.folder import RunFolder
 
 from .breakdowns import BREAKDOWNS, breakdown_table
 from .failures import failures_table
@@ -51,7 +51,7 @@ def score_tables(results: Results, config: Config | None = None) -> dict[str, pd
 
 def settings_of(folder: Path) -> Config | None:
     """The settings of a run's folder; None where it has none."""
-    path = folder / SETTINGS
+    path = RunFolder(folder).config
     return load_config(str(path)) if path.is_file() else None
 
 

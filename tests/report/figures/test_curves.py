@@ -9,6 +9,7 @@ import pytest
 from helpers.rows import make_rows, records, saved
 
 from data_preprocess.base.errors import UserError
+from dghin.evaluation.metrics import MaskSample
 from dghin.inspection.observe import patch_of
 from dghin.report.figures.curves import (
     learning_curves,
@@ -23,13 +24,7 @@ from dghin.report.figures.graphs import (
     visual_graph_figure,
     word_attention_figure,
 )
-from dghin.report.figures.masks import (
-    MaskSample,
-    ObjectSample,
-    mask_figure,
-    painted,
-    samples_figure,
-)
+from dghin.report.figures.masks import ObjectSample, mask_figure, painted, samples_figure
 
 KINDS = ("attribute", "place", "relation")
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dghin.report.origins import (
+from dghin.report.tables.origins import (
     Origin,
     environment_table,
     origin_facts,
