@@ -26,6 +26,7 @@ test: $(READY) lint
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 
 lab: $(READY)

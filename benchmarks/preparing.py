@@ -30,7 +30,8 @@ from dghin.run.command_line import read_words, run_cli
 IMAGES, FOLDER = "images/train2014", "refcoco"
 ONE = """
 import json, resource, sys, time
-from data_preprocess.prepared.prepare import PrepareSettings, prepare
+from data_preprocess.prepared.prepare import prepare
+from data_preprocess.prepared.one_dataset import PrepareSettings
 start = time.perf_counter()
 manifest = prepare(PrepareSettings(**json.loads(sys.argv[1])))
 kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN

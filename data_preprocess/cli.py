@@ -163,14 +163,14 @@ COMMANDS = {
             "prepare refcocog_umd data=DATA output=elsewhere --per-sentence-masks",
             "prepare joint data=DATA members=[refcoco,refcoco+,refcocog_umd]",
         ),
-        _settings("prepared.prepare", "PrepareSettings"),
+        _settings("prepared.one_dataset", "PrepareSettings"),
         _prepare,
         flags=("per_sentence_masks", "overwrite"),
     ),
     "adopt": Command(
         "Prepared data of the original: add language features and a manifest, touch nothing.",
         ("adopt refcoco data=DATA", "adopt refcocog_umd data=DATA output=DATA/data_v3"),
-        _settings("prepared.prepare", "LanguageSettings"),
+        _settings("prepared.one_dataset", "LanguageSettings"),
         _adopt,
     ),
     "custom": Command(
@@ -193,7 +193,7 @@ COMMANDS = {
     "language": Command(
         "Language features of a raw data set, without its images and masks.",
         ("language refcoco data=DATA", "language referit data=DATA split=test words=20"),
-        _settings("prepared.prepare", "SplitSettings"),
+        _settings("prepared.one_dataset", "SplitSettings"),
         _language,
     ),
     "verify": Command(

@@ -13,7 +13,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks a hub would han
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory) -> Path:
     """The raw root of a tiny embedded data set, with its prepared data in data_v3."""
-    from data_preprocess.prepared.prepare import PrepareSettings, prepare
+    from data_preprocess.prepared.one_dataset import PrepareSettings
+    from data_preprocess.prepared.prepare import prepare
     from data_preprocess.shapes.dataset import ShapesSettings, write_shapes
 
     root = tmp_path_factory.mktemp("shapes")

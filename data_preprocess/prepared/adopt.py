@@ -9,12 +9,17 @@ from typing import Any
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json
+from data_preprocess.prepared.one_dataset import (
+    LanguageSettings,
+    command,
+    images_folder,
+    write_language,
+)
 from data_preprocess.raw.datasets import Dataset, find_raw_dataset
 
 from .annotations import read_entries
 from .manifest import annotation_path, manifest_path, split_entry, versions, write_manifest
 from .mask_files import existing_digests, masks_digest
-from .prepare import LanguageSettings, command, images_folder, write_language
 
 log = logging.getLogger(__name__)
 

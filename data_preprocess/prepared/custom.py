@@ -25,13 +25,13 @@ from typing import Any
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.paths import safe_path
+from data_preprocess.prepared.one_dataset import PrepareSettings, prepare_raw, relative
 from data_preprocess.raw.datasets import DATASETS, JOINT, TRAIN, Dataset
 from data_preprocess.raw.records import Raw, Record, Sentence, Shapes, clean_sentence
 from data_preprocess.raw.refer import Instances, read_instances
 
 from .manifest import read_manifest
 from .mask_files import sources_digest
-from .prepare import PrepareSettings, prepare_raw, relative
 
 log = logging.getLogger(__name__)
 

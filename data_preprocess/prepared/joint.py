@@ -21,6 +21,7 @@ from tqdm import tqdm
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json, sha256_file, sha256_json, write_json
 from data_preprocess.language.features import Features, concatenate, read_features, write_features
+from data_preprocess.prepared.one_dataset import PrepareSettings, claim, command
 from data_preprocess.raw.datasets import TRAIN, Dataset, find_dataset
 
 from .annotations import counts, expressions, shown
@@ -40,7 +41,6 @@ from .members import (
     read_members,
     shared_images_folder,
 )
-from .prepare import PrepareSettings, claim, command
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,14 @@ from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file, sha256_json
 from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
 from data_preprocess.language.features import check_key
+from data_preprocess.prepared.one_dataset import PrepareSettings
 from data_preprocess.raw.datasets import find_dataset
 from data_preprocess.raw.refer import refer_sources
 
 from .annotations import read_entries
 from .manifest import annotation_path, features_path, manifest_path, read_manifest
 from .mask_files import sources_digest
-from .prepare import PrepareSettings, prepare
+from .one_dataset import prepare_one
 
 Entries = list[dict[str, Any]]
 Manifests = Mapping[str, Mapping[str, Any]]
@@ -35,10 +36,10 @@ def prepare_members(settings: PrepareSettings, names: Iterable[str]) -> dict[str
     for name in names:
         own = dataclasses.replace(settings, dataset=name, members=())
         if name not in members:
-            members[name] = prepare(own)
+            members[name] = prepare_one(own)
         elif _is_outdated(own, members[name]):
             form = members[name]["per_sentence_masks"]
-            members[name] = prepare(dataclasses.replace(own, per_sentence_masks=form))
+            members[name] = prepare_one(dataclasses.replace(own, per_sentence_masks=form))
     members = {name: members[name] for name in names}
     first = next(iter(members.values()))["language"]
     for name, found in members.items():
@@ -116,7 +117,7 @@ def _is_outdated(settings: PrepareSettings, manifest: Mapping[str, Any]) -> bool
 def _digest(path: Path, name: str) -> str:
     if not path.is_file():
         raise UserError(
-            f"{path}: no such file, but the manifest beside it names it. Make it again: python -m "
-            f"data_preprocess prepare {name} data=RAW."
+            f"{path}: no such file, but the manifest beside it names it. Make it again: "
+            f"dghin data prepare {name} data=RAW."
         )
     return sha256_file(path)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from data_preprocess.language.encoder import Language, LanguageEncoder
-from data_preprocess.prepared.prepare import SplitSettings
+from data_preprocess.prepared.one_dataset import SplitSettings
 from data_preprocess.raw.datasets import find_raw_dataset
 from data_preprocess.raw.readers import read_raw, read_split
 

@@ -13,7 +13,7 @@ from dghin.run.config import Config
 from .dataset import run_manifest
 
 if TYPE_CHECKING:
-    from data_preprocess.prepared.prepare import PrepareSettings
+    from data_preprocess.prepared.one_dataset import PrepareSettings
     from data_preprocess.verify.verify import Verification
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def prepare_data(config: Config) -> dict[str, Any]:
 
 def prepare_settings(config: Config) -> "PrepareSettings":
     """What `prepare` and `adopt` are told for the run's data set."""
-    from data_preprocess.prepared.prepare import PrepareSettings
+    from data_preprocess.prepared.one_dataset import PrepareSettings
 
     data = config.data
     return PrepareSettings(

@@ -7,7 +7,8 @@ import pytest
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_json
-from data_preprocess.prepared.prepare import PrepareSettings, prepare
+from data_preprocess.prepared.one_dataset import PrepareSettings
+from data_preprocess.prepared.prepare import prepare
 from dghin.data.dataset import open_split
 from dghin.data.preparing import is_of_the_original, prepare_data, published_lines, split_card
 

@@ -11,7 +11,8 @@ from data_preprocess.base.workers import run_tasks, workers_for
 from data_preprocess.language import parts as language_parts
 from data_preprocess.language.encoder import LanguageEncoder
 from data_preprocess.language.parts import encode_in_parts, remove_parts
-from data_preprocess.prepared.prepare import PrepareSettings, prepare
+from data_preprocess.prepared.one_dataset import PrepareSettings
+from data_preprocess.prepared.prepare import prepare
 
 WORDS, SIDES = ("red", "big", "left", "old"), ("left", "right", "top")
 SENTENCES = [f"the {word} thing on the {side}" for word in WORDS for side in SIDES]

@@ -8,7 +8,8 @@ from data_preprocess.language.features import read_features
 from data_preprocess.prepared.adopt import adopt
 from data_preprocess.prepared.annotations import read_entries
 from data_preprocess.prepared.manifest import read_manifest
-from data_preprocess.prepared.prepare import LanguageSettings, PrepareSettings, prepare
+from data_preprocess.prepared.one_dataset import LanguageSettings, PrepareSettings
+from data_preprocess.prepared.prepare import prepare
 
 
 @pytest.fixture

@@ -16,13 +16,8 @@ from data_preprocess.cli import main
 from data_preprocess.prepared import joint
 from data_preprocess.prepared.adopt import adopt
 from data_preprocess.prepared.manifest import read_manifest
-from data_preprocess.prepared.prepare import (
-    LanguageSettings,
-    PrepareSettings,
-    SplitSettings,
-    language,
-    prepare,
-)
+from data_preprocess.prepared.one_dataset import LanguageSettings, PrepareSettings, SplitSettings
+from data_preprocess.prepared.prepare import language, prepare
 from data_preprocess.raw.datasets import MEMBERS, find_dataset
 from data_preprocess.shapes.dataset import ShapesSettings, write_shapes
 from data_preprocess.verify.published import published_counts

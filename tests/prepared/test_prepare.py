@@ -28,9 +28,9 @@ from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import locked, sha256_file
 from data_preprocess.language.encoder import LanguageEncoder
 from data_preprocess.language.features import CODES, adjacency, read_features, read_key
-from data_preprocess.prepared import mask_files, prepare
+from data_preprocess.prepared import mask_files, one_dataset, prepare
 from data_preprocess.prepared.manifest import read_manifest
-from data_preprocess.prepared.prepare import PrepareSettings, SplitSettings
+from data_preprocess.prepared.one_dataset import PrepareSettings, SplitSettings
 
 
 def settings(raw: Path, dataset: str = "refcoco", **changes) -> PrepareSettings:
@@ -146,10 +146,10 @@ def test_interrupted_run_leaves_nothing_half_written_and_goes_on(raw, monkeypatc
     cut = settings(raw, output=str(raw / "cut"))
     targets = {
         "mask": (mask_files, "_write_pngs"),
-        "annotations": (prepare, "write_json"),
-        "language": (prepare, "write_language"),
+        "annotations": (one_dataset, "write_json"),
+        "language": (one_dataset, "write_language"),
         "features": ("data_preprocess.language.encoder.write_features",),
-        "manifest": (prepare, "write_manifest"),
+        "manifest": (one_dataset, "write_manifest"),
     }
     calls = iter(range(100))
     target = targets[place]

@@ -10,7 +10,8 @@ from helpers.raw_trees import LANGUAGE, edit_json, write_refer
 from PIL import Image
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.prepared.prepare import PrepareSettings, prepare
+from data_preprocess.prepared.one_dataset import PrepareSettings
+from data_preprocess.prepared.prepare import prepare
 from data_preprocess.raw.datasets import DATASETS
 from data_preprocess.raw.masks import draw_mask
 from data_preprocess.raw.readers import read_raw

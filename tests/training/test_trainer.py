@@ -240,7 +240,8 @@ def test_synchronised_batch_norms_keep_their_activations(tiny_model):
 
 def test_referit_has_no_val_and_keeps_the_last_weights(tiny_config, shapes, tmp_path):
     """The embedded set's ReferIt form, with the paper's splits: all of trainval is trained on."""
-    from data_preprocess.prepared.prepare import PrepareSettings, prepare
+    from data_preprocess.prepared.one_dataset import PrepareSettings
+    from data_preprocess.prepared.prepare import prepare
 
     data = dataclasses.replace(
         tiny_config.data,

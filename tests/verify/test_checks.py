@@ -17,7 +17,8 @@ from helpers.raw_trees import (
 from PIL import Image
 
 from data_preprocess.cli import main
-from data_preprocess.prepared.prepare import PrepareSettings, prepare
+from data_preprocess.prepared.one_dataset import PrepareSettings
+from data_preprocess.prepared.prepare import prepare
 from data_preprocess.raw.datasets import DATASETS
 from data_preprocess.verify.cards import split_card
 from data_preprocess.verify.checks import Checked, box_meets

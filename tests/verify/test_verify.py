@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from helpers.raw_trees import LANGUAGE, SHARED, counted, needs_shared, write_refer, write_referit
 
-from data_preprocess.prepared.prepare import SplitSettings, language
+from data_preprocess.prepared.one_dataset import SplitSettings
+from data_preprocess.prepared.prepare import language
 from data_preprocess.raw.datasets import DATASETS
 from data_preprocess.verify.cards import summary
 from data_preprocess.verify.published import COUNTS, published_counts, published_sources

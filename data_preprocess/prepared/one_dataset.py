@@ -1,0 +1,270 @@
+"""One data set: raw → annotations, masks, language features, manifest.
+
+The manifest is written last: where it is, everything is there. A run that was cut off goes on
+where it stopped; every file is written under another name and renamed.
+"""
+
+import functools
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import locked, read_json, write_json
+from data_preprocess.base.resources import short_name
+from data_preprocess.base.settings import to_mapping
+from data_preprocess.language.features import is_current
+from data_preprocess.raw.datasets import Dataset, find_dataset
+from data_preprocess.raw.readers import read_raw
+from data_preprocess.raw.records import Raw, Record
+
+from .annotations import annotations, expressions
+from .manifest import (
+    annotation_path,
+    features_path,
+    manifest_path,
+    prepared_root,
+    split_entry,
+    versions,
+    write_manifest,
+)
+from .mask_files import masks_digest, sources_digest, write_masks
+
+if TYPE_CHECKING:
+    from data_preprocess.language.encoder import LanguageEncoder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LanguageSettings:
+    """Where the raw data lies, where the prepared goes, and how expressions are read."""
+
+    dataset: str = "refcoco"
+    data: str = "data"  # the raw root: the folder that holds refcoco/, images/, ...
+    output: str = ""  # the prepared root; DATA/data_v3 if empty
+    tokenizer: str = "bert-base-uncased"  # a folder, package:NAME/FOLDER, or a hub name
+    parser: str = "en_core_web_lg"  # a spaCy package
+    words: int = 17  # positions kept, [CLS] and [SEP] included
+    alignment: Literal["paper", "aligned"] = "paper"
+    workers: int = 0  # processes; 0 for one a core
+
+    @property
+    def root(self) -> Path:
+        """The prepared root."""
+        return prepared_root(self.data, self.output)
+
+
+@dataclass(frozen=True)
+class PrepareSettings(LanguageSettings):
+    per_sentence_masks: bool = False  # the original's form: an entry and a mask a sentence
+    overwrite: bool = False  # replace prepared data that this kit did not make
+    members: tuple[str, ...] = ()  # of `joint`; empty: refcoco, refcoco+, refcocog_umd
+
+
+@dataclass(frozen=True)
+class SplitSettings(LanguageSettings):
+    split: str = ""  # every split if empty
+
+
+def prepare_one(settings: PrepareSettings) -> dict[str, Any]:
+    """Prepare a raw data set; returns its manifest. Everything already there and valid is kept."""
+    dataset = find_dataset(settings.dataset, settings.members)
+    return prepare_raw(settings, dataset, read_raw(Path(settings.data), dataset), "prepare")
+
+
+def prepare_raw(
+    settings: PrepareSettings,
+    dataset: Dataset,
+    raw: Raw,
+    name: str,
+    notes: Mapping[str, Any] = {},
+) -> dict[str, Any]:
+    """Prepare what a reader has read. name: the subcommand that does so. It goes into the
+    manifest, and so do the notes."""
+    _check_files(raw)
+    load_encoder(settings)  # a missing parser or tokenizer is said before any mask is drawn
+    folder = manifest_path(settings.root, dataset.name).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder) as held:  # on the folder itself: no file is left behind
+        if not held:
+            raise UserError(
+                f"{folder}: another process prepares this data set at the moment. Wait for it, or "
+                "choose another output=FOLDER."
+            )
+        return _prepare(settings, dataset, raw, name, notes)
+
+
+def _prepare(
+    settings: PrepareSettings, dataset: Dataset, raw: Raw, name: str, notes: Mapping[str, Any]
+) -> dict[str, Any]:
+    sources = sources_digest(raw.sources, _all(raw))
+    claim(settings, dataset, sources)
+    masks = _masks(settings, dataset, raw)
+    entries = {
+        split: annotations(records, settings.per_sentence_masks)
+        for split, records in raw.splits.items()
+    }
+    for split, listed in entries.items():
+        write_json(annotation_path(settings.root, dataset.name, split), listed)
+    language = write_language(settings, entries)
+    manifest = {
+        "dataset": dataset.name,
+        "source": dataset.reader,
+        "split_by": dataset.split_by,
+        "splits": {
+            split: split_entry(settings.root, dataset.name, split, listed)
+            for split, listed in entries.items()
+        },
+        "masks": {"count": len(masks), "sha256": masks_digest(masks)},
+        "language": language,
+        "images_folder": images_folder(settings, dataset, raw),
+        "per_sentence_masks": settings.per_sentence_masks,
+        "dropped": dict(raw.dropped),
+        "sources_sha256": sources,
+        "versions": versions(),
+        "command": command(name, settings),
+    } | dict(notes)
+    write_manifest(settings.root, manifest)
+    return manifest
+
+
+def _masks(settings: PrepareSettings, dataset: Dataset, raw: Raw) -> dict[str, str]:
+    """Draw the masks that are not there. If those there were altered since, draw all of them."""
+    folder = settings.root / "masks" / dataset.name
+    path = manifest_path(settings.root, dataset.name)
+    known = read_json(path, "Remove it.")["masks"]["sha256"] if path.is_file() else None
+    draw = functools.partial(
+        write_masks, _all(raw), raw.images, folder, settings.per_sentence_masks, settings.workers
+    )
+    masks = draw()
+    if known not in (None, masks_digest(masks)):
+        log.warning("%s: altered since they were drawn; drawn anew", folder)
+        for name in masks:
+            (folder / name).unlink()
+        masks = draw()
+    return masks
+
+
+def load_encoder(settings: LanguageSettings) -> "LanguageEncoder":
+    """The tokenizer and parser of these settings; a missing one is an error that says so."""
+    from data_preprocess.language.encoder import LanguageEncoder
+
+    return LanguageEncoder(
+        settings.tokenizer,
+        settings.parser,
+        settings.words,
+        settings.alignment,
+        Path(settings.data),
+    )
+
+
+def write_language(
+    settings: LanguageSettings, entries: Mapping[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Write the language features of every split that has none of this key, or outdated ones.
+
+    Returns the key.
+    """
+    from data_preprocess.language.encoder import features_key, write_features
+    from data_preprocess.language.parts import encode_in_parts, remove_parts
+
+    encoder = load_encoder(settings)
+    sentences = {split: expressions(listed) for split, listed in entries.items()}
+    keys = {split: features_key(encoder, listed) for split, listed in sentences.items()}
+    paths = {split: features_path(settings.root, settings.dataset, split) for split in entries}
+    missing = [
+        split
+        for split in entries
+        if not paths[split].is_file() or not is_current(paths[split], keys[split])
+    ]
+    if missing:
+        manifest_path(settings.root, settings.dataset).unlink(missing_ok=True)  # holds no longer
+        everything = [sentence for split in missing for sentence in sentences[split]]
+        folder = manifest_path(settings.root, settings.dataset).parent / ".language"
+        # together: splits share expressions
+        features = encode_in_parts(encoder, everything, folder, settings.workers)
+        start = 0
+        for split in missing:
+            stop = start + len(sentences[split])
+            write_features(paths[split], features[start:stop], keys[split])
+            start = stop
+        remove_parts(folder)
+    return encoder.key()
+
+
+def _all(raw: Raw) -> list[Record]:
+    return [record for records in raw.splits.values() for record in records]
+
+
+def _check_files(raw: Raw) -> None:
+    """An error that names the first image or .mat file that is missing, before anything starts."""
+    for record in _all(raw):
+        for path in (raw.images / record.image, record.shape):
+            if isinstance(path, Path) and not path.is_file():
+                raise UserError(
+                    f"{path}: no such file, but {record.where} needs it. Put the images and masks "
+                    "of the data set there ('verify' and 'language' do without)."
+                )
+
+
+def claim(settings: PrepareSettings, dataset: Dataset, sources: str) -> None:
+    """Note in the prepared root what its masks are drawn from; clear what no longer holds.
+
+    The note (.prepare.json) is written before the first mask, so that masks found by a later run
+    are known to be of these sources. Prepared data without note is not this kit's: left alone.
+    """
+    folder = settings.root / "anns" / dataset.name
+    masks = settings.root / "masks" / dataset.name
+    note = folder / ".prepare.json"
+    wanted = {"sources": sources, "per_sentence_masks": settings.per_sentence_masks}
+    found = read_json(note, "Remove it.") if note.is_file() else None
+    for leftover in [*masks.glob(".*-*.png"), *folder.glob(".*-*.*")]:  # of a killed process
+        leftover.unlink(missing_ok=True)
+    if found == wanted:
+        return
+    foreign = [folder / f"{split}.json" for split in dataset.splits]
+    foreign = [path for path in foreign if path.is_file()] or list(masks.glob("*.png"))[:1]
+    if found is None and foreign and not settings.overwrite:
+        raise UserError(
+            f"{foreign[0]}: prepared data of another origin is there already. Keep it with "
+            f"'dghin data adopt {dataset.name} ...', choose another output=FOLDER, "
+            "or replace it with overwrite=true."
+        )
+    manifest_path(settings.root, dataset.name).unlink(missing_ok=True)
+    for path in masks.glob("*.png"):
+        path.unlink()
+    write_json(note, wanted)
+
+
+def relative(path: Path, root: Path) -> str:
+    """A folder as seen from the prepared root: prepared data can move with its raw root."""
+    return Path(os.path.relpath(path.resolve(), root.resolve())).as_posix()
+
+
+def images_folder(settings: LanguageSettings, dataset: Dataset, raw: Raw | None = None) -> str:
+    """The image folder as seen from the prepared root. A link inside the raw root stays one.
+
+    Photos of a data set of one's own (of a `raw` one) may lie anywhere.
+    """
+    if dataset.reader == "custom" and raw is not None:
+        return relative(raw.images, settings.root)
+    return (Path(relative(Path(settings.data), settings.root)) / dataset.images).as_posix()
+
+
+def command(name: str, settings: LanguageSettings) -> str:
+    """The command that makes the same files, with paths as seen from the prepared root."""
+    root, default = settings.root, to_mapping(type(settings)())
+    words = [f"dghin data {name} {settings.dataset}"]
+    words.append(f"data={relative(Path(settings.data), root)} output=.")
+    for key, value in to_mapping(settings).items():
+        if key not in ("dataset", "data", "output", "workers", "overwrite") and (
+            value != default[key]
+        ):
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            text = f"[{','.join(value)}]" if isinstance(value, list) else text
+            words.append(f"{key}={short_name(text) if key == 'tokenizer' else text}")
+    return " ".join(words)
