@@ -265,10 +265,14 @@ def closing_words(folder: Path) -> str:
 
 
 def parameter_listing() -> str:
-    """The parameters of all notebooks with their defaults, for `--help`."""
-    lines = ["parameters of the notebooks (default):"]
+    """The parameters of all notebooks with their defaults and who has them, for `--help`."""
+    found: dict[str, tuple[str, list[str]]] = {}
     for path in notebooks():
         for name, entry in parameters_of(path).items():
-            note = f"  {entry['help']}" if entry.get("help") else ""
-            lines.append(f"  {path.stem}: {name}={entry['default']}{note}")
-    return "\n".join(lines)
+            found.setdefault(name, (entry["default"], []))[1].append(path.stem[:2])
+    lines = [
+        f"  {name}={default}   ({', '.join(having)})"
+        for name, (default, having) in found.items()
+        if name != "overrides"
+    ]
+    return "\n".join(["parameters of the notebooks (default; which have it):", *lines])

@@ -19,9 +19,8 @@ from typing import Any
 from dghin.run.command_line import read_words
 from dghin.run.config import load_config
 from dghin.run.stopping import Interrupted
-from dghin.training.launch import TrainingFailed, launch_training, processes_here
+from dghin.training.launch import TrainingFailed, launch_training, processes_here, write_script
 from dghin.training.recipe import derive
-from dghin.training.slurm import write_script
 
 
 def main(arguments: Sequence[str]) -> int:

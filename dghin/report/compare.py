@@ -65,7 +65,7 @@ def compare_runs(names: Sequence[str], reports: Path, output: Path | None = None
         raise UserError(f"{output}: a run's own folder. Give another output folder.")
     words = [f"reports={reports}"] if reports != REPORTS else []
     words += [f"output={output}"] if output != reports / folder_name(names) else []
-    command = shlex.join(["python", "-m", "dghin.report.run_report", "compare", *names, *words])
+    command = shlex.join(["dghin", "compare", *names, *words])
     return compare([reports / name for name in names], output, command)
 
 

@@ -13,6 +13,7 @@ Interrupted (Ctrl-C, SIGTERM), the trainers save and end; the same command goes 
 import contextlib
 import logging
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -23,9 +24,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import jinja2
 import torch
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_text
 from dghin.run.config import Config, save_config
 from dghin.run.environment import STARTED_BY
 from dghin.run.environment import command as own_command
@@ -33,10 +36,11 @@ from dghin.run.folder import RunFolder
 from dghin.run.processes import OWN_STORE, cores
 from dghin.run.stopping import LAUNCHER
 
-from .recipe import derive
+from .recipe import derive, share
 
 log = logging.getLogger(__name__)
 TRAINER = ("dghin", "train")
+SLURM = Path(__file__).parent / "slurm.sh"  # the template of a Slurm script
 TAIL = 30  # lines of the log shown when training fails
 TORCHRUN = "torch/distributed/elastic"  # its report of a failed process starts with this
 FIRST_WORDS = "| Setting"  # a trainer's table of its recipe starts with this
@@ -242,3 +246,37 @@ def children(process: int) -> list[int]:
             int(x) for x in Path(f"/proc/{process}/task/{process}/children").read_text().split()
         ]
     return []
+
+
+def write_script(
+    path: Path,
+    name: str,
+    run: str,
+    processes: int,
+    nodes: int,
+    config: Config,
+    overrides: Iterable[str] = (),
+) -> None:
+    """Write the script that trains a run on `nodes` × `processes` GPUs: sbatch PATH.
+
+    name: the config's name or file, as given to the trainer; overrides: its `key=value` words.
+    """
+    if nodes < 1 or processes < 1:
+        raise UserError(f"nodes={nodes}, processes={processes}: both must be at least 1.")
+    if config.train.batch:
+        share(config.train.batch, config.train.batch_per_process, nodes * processes)
+    words = [f"config={name}", f"run={run}", *overrides]
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
+        SLURM.read_text(encoding="utf-8")
+    )
+    text = template.render(
+        path=path.as_posix(),
+        run=run,
+        nodes=nodes,
+        processes=processes,
+        cores=processes * (config.train.workers + 1),
+        restarts=config.train.max_restarts or 3,
+        words=shlex.join(words),
+    )
+    write_text(path, text + "\n")
+    log.info("%s: written; submit it with: sbatch %s", path, path)

@@ -1,0 +1,50 @@
+"""The levels' linear short cuts equal the plain formulas (float64)."""
+
+import torch
+import torch.nn.functional as F
+
+from dghin.model.levels import (
+    LEAST_CHANNELS,
+    Head,
+    ShallowLevel,
+    convolve_enlarged,
+    window_inside,
+    with_coordinates,
+)
+
+torch.manual_seed(0)
+
+
+def test_convolving_an_enlarged_map_equals_interpolate_and_convolve():
+    x, weight = torch.randn(2, 3, 4, 5).double(), torch.randn(6, 3, 3, 3).double()
+    plain = F.conv2d(F.interpolate(x, (8, 10), mode="bilinear"), weight, padding=1)
+    assert torch.allclose(convolve_enlarged(x, weight, (8, 10)), plain, atol=1e-12)
+
+
+def test_the_shallow_level_equals_convolving_all_three_parts_together():
+    level = ShallowLevel(3, 4).double().eval()
+    visual, context = torch.randn(2, 3, 5, 6).double(), torch.randn(2, 3).double()
+    tiled = F.normalize(context, dim=1)[:, :, None, None].expand(-1, -1, 5, 6)
+    image = with_coordinates(F.normalize(visual, dim=1))
+    whole = torch.cat([image[:, :3], tiled, image[:, 3:]], dim=1)
+    convolution, norm, activation = level
+    plain = activation(norm(convolution(whole)))
+    assert torch.allclose(level(level.see(visual), context), plain, atol=1e-12)
+
+
+def test_a_window_at_the_border_has_places_outside():
+    inside = window_inside(torch.zeros(1, 1, 3, 4))
+    assert inside.shape == (12, 9)
+    assert inside.sum(1).reshape(3, 4)[1, 1] == 9 and inside[0].sum() == 4
+
+
+def test_coordinates_are_the_originals():
+    channels = with_coordinates(torch.zeros(1, 0, 2, 2))[0]
+    assert channels.shape[0] == 8
+    assert channels[0].tolist() == [[-1, -1], [0, 0]]  # "x" runs down the rows
+    assert channels[6].unique().tolist() == [0.5]  # 1/h
+
+
+def test_a_narrow_head_keeps_channels_enough_to_mark_anything():
+    assert Head(32)[2].in_channels == LEAST_CHANNELS
+    assert Head(512)[2].in_channels == 32

@@ -1,0 +1,32 @@
+"""One process alone behaves as the main one of many."""
+
+import os
+
+import torch
+
+from dghin.run.processes import Place, cores, gather, mean_over_all, on_any, threads
+
+ALONE = Place(0, 1, torch.device("cpu"))
+
+
+def test_alone():
+    assert ALONE.is_main and not Place(1, 2, ALONE.device).is_main
+    assert gather("mine", ALONE) == ["mine"]
+    assert on_any([True, torch.tensor(False)], ALONE) == [True, False]
+    values = {"loss": torch.tensor(2.0)}
+    assert mean_over_all(values, ALONE) is values
+
+
+def test_where_a_process_stands_is_torchruns_to_say(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert Place.here() == Place(3, 4, torch.device("cpu"))
+
+
+def test_threads_are_the_cores_of_a_process(monkeypatch):
+    assert threads(3) == 3
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(2 * cores()))
+    assert threads(0) == 1
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    assert threads(0) == cores() <= (os.cpu_count() or 1)

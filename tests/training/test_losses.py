@@ -1,0 +1,28 @@
+"""The loss equals torch's weighted cross entropy on the mask and on the coarser masks."""
+
+import torch
+import torch.nn.functional as F
+
+from dghin.model.dghin import Output
+from dghin.training.losses import AUXILIARY_WEIGHT, CLASS_WEIGHTS, segmentation_loss
+
+
+def test_the_parts_are_cross_entropies_and_add_up():
+    torch.manual_seed(0)
+    mask = torch.randint(2, (2, 32, 32))
+    out = Output(torch.randn(2, 2, 32, 32), tuple(torch.randn(2, 2, s, s) for s in (8, 4, 2, 1)))
+    found = segmentation_loss(out, mask)
+    weights = torch.tensor(CLASS_WEIGHTS)
+    assert torch.allclose(found["seg"], F.cross_entropy(out.mask, mask, weights), atol=1e-6)
+    for i, logits in enumerate(out.scales):
+        step = 32 // logits.shape[-1]
+        plain = F.cross_entropy(logits, mask[:, ::step, ::step], weights)
+        assert torch.allclose(found[f"scale{i}"], AUXILIARY_WEIGHT * plain, atol=1e-6)
+    parts = [found[name] for name in ("seg", "scale0", "scale1", "scale2", "scale3")]
+    assert torch.allclose(found["total"], sum(parts), atol=1e-6)
+
+
+def test_without_auxiliary_heads_the_mask_is_all():
+    out = Output(torch.zeros(1, 2, 4, 4), ())
+    found = segmentation_loss(out, torch.ones(1, 4, 4))
+    assert found.keys() == {"seg", "total"} and found["total"] == found["seg"]
