@@ -204,7 +204,7 @@ def test_the_table_of_words_and_errors_are_escaped(predictor, photo):
         (["port=often"], "port=often: give a number"),
         (["max_megabytes=-1"], "max_megabytes=-1: give a number above 0"),
         (["max_megapixels=many"], "max_megapixels=many: give a number above 0"),
-        (["train.batch=3"], "train.batch=3: the network has its settings already"),
+        (["train.batch=3"], "unknown key 'train.batch'"),
         (["prot=3"], "Did you mean 'port'"),
     ],
 )

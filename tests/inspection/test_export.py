@@ -170,7 +170,7 @@ def test_the_command_says_how_far_it_is(folder, tmp_path, monkeypatch, caplog):
     model = DGHIN.from_pretrained(folder)
     monkeypatch.setitem(export.WRITERS, ".pt2", lambda model, path, language: path.touch())
     monkeypatch.setattr(export, "exported", lambda path: lambda *x: model(*x).mask + 1e-4)
-    caplog.set_level(logging.INFO, "dghin.inspection.export")
+    caplog.set_level(logging.INFO, "dghin.commands.export")
     main([f"model={folder}", f"output={tmp_path / 'model.pt2'}"])
     assert "model.pt2: written, 0.0 MB; its logits differ from the network's by 1.0e-04" in (
         caplog.text
@@ -210,7 +210,7 @@ def test_small_logits_must_agree_closer():
         (["output=model.pt"], "output=model.pt: no kind of exported file. Name it .onnx"),
         (["output=model"], "output=model: no kind of exported file"),
         (["outptu=model.onnx"], "Did you mean 'output'"),
-        (["model.image_size=64"], "model.image_size=64: the model's folder says this"),
+        (["model.image_size=64"], "unknown key 'model.image_size'"),
         (["model=nothing", "output=model.pt2"], "config.json: no such file"),
     ],
 )

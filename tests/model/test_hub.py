@@ -80,7 +80,7 @@ def test_a_card_is_of_weights_with_their_language(predictor, tmp_path):
     with pytest.raises(UserError, match="config.json: says nothing of the tokenizer"):
         write_card(tmp_path / "alone")
     predictor.save_pretrained(tmp_path / "saved")
-    assert {path.name for path in (tmp_path / "saved").iterdir()} == {WEIGHTS, CONFIG}
+    assert {path.name for path in (tmp_path / "saved").iterdir()} == {WEIGHTS, CONFIG, "README.md"}
     write_card(tmp_path / "saved")
     parameters = sum(p.numel() for p in predictor.model.parameters())
     assert f"{parameters:,}" in (tmp_path / "saved" / "README.md").read_text()

@@ -18,7 +18,7 @@ from data_preprocess.raw.readers import read_raw
 from data_preprocess.verify.verify import VerifySettings, verify_all
 from dghin.data.dataset import open_split
 from dghin.evaluation.evaluate import evaluate_run, evaluate_split
-from dghin.evaluation.metrics import generalized_scores, metrics_from_rows
+from dghin.evaluation.metrics import NO_TARGET_PIXELS, generalized_scores, metrics_from_rows
 from dghin.report.run_report import write_report
 from dghin.report.tables.results import write_results
 from dghin.report.tables.scores import generalized_table, metrics_table
@@ -149,11 +149,11 @@ def test_scores_without_any_empty_target():
     assert found == {"giou": 0.5, "ciou": 0.5, "n_acc": None, "t_acc": 1.0, "empty": 0}
 
 
-def test_a_threshold_of_one_pixel_gives_the_plain_mean():
+def test_masks_that_say_nothing_nowhere_give_the_plain_mean():
     random = np.random.default_rng(0)
-    area, predicted = random.integers(1, 500, 50), random.integers(1, 500, 50)
+    area, predicted = random.integers(1, 500, 50), random.integers(NO_TARGET_PIXELS, 500, 50)
     both = np.minimum(area, predicted) // 2
-    found = generalized_scores(both, area + predicted - both, area, np.ones(50), 1)
+    found = generalized_scores(both, area + predicted - both, area, np.ones(50))
     assert found["giou"] == pytest.approx(float((both / (area + predicted - both)).mean()))
 
 
