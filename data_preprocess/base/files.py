@@ -101,6 +101,14 @@ def read_json(path: Path, remedy: str) -> Any:
         raise UserError(f"{path}: not readable as JSON ({error}). {remedy}") from error
 
 
+def read_json_or(path: Path, default: Any) -> Any:
+    """Read JSON; `default` where the file is missing or damaged."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return default
+
+
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object; of a name that is there twice, the json module would keep the last only."""
     found = dict(pairs)

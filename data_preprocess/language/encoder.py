@@ -26,12 +26,10 @@ from data_preprocess.raw.records import clean_sentence
 
 from .features import CODES, Features, adjacency, write_features
 from .kinds import RULE, depth, kind
+from .parts_of_speech import CLASSES, OTHER
 
-__all__ = ["CLASSES", "Language", "LanguageEncoder", "features_key", "write_features"]
+__all__ = ["Language", "LanguageEncoder", "features_key", "write_features"]
 
-# Part-of-speech classes. 0 is none ([CLS], padding, cut off), 6 is any other word.
-CLASSES = {"NOUN": 1, "PROPN": 1, "ADJ": 2, "VERB": 3, "ADP": 4, "ADV": 5}
-OTHER = 6
 _UNNEEDED = ("ner", "lemmatizer", "entity_linker", "entity_ruler", "textcat", "textcat_multilabel")
 _BATCH = 512
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from data_preprocess.language.parts_of_speech import NAMES
 from dghin.run.config import ModelConfig
 
 from .encoders import LinearNormPReLU
@@ -18,7 +19,7 @@ from .graphs import TextGraph, VisualGraph
 from .layers import map_of, rows_of
 from .word_attention import Look, WordVisualAttention
 
-POS_CLASSES = 7  # none, noun, adjective, verb, adposition, adverb, other
+POS_CLASSES = len(NAMES)
 COORDINATES = 8
 # With two or four channels the last convolution, which has no bias, is stuck on the background once
 # all its weights point there: 8 of 21 trainings of width 32 never marked a pixel. The paper has 32.

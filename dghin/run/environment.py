@@ -7,7 +7,6 @@ machines: {"train": {...}, "evaluate": {...}}.
 import contextlib
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 import re
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.files import write_json
+from data_preprocess.base.files import read_json_or, write_json
 from data_preprocess.prepared.manifest import read_manifest
 from dghin import __version__
 
@@ -46,10 +45,7 @@ def record_environment(folder: Path, config: Config, stage: str) -> dict[str, An
 
 def read_environment(folder: Path) -> dict[str, Any]:
     """The environments recorded so far, by stage; none where the file is missing or damaged."""
-    try:
-        return json.loads(RunFolder(folder).environment.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
+    return read_json_or(RunFolder(folder).environment, {})
 
 
 def environment(config: Config) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.files import write_json
+from data_preprocess.base.files import read_json_or, write_json
 from data_preprocess.prepared.manifest import read_manifest
 
 from .code_digest import code_digest, imported_modules
@@ -63,10 +63,7 @@ def training_digest(config: Config, processes: int) -> str:
 
 def read_state(path: Path) -> dict[str, Any]:
     """What was finished before; nothing, where the record is missing or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
+    return read_json_or(path, {})
 
 
 def set_stale_training_aside(folder: Path, config: Config, force: bool, processes: int = 0) -> None:

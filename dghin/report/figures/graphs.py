@@ -9,24 +9,16 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from data_preprocess.language.parts_of_speech import NAMES, SHORT
 from dghin.inspection.observe import patch_of
 
 from .curves import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION, hide, new_figure, styled
 from .masks import faded, wrap
 
-# part-of-speech classes 0..6 as data_preprocess.language.encoder makes them
-POS = (
-    ("none", "#FFFFFF"),
-    ("noun", BLUE),
-    ("adjective", ORANGE),
-    ("verb", VERMILLION),
-    ("adposition", GREEN),
-    ("adverb", PURPLE),
-    ("other", GREY),
-)
+# the parts of speech with their colours
+POS = tuple(zip(NAMES, ("#FFFFFF", BLUE, ORANGE, VERMILLION, GREEN, PURPLE, GREY), strict=True))
 # weights are ink: none is clear, the greatest nearly black, so that the photo shows through
 INK = LinearSegmentedColormap.from_list("ink", [(0.17, 0, 0.4, 0), (0.17, 0, 0.4, 0.95)])
-SHORT = ("", "noun", "adj", "verb", "adp", "adv", "other")
 
 
 @styled
