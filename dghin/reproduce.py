@@ -1,14 +1,7 @@
-"""Run the notebooks in order, from a raw data set to the report.
+"""Run the notebooks in order, from a raw data set to the report (`dghin reproduce`).
 
-    dghin reproduce run=demo                       the embedded data set
-    dghin reproduce run=refcoco data=/path         the paper's run on real data
-    dghin reproduce run=ablation                   what each part of the network brings
-    dghin reproduce run=demo train.iterations=100  any setting of the config
-    dghin reproduce run=demo --force               repeat what is up to date, too
-
-A key is a parameter of a notebook, given to every notebook that has it, or a setting of the
-config. Executed notebooks and everything they make stand in reports/<run>. Run again, only what
-is out of date is repeated; after a failure it goes on from the notebook that failed.
+Executed notebooks and everything they make stand in reports/<run>. Run again, only what is out of
+date is repeated; after a failure it goes on from the notebook that failed.
 """
 
 import ast
