@@ -1,11 +1,11 @@
 """What each part of the network brings: the same training without it, over several seeds.
 
     make reproduce RUN=ablation
-    run_ablation(this, seeds=[0, 1, 2])         # train and score every variant with every seed
-    ablation_table(read_members(this.folder))   # mean ± sd, parameters, time
+    run_ablation(run, seeds=[0, 1, 2])          # train and score every variant with every seed
+    ablation_table(read_members(run.folder))    # mean ± sd, parameters, time
 
 Every variant is one configuration key on top of the run's settings, and stands in a folder of its
-own, reports/<run>/runs/<variant>-seed<seed>, that `dghin.report.run_report` reads like any other
+own, reports/<run>/runs/<variant>-seed<seed>, that `dghin report` reads like any other
 run's. What is there and up to date is not trained again.
 """
 
@@ -102,7 +102,7 @@ def member_config(config: Config, member: Member) -> Config:
 
 
 def run_ablation(
-    this: Run,
+    run: Run,
     seeds: Sequence[int],
     variants: Sequence[str] = (),
     processes: int = 0,
@@ -115,14 +115,14 @@ def run_ablation(
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise UserError(f"seeds={list(seeds)}: give at least one, and none twice.")
-    asked = members(this.folder, seeds, variants)
-    count = processes or processes_here(this.config)
+    asked = members(run.folder, seeds, variants)
+    count = processes or processes_here(run.config)
     cards = torch.cuda.device_count()
     if cards and jobs * count > cards:
         raise UserError(f"jobs={jobs} of {count} processes: this machine has {cards} GPUs.")
     jobs = min(jobs or max(1, (cards or cores()) // count), len(asked))
     tasks = [
-        (number, len(asked), member, this.config, count) for number, member in enumerate(asked, 1)
+        (number, len(asked), member, run.config, count) for number, member in enumerate(asked, 1)
     ]
     if jobs == 1:
         for task in tasks:

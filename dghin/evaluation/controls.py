@@ -111,7 +111,7 @@ def other_images(dataset: PreparedDataset, seed: int = 0) -> dict[str, str]:
     if len(names) < 2:
         raise UserError(f"{dataset.split}: one image only; 'other-image' needs others.")
     order = np.random.default_rng(seed).permutation(len(names))
-    return {names[this]: names[that] for this, that in zip(order, np.roll(order, 1), strict=True)}
+    return {names[a]: names[b] for a, b in zip(order, np.roll(order, 1), strict=True)}
 
 
 def blind(features: Features) -> Features:
