@@ -105,7 +105,7 @@ def read_json_or(path: Path, default: Any) -> Any:
     """Read JSON; `default` where the file is missing or damaged."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):  # nested too deep: RecursionError
         return default
 
 

@@ -7,6 +7,7 @@ from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import (
     atomic_path,
     read_json,
+    read_json_or,
     sha256_file,
     sha256_json,
     write_json,
@@ -75,3 +76,12 @@ def test_digests(tmp_path):
 
 def test_errors_cross_processes():
     assert str(pickle.loads(pickle.dumps(UserError("file: wrong")))) == "file: wrong"
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[" * 100_000, "\x00"])
+def test_json_or_a_default(tmp_path, text):
+    if text is not None:
+        (tmp_path / "state.json").write_text(text)
+    assert read_json_or(tmp_path / "state.json", {}) == {}
+    (tmp_path / "state.json").write_text('{"a": 1}')
+    assert read_json_or(tmp_path / "state.json", {}) == {"a": 1}
