@@ -259,13 +259,14 @@ def closing_words(folder: Path) -> str:
 
 def parameter_listing() -> str:
     """The parameters of all notebooks with their defaults and who has them, for `--help`."""
-    found: dict[str, tuple[str, list[str]]] = {}
+    found: dict[str, tuple[dict[str, Any], list[str]]] = {}
     for path in notebooks():
         for name, entry in parameters_of(path).items():
-            found.setdefault(name, (entry["default"], []))[1].append(path.stem[:2])
+            found.setdefault(name, (entry, []))[1].append(path.stem[:2])
     lines = [
-        f"  {name}={default}   ({', '.join(having)})"
-        for name, (default, having) in found.items()
+        f"  {name}={entry['default']}  {entry.get('help') or ''}".rstrip()
+        + f"  ({', '.join(having)})"
+        for name, (entry, having) in found.items()
         if name != "overrides"
     ]
     return "\n".join(["parameters of the notebooks (default; which have it):", *lines])

@@ -213,7 +213,7 @@ def test_output_is_shown_as_lines(caplog):
 def test_help_lists_the_notebooks_parameters(project, capsys):
     with pytest.raises(SystemExit):
         command.main(["--help"])
-    assert "01_one: words=3  how many" in capsys.readouterr().out
+    assert "\n  words=3  how many  (01)\n" in capsys.readouterr().out
 
 
 def test_without_notebooks_it_says_where_it_looked(tmp_path, monkeypatch):
