@@ -13,7 +13,9 @@ from typing import Any
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.settings import build
+from data_preprocess.base.tables import to_markdown
 from data_preprocess.prepared.annotations import shown
+from data_preprocess.raw.datasets import DATASETS, JOINT, find_dataset
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,6 @@ def _language(settings: Any) -> int:
 
 
 def _verify(settings: Any) -> int:
-    from data_preprocess.base.tables import to_markdown
-    from data_preprocess.raw.datasets import DATASETS, JOINT, find_dataset
     from data_preprocess.verify.cards import split_card, summary
     from data_preprocess.verify.published import published_sources
     from data_preprocess.verify.verify import verify_all
@@ -97,7 +97,6 @@ def _fetch(settings: Any) -> int:
 
 
 def _alignment(settings: Any) -> int:
-    from data_preprocess.base.tables import to_markdown
     from data_preprocess.verify.alignment import measure
 
     table, pieces = measure(settings)

@@ -24,11 +24,9 @@ from data_preprocess.base.files import sha256_json
 from data_preprocess.base.resources import describe_missing, resolve, short_name, vocabulary_digest
 from data_preprocess.raw.records import clean_sentence
 
-from .features import CODES, Features, adjacency, write_features
+from .features import CODES, Features, adjacency
 from .kinds import RULE, depth, kind
 from .parts_of_speech import CLASSES, OTHER
-
-__all__ = ["Language", "LanguageEncoder", "features_key", "write_features"]
 
 _UNNEEDED = ("ner", "lemmatizer", "entity_linker", "entity_ruler", "textcat", "textcat_multilabel")
 _BATCH = 512

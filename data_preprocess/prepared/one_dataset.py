@@ -10,13 +10,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import locked, read_json, write_json
 from data_preprocess.base.resources import short_name
 from data_preprocess.base.settings import to_mapping
-from data_preprocess.language.features import is_current
+from data_preprocess.language.encoder import LanguageEncoder, features_key
+from data_preprocess.language.features import is_current, write_features
+from data_preprocess.language.parts import encode_in_parts, remove_parts
 from data_preprocess.raw.datasets import Dataset, find_dataset
 from data_preprocess.raw.readers import read_raw
 from data_preprocess.raw.records import Raw, Record
@@ -32,9 +34,6 @@ from .manifest import (
     write_manifest,
 )
 from .mask_files import masks_digest, sources_digest, write_masks
-
-if TYPE_CHECKING:
-    from data_preprocess.language.encoder import LanguageEncoder
 
 log = logging.getLogger(__name__)
 
@@ -149,10 +148,8 @@ def _masks(settings: PrepareSettings, dataset: Dataset, raw: Raw) -> dict[str, s
     return masks
 
 
-def load_encoder(settings: LanguageSettings) -> "LanguageEncoder":
+def load_encoder(settings: LanguageSettings) -> LanguageEncoder:
     """The tokenizer and parser of these settings; a missing one is an error that says so."""
-    from data_preprocess.language.encoder import LanguageEncoder
-
     return LanguageEncoder(
         settings.tokenizer,
         settings.parser,
@@ -169,9 +166,6 @@ def write_language(
 
     Returns the key.
     """
-    from data_preprocess.language.encoder import features_key, write_features
-    from data_preprocess.language.parts import encode_in_parts, remove_parts
-
     encoder = load_encoder(settings)
     sentences = {split: expressions(listed) for split, listed in entries.items()}
     keys = {split: features_key(encoder, listed) for split, listed in sentences.items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 from data_preprocess.base.errors import UserError
 
 from .datasets import Dataset, check_split
+from .grefer import read_grefer
 from .records import Raw, Record
 from .refer import read_refer
 from .referit import read_referit
@@ -23,8 +24,6 @@ def read_raw(data: Path, dataset: Dataset, drop: bool = True) -> Raw:
     if dataset.reader == "refer":
         return read_refer(data, dataset)
     if dataset.reader == "grefer":
-        from .grefer import read_grefer
-
         return read_grefer(data, dataset)
     return read_referit(data, dataset, drop)
 
