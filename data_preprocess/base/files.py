@@ -102,11 +102,12 @@ def read_json(path: Path, remedy: str) -> Any:
 
 
 def read_json_or(path: Path, default: Any) -> Any:
-    """Read JSON; `default` where the file is missing or damaged."""
+    """Read JSON; `default` where the file is missing, damaged or of another type than `default`."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError, RecursionError):  # nested too deep: RecursionError
         return default
+    return found if isinstance(found, type(default)) else default
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

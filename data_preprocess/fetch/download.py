@@ -11,7 +11,6 @@ import contextlib
 import errno
 import hashlib
 import itertools
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from urllib.request import url2pathname
 from tqdm import tqdm
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.files import write_json
+from data_preprocess.base.files import read_json_or, write_json
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +58,8 @@ def note_path(part: Path) -> Path:
 
 
 def read_note(part: Path) -> dict[str, Any]:
-    """The note on a part: `url`, `version`; empty where there is none that can be read."""
-    try:
-        note = json.loads(note_path(part).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none, or cut short: a part of unknown origin
-        return {}
-    return note if isinstance(note, dict) else {}
+    """The note on a part: `url`, `version`; empty for a part of unknown origin."""
+    return read_json_or(note_path(part), {})
 
 
 def download(url: str, part: Path, size: int | None = None, checked: bool = False) -> None:

@@ -1,12 +1,11 @@
 """What of a data set's raw files is there: a file by its existence, a folder by its count."""
 
-import json
 import os
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_preprocess.base.files import write_json
+from data_preprocess.base.files import read_json_or, write_json
 
 from .mirrors import Mirrors
 
@@ -56,8 +55,4 @@ def _state_path(target: str, data: Path) -> Path:
 
 def _state(target: str, data: Path) -> dict[str, Any]:
     """How far the unpacking into a folder got; empty if it was never begun."""
-    try:
-        state = json.loads(_state_path(target, data).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+    return read_json_or(_state_path(target, data), {})
