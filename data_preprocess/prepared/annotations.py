@@ -11,6 +11,7 @@ from data_preprocess.base.values import shown as short
 from data_preprocess.base.values import whole
 from data_preprocess.raw.records import Record, clean_sentence
 
+COUNTS = ("images", "objects", "expressions")
 _REMEDY = "Prepare the data set anew: dghin data prepare DATASET data=RAW."
 
 
@@ -52,7 +53,7 @@ def counts(entries: list[dict[str, Any]]) -> dict[str, int]:
 
 def shown(entry: Mapping[str, int]) -> str:
     """Counts as text for people."""
-    return ", ".join(f"{entry[name]:,} {name}" for name in ("images", "objects", "expressions"))
+    return ", ".join(f"{entry[name]:,} {name}" for name in COUNTS)
 
 
 def _object_id(entry: dict[str, Any]) -> str:

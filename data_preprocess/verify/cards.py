@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from .published import COUNTS
+from data_preprocess.prepared.annotations import COUNTS
+
+from .published import DIFFERS, NOT_PUBLISHED
 
 if TYPE_CHECKING:
     import pandas
-
-DIFFERS = "differs"
 
 
 def split_card(table: "pandas.DataFrame") -> "pandas.DataFrame":
@@ -27,16 +27,16 @@ def split_card(table: "pandas.DataFrame") -> "pandas.DataFrame":
         verdicts = set(rows["verdict"])
         verdict = DIFFERS if DIFFERS in verdicts else "same" if "same" in verdicts else ""
         if verdict == "same" and len(verdicts) > 1:
-            unknown = rows[rows["verdict"] == "not published"]["count"]
+            unknown = rows[rows["verdict"] == NOT_PUBLISHED]["count"]
             verdict += f" ({', '.join(unknown)} not published)"
-        lines.append([*key, *cells, verdict or "not published"])
+        lines.append([*key, *cells, verdict or NOT_PUBLISHED])
     return pandas.DataFrame(lines, columns=["data set", "split", "stage", *COUNTS, "verdict"])
 
 
 def summary(table: "pandas.DataFrame") -> str:
     """One sentence: how many figures are the published ones, and which are not."""
     same = int((table["verdict"] == "same").sum())
-    differing = table[table["verdict"] == "differs"]
+    differing = table[table["verdict"] == DIFFERS]
     if not same and differing.empty:
         return "No figures are published to hold these against."
     text = f"{same} of {same + len(differing)} published figures are met"

@@ -1,14 +1,16 @@
 """The published statistics of every data set and where they come from: statistics.csv."""
 
+from collections.abc import Mapping
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from data_preprocess.prepared.annotations import COUNTS
 from data_preprocess.raw.datasets import DATASETS, Dataset
 
 if TYPE_CHECKING:
     import pandas
 
-COUNTS = ("images", "objects", "expressions")
+DIFFERS, NOT_PUBLISHED = "differs", "not published"
 
 
 def statistics() -> "pandas.DataFrame":
@@ -39,6 +41,16 @@ def published_counts(dataset: Dataset) -> dict[str, dict[str, int]]:
         row["split"]: {name: int(row[name]) for name in COUNTS if pandas.notna(row[name])}
         for row in table.to_dict("records")
     }
+
+
+def beside_published(found: Mapping[str, int], known: Mapping[str, int]) -> list[dict[str, Any]]:
+    """A row a count of a split: count, found, published (None where it is not) and verdict."""
+    rows = []
+    for name in COUNTS:
+        figure = known.get(name)
+        verdict = NOT_PUBLISHED if figure is None else "same" if figure == found[name] else DIFFERS
+        rows.append({"count": name, "found": found[name], "published": figure, "verdict": verdict})
+    return rows
 
 
 def published_sources(dataset: Dataset) -> list[str]:

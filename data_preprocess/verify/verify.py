@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
-from data_preprocess.prepared.annotations import counts, read_entries
+from data_preprocess.prepared.annotations import COUNTS, counts, read_entries
 from data_preprocess.prepared.custom import outdated
 from data_preprocess.prepared.joint import TOGETHER, held_out
 from data_preprocess.prepared.manifest import (
@@ -27,10 +27,9 @@ from data_preprocess.raw.readers import read_raw
 from data_preprocess.raw.records import Raw, Record
 from data_preprocess.raw.referit import is_unreadable
 
-from .cards import DIFFERS
 from .checks import Checked, check_prepared, check_raw
 from .overlap import images_on_disk, overlaps, unexpected
-from .published import COUNTS, published_counts
+from .published import DIFFERS, beside_published, published_counts
 
 if TYPE_CHECKING:
     import pandas
@@ -264,12 +263,5 @@ def _split_rows(
 def _count_rows(
     dataset: str, split: str, stage: str, found: Mapping[str, int], published: Mapping[str, int]
 ) -> list[Mapping[str, Any]]:
-    rows = []
-    for name in COUNTS:
-        known = published.get(name)
-        verdict = "not published" if known is None else "same" if known == found[name] else DIFFERS
-        rows.append({
-            "dataset": dataset, "split": split, "stage": stage, "count": name,
-            "found": found[name], "published": known, "verdict": verdict,
-        })  # fmt: skip
-    return rows
+    whose = {"dataset": dataset, "split": split, "stage": stage}
+    return [whose | row for row in beside_published(found, published)]

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from data_preprocess.raw.datasets import find_dataset
+from data_preprocess.verify.published import (
+    NOT_PUBLISHED,
+    beside_published,
+    published_counts,
+    published_sources,
+)
 from dghin.run.config import Config
 
 from .dataset import run_manifest
@@ -18,7 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
-COUNTS = ("images", "objects", "expressions")
 
 
 def prepare_data(config: Config) -> dict[str, Any]:
@@ -30,7 +36,6 @@ def prepare_data(config: Config) -> dict[str, Any]:
     from data_preprocess.prepared.adopt import adopt
     from data_preprocess.prepared.custom import outdated
     from data_preprocess.prepared.prepare import prepare
-    from data_preprocess.raw.datasets import find_dataset
     from data_preprocess.shapes.dataset import ShapesSettings, write_shapes
 
     data = config.data
@@ -98,9 +103,6 @@ def is_of_the_original(config: Config) -> bool:
 
 def published_lines(config: Config) -> list[str]:
     """Where the published counts come from; nothing for drawn data and one's own."""
-    from data_preprocess.raw.datasets import find_dataset
-    from data_preprocess.verify.published import published_sources
-
     if config.data.shapes or run_manifest(config).get("source") == "custom":
         return []
     return published_sources(find_dataset(config.data.dataset, config.data.members))
@@ -142,22 +144,18 @@ def split_card(config: Config) -> pd.DataFrame:
 
     Of `joint`, also what every member's train split lost: its images are held out elsewhere.
     """
-    from data_preprocess.raw.datasets import find_dataset
-    from data_preprocess.verify.published import published_counts
-
-    manifest = run_manifest(config)
-    published = {}
+    manifest, published = run_manifest(config), {}
     if not config.data.shapes and manifest.get("source") != "custom":
-        dataset = find_dataset(config.data.dataset, config.data.members)
-        published = published_counts(dataset)
-    lines = []
-    for split, entry in manifest["splits"].items():
-        for count in COUNTS:
-            after = published.get(f"{split}_after_drop", {})  # ReferIt without unreadable images
-            known = (after or published.get(split, {})).get(count)
-            verdict = "" if known is None else "same" if known == entry[count] else "differs"
-            lines.append([split, count, entry[count], known, verdict])
-    for name, entry in manifest.get("removed", {}).items():
-        lines += [[f"removed from {name}", count, entry[count], None, ""] for count in COUNTS]
-    card = pd.DataFrame(lines, columns=["Split", "Count", "Here", "Published", "Verdict"])
+        published = published_counts(find_dataset(config.data.dataset, config.data.members))
+    parts = {
+        # prepared ReferIt lacks its unreadable images
+        split: (entry, published.get(f"{split}_after_drop") or published.get(split, {}))
+        for split, entry in manifest["splits"].items()
+    }
+    removed = manifest.get("removed", {})
+    parts |= {f"removed from {name}": (entry, {}) for name, entry in removed.items()}
+    rows = [[split, *row.values()] for split, (entry, known) in parts.items()
+            for row in beside_published(entry, known)]  # fmt: skip
+    card = pd.DataFrame(rows, columns=["Split", "Count", "Here", "Published", "Verdict"])
+    card["Verdict"] = card["Verdict"].replace(NOT_PUBLISHED, "")
     return card.astype({"Published": "Int64"})  # whole numbers, though some are not known
