@@ -4,39 +4,67 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def names(requirements):
-    return {re.split(r"[<>=!~\[; ]", r)[0].lower().replace("_", "-") for r in requirements}
+CUDA = ("nvidia-", "cuda-", "triton")  # torch's build for GPUs brings them, and pins them itself
+
+
+def requirements():
+    """What pyproject.toml asks for, with every extra."""
+    extras = PROJECT["optional-dependencies"].values()
+    return [Requirement(r) for part in (PROJECT["dependencies"], *extras) for r in part]
 
 
 def pinned():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+    pairs = [line.split("==") for line in lines if "==" in line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, version in pairs}
+
+
+def installed():
+    """Every distribution here that the requirements bring in, directly or through others."""
+    waiting, seen = requirements(), set()
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        for extra in {"", *requirement.extras} - {e for n, e in seen if n == name}:
+            try:
+                needs = distribution(name).requires or []
+            except PackageNotFoundError:
+                continue
+            seen.add((name, extra))
+            for need in map(Requirement, needs):
+                if need.marker is None or need.marker.evaluate({"extra": extra}):
+                    waiting.append(need)
+    return {name for name, _ in seen}
 
 
 def test_every_dependency_is_pinned_within_its_range():
-    from packaging.requirements import Requirement
-
-    pins = {name.lower().replace("_", "-"): version for name, version in pinned().items()}
-    extras = PROJECT["optional-dependencies"].values()
-    for text in [*PROJECT["dependencies"], *(r for extra in extras for r in extra)]:
-        requirement = Requirement(text)
-        name = requirement.name.lower().replace("_", "-")
+    pins = pinned()
+    for requirement in requirements():
+        name = canonicalize_name(requirement.name)
         assert name in pins, f"{name} is not in constraints.txt"
-        assert requirement.specifier.contains(pins[name]), f"{text}: {pins[name]} is outside"
+        assert requirement.specifier.contains(pins[name]), f"{requirement}: {pins[name]} is outside"
+
+
+def test_everything_that_is_brought_in_is_pinned():
+    found = installed()
+    assert {"torch", "sympy", "scikit-learn", "hypothesis"} <= found  # the last two by extras
+    missing = {name for name in found - pinned().keys() if not name.startswith(CUDA)}
+    assert not missing, f"constraints.txt has no version of {sorted(missing)}"
 
 
 def test_torch_range_holds_both_tested_versions():
-    from packaging.requirements import Requirement
-
-    torch = next(Requirement(r) for r in PROJECT["dependencies"] if r.startswith("torch>"))
+    torch = next(requirement for requirement in requirements() if requirement.name == "torch")
     assert torch.specifier.contains("2.11.0") and torch.specifier.contains("2.13.0")
 
 

@@ -8,7 +8,9 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 
@@ -72,10 +74,12 @@ def test_the_commands_of_an_installed_wheel(installed, tmp_path, tiny_model, enc
     words = ["predict", "photo.jpg", "the red circle", "model=model", "-o", "mask.png"]
     done = run(dghin, *words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "mask.png").is_file() and "of the photo" in done.stdout
+    assert "of the photo" in done.stdout
+    mask = np.asarray(Image.open(tmp_path / "mask.png"))
+    assert mask.shape == (photo.height, photo.width) and set(np.unique(mask)) <= {0, 255}
 
 
-def test_help_imports_nothing_heavy(tmp_path):
+def test_help_imports_nothing_heavy():
     code = (
         "import sys, dghin.__main__ as command; command.run(['--help']);"
         "assert not {'torch', 'pandas', 'spacy', 'papermill'} & sys.modules.keys()"
