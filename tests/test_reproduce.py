@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_json
 from dghin import reproduce
 from dghin.commands import reproduce as command
-from dghin.run.freshness import notebook_digest
 
 FIRST = (
     'run: str = "demo"  # the run\ndata: str = ""\noverrides: list = []\nwords: int = 3  # how many'
@@ -229,44 +227,6 @@ def test_closing_words_show_table_and_places(tmp_path):
     words = reproduce.closing_words(tmp_path)
     assert "| Split |" in words and f"report: {tmp_path / 'report.html'}" in words
     assert "figures" not in words
-
-
-def test_a_digest_depends_on_all_its_parts(project):
-    path = Path("notebooks/01_one.ipynb")
-    parts = [
-        ({}, (), ""),
-        ({"a": 1}, (), ""),
-        ({}, ("dghin.training.losses",), ""),
-        ({}, (), "before"),
-    ]
-    assert len({notebook_digest(path, *part) for part in parts}) == 4
-
-
-def test_a_training_that_still_holds_is_kept_another_set_aside(tmp_path, tiny_config, caplog):
-    caplog.set_level(logging.INFO)
-    weights = tmp_path / "train" / "best" / "model.safetensors"
-
-    def train(config, force=False):
-        reproduce.set_stale_training_aside(tmp_path, config, force)
-        kept = weights.exists()
-        weights.parent.mkdir(parents=True, exist_ok=True)
-        weights.touch()
-        return kept
-
-    assert not train(tiny_config)
-    assert train(tiny_config)
-    scored_otherwise = replace(tiny_config, evaluate=replace(tiny_config.evaluate, expressions=3))
-    assert train(scored_otherwise)
-    longer = replace(tiny_config, train=replace(tiny_config.train, iterations=5))
-    assert not train(longer)
-    assert not train(longer, force=True)
-    aside = [p.name for p in sorted(tmp_path.glob("train-before-*"))]
-    assert aside == ["train-before-1", "train-before-2"]
-    assert "kept as train-before-1" in caplog.text
-    told = replace(tiny_config, train=replace(tiny_config.train, iterations=9, resume_changed=True))
-    assert train(told), "the trainer goes on under other settings"
-    (tmp_path / "train" / "made_from.json").unlink()
-    assert train(tiny_config), "a training started by hand is kept"
 
 
 def test_a_config_files_content_counts(executed, tmp_path):

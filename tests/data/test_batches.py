@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from dghin.data.batches import LANGUAGE, TrainingBatches, collate, language_of
+from dghin.data.dataset import open_split
 
-IMAGES = [f"{i // 3}.jpg" for i in range(24)]
+IMAGES = [f"{i // 3}.jpg" for i in range(32)]
 
 
 def pieces(**settings):
@@ -24,32 +25,46 @@ def test_a_step_takes_the_same_whatever_the_number_of_ranks(per_image):
         assert taken == sum(accumulated[3 * step : 3 * step + 3], [])
 
 
-def test_an_epoch_takes_everything_once_and_a_resumed_run_goes_on():
-    taken = pieces(piece=6, end=8)
-    assert sorted(sum(taken[:4], [])) == sorted(sum(taken[4:], [])) == list(range(24))
-    assert taken[:4] != taken[4:]
-    assert pieces(piece=6, start=3, end=8) == taken[3:]
-
-
-def sample(index, image):
-    words = {name: np.full(5, index, np.int64) for name in LANGUAGE}
-    pixels = torch.full((3, 2, 2), int(image[0]), dtype=torch.uint8)
-    return {"image": pixels, "image_name": image, "index": index, **words}
-
-
-def test_a_shared_image_is_there_once():
-    samples = [sample(i, f"{i // 2}.jpg") for i in range(4)]
-    for each in samples:
-        each["heads"] = np.zeros(5, np.int8)
-    shared, apart = collate(samples, True), collate(samples, False)
-    assert shared["image"].shape[0] == 2 and apart["image"].shape[0] == 4
-    assert apart["image_index"] is None
-    assert torch.equal(shared["image"][shared["image_index"]], apart["image"])
-    assert shared["adjacency"].shape == (4, 5, 5) and shared["index"].tolist() == [0, 1, 2, 3]
-
-
 def test_language_of_one_expression():
     from types import SimpleNamespace
 
     features = SimpleNamespace(**{name: np.arange(6).reshape(2, 3) for name in LANGUAGE})
     assert all((language_of(features, 1)[name] == [3, 4, 5]).all() for name in LANGUAGE)
+
+
+@pytest.mark.parametrize("per_image", [1, 2, 3])
+def test_batches_cover_an_epoch_once_whatever_the_ranks(per_image):
+    def of(world, rank, start=0):
+        return list(TrainingBatches(IMAGES, 8 // world, rank, world, 5, per_image, start, 8))
+
+    alone, two = of(1, 0), [of(2, 0), of(2, 1)]
+    assert len(alone) == 8
+    assert sorted(sum(alone[:4], [])) == list(range(32))
+    assert sorted(sum(alone[4:], [])) == list(range(32)) and alone[:4] != alone[4:]
+    assert [a + b for a, b in zip(*two, strict=True)] == alone
+    assert of(1, 0, start=3) == alone[3:]  # going on from the middle of an epoch
+
+
+def test_expressions_of_an_image_stand_together():
+    order = TrainingBatches(IMAGES, 8, expressions_per_image=3).order(0)
+    images = [IMAGES[i] for i in order]
+    changes = sum(a != b for a, b in zip(images, images[1:], strict=False))
+    assert changes == len(set(IMAGES)) - 1
+
+
+def test_collate_shares_images(tiny_config):
+    dataset = open_split(tiny_config, "train")
+    samples = [dataset[i] for i in range(6)]
+    plain = collate(samples, share_images=False)
+    shared = collate(samples, share_images=True)
+    assert plain["image"].shape[0] == 6 and plain["image_index"] is None
+    assert shared["image"].shape[0] == len({s["image_name"] for s in samples})
+    assert torch.equal(shared["image"][shared["image_index"]], plain["image"])
+    assert shared["index"].tolist() == list(range(6))
+    heads = torch.from_numpy(np.stack([s["heads"] for s in samples])).long()
+    for i in range(6):
+        for child, head in enumerate(heads[i].tolist()):
+            expected = torch.zeros(17)
+            if head >= 0:
+                expected[head] = 1
+            assert torch.equal(plain["adjacency"][i, child], expected)

@@ -12,7 +12,6 @@ from PIL import Image
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.language.features import CODES
-from dghin.data.batches import TrainingBatches, collate
 from dghin.data.dataset import open_split, resize_image
 from dghin.run.config import load_config
 
@@ -69,49 +68,9 @@ def test_the_kind_is_read_off_the_words_where_the_annotations_name_none(tiny_con
     assert [e.depth for e in old] == [e.depth for e in dataset.expressions]
 
 
-def test_collate_shares_images(tiny_config):
-    dataset = open_split(tiny_config, "train")
-    samples = [dataset[i] for i in range(6)]
-    plain = collate(samples, share_images=False)
-    shared = collate(samples, share_images=True)
-    assert plain["image"].shape[0] == 6 and plain["image_index"] is None
-    assert shared["image"].shape[0] == len({s["image_name"] for s in samples})
-    assert torch.equal(shared["image"][shared["image_index"]], plain["image"])
-    heads = torch.from_numpy(np.stack([s["heads"] for s in samples])).long()
-    for i in range(6):
-        for child, head in enumerate(heads[i].tolist()):
-            expected = torch.zeros(17)
-            if head >= 0:
-                expected[head] = 1
-            assert torch.equal(plain["adjacency"][i, child], expected)
-
-
 def test_resize_breaks_the_aspect():
     image = Image.fromarray(np.arange(8 * 4 * 3, dtype=np.uint8).reshape(4, 8, 3))
     assert resize_image(image, 6).shape == (3, 6, 6)
-
-
-IMAGES = [f"{i // 3}.jpg" for i in range(32)]
-
-
-@pytest.mark.parametrize("per_image", [1, 2, 3])
-def test_batches_cover_an_epoch_once_whatever_the_ranks(per_image):
-    def of(world, rank, start=0):
-        return list(TrainingBatches(IMAGES, 8 // world, rank, world, 5, per_image, start, 8))
-
-    alone, two = of(1, 0), [of(2, 0), of(2, 1)]
-    assert len(alone) == 8
-    assert sorted(sum(alone[:4], [])) == list(range(32))
-    assert sorted(sum(alone[4:], [])) == list(range(32)) and alone[:4] != alone[4:]
-    assert [a + b for a, b in zip(*two, strict=True)] == alone
-    assert of(1, 0, start=3) == alone[3:]  # going on from the middle of an epoch
-
-
-def test_expressions_of_an_image_stand_together():
-    order = TrainingBatches(IMAGES, 8, expressions_per_image=3).order(0)
-    images = [IMAGES[i] for i in order]
-    changes = sum(a != b for a, b in zip(images, images[1:], strict=False))
-    assert changes == len(set(IMAGES)) - 1
 
 
 def refused(root, words=(), split="val", index=None):

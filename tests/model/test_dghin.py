@@ -6,11 +6,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from helpers.tiny import GOLDEN
 
 from dghin import DGHIN, ModelConfig
-from dghin.model.levels import ShallowLevel, convolve_enlarged, with_coordinates
 from dghin.model.original import DROPPED, convert_state_dict, rename
 from dghin.training.losses import segmentation_loss
 
@@ -67,69 +65,6 @@ def test_every_input_matters(tiny_model, name):
     else:
         changed = changed.flip(-1)
     assert not torch.equal(before, tiny_model(**given | {name: changed}).mask)
-
-
-def test_coordinates():
-    x = with_coordinates(torch.zeros(2, 3, 4, 4))
-    assert x.shape == (2, 11, 4, 4)
-    x_min, y_min, x_max, y_max, x_centre, y_centre, height, width = x[0, 3:]
-    assert x_min[:, 0].tolist() == [-1, -0.5, 0, 0.5]  # "x" runs down the rows
-    assert y_max[0].tolist() == [-0.5, 0, 0.5, 1]
-    torch.testing.assert_close(x_centre, (x_min + x_max) / 2)
-    torch.testing.assert_close(y_centre, (y_min + y_max) / 2)
-    assert (height == 0.25).all() and (width == 0.25).all()
-    assert x_max.max() == 1 and y_min.min() == -1
-
-
-@pytest.mark.parametrize(("small", "large"), [((2, 3), (4, 6)), ((3, 5), (7, 8)), ((4, 1), (4, 2))])
-def test_convolving_an_enlarged_map_without_enlarging_it(small, large):
-    torch.manual_seed(0)
-    x, weight = torch.randn(2, 5, *small), torch.randn(6, 5, 3, 3)
-    enlarged = F.interpolate(x, large, mode="bilinear", align_corners=False)
-    found = convolve_enlarged(x, weight, large)
-    torch.testing.assert_close(found, F.conv2d(enlarged, weight, padding=1), atol=1e-5, rtol=1e-5)
-
-
-def test_the_shallow_level_is_a_convolution_of_image_words_and_coordinates():
-    torch.manual_seed(0)
-    level = ShallowLevel(4, 6).eval()
-    visual, context = torch.randn(2, 4, 5, 7), torch.randn(2, 4)
-    tile = F.normalize(context, dim=1)[:, :, None, None].expand(-1, -1, 5, 7)
-    whole = with_coordinates(torch.cat([F.normalize(visual, dim=1), tile], dim=1))
-    expected = torch.nn.Sequential.forward(level, whole)
-    found = level(level.see(visual), context)
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
-
-
-def test_losses_weigh_classes_and_scales():
-    logits = torch.randn(2, 2, 8, 8, generator=torch.Generator().manual_seed(0))
-    mask = torch.zeros(2, 8, 8, dtype=torch.uint8)
-    mask[:, ::2] = 1
-    scales = tuple(torch.zeros(2, 2, n, n) for n in (2, 1, 1, 1))
-    from dghin.model.dghin import Output
-
-    losses = segmentation_loss(Output(logits, scales), mask)
-    weights = torch.where(mask == 1, 1.1, 0.9)
-    likelihood = logits.log_softmax(1).gather(1, mask[:, None].long())[:, 0]
-    expected = -(weights * likelihood).sum() / weights.sum()
-    torch.testing.assert_close(losses["seg"], expected)
-    assert losses["scale0"].item() == pytest.approx(0.5 * np.log(2))
-    total = sum(v for k, v in losses.items() if k != "total")
-    torch.testing.assert_close(losses["total"], total)
-
-
-def test_paper_network_has_every_entry_of_the_original():
-    with torch.device("meta"):
-        own = {k: tuple(v.shape) for k, v in DGHIN(ModelConfig()).state_dict().items()}
-    listed = json.loads((GOLDEN / "state_dict.json").read_text())
-    assert len(listed) == 948
-    converted = {
-        ours: tuple(value.shape)
-        for ours, value in convert_state_dict(
-            {name: torch.empty(shape, device="meta") for name, shape, _ in listed}
-        ).items()
-    }
-    assert converted == own
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
-"""The levels' linear short cuts equal the plain formulas (float64)."""
+"""The levels' linear short cuts equal the plain formulas."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -38,13 +39,27 @@ def test_a_window_at_the_border_has_places_outside():
     assert inside.sum(1).reshape(3, 4)[1, 1] == 9 and inside[0].sum() == 4
 
 
-def test_coordinates_are_the_originals():
-    channels = with_coordinates(torch.zeros(1, 0, 2, 2))[0]
-    assert channels.shape[0] == 8
-    assert channels[0].tolist() == [[-1, -1], [0, 0]]  # "x" runs down the rows
-    assert channels[6].unique().tolist() == [0.5]  # 1/h
-
-
 def test_a_narrow_head_keeps_channels_enough_to_mark_anything():
     assert Head(32)[2].in_channels == LEAST_CHANNELS
     assert Head(512)[2].in_channels == 32
+
+
+@pytest.mark.parametrize(("small", "large"), [((2, 3), (4, 6)), ((3, 5), (7, 8)), ((4, 1), (4, 2))])
+def test_convolving_an_enlarged_map_without_enlarging_it(small, large):
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 5, *small), torch.randn(6, 5, 3, 3)
+    enlarged = F.interpolate(x, large, mode="bilinear", align_corners=False)
+    found = convolve_enlarged(x, weight, large)
+    torch.testing.assert_close(found, F.conv2d(enlarged, weight, padding=1), atol=1e-5, rtol=1e-5)
+
+
+def test_coordinates():
+    x = with_coordinates(torch.zeros(2, 3, 4, 4))
+    assert x.shape == (2, 11, 4, 4)
+    x_min, y_min, x_max, y_max, x_centre, y_centre, height, width = x[0, 3:]
+    assert x_min[:, 0].tolist() == [-1, -0.5, 0, 0.5]  # "x" runs down the rows
+    assert y_max[0].tolist() == [-0.5, 0, 0.5, 1]
+    torch.testing.assert_close(x_centre, (x_min + x_max) / 2)
+    torch.testing.assert_close(y_centre, (y_min + y_max) / 2)
+    assert (height == 0.25).all() and (width == 0.25).all()
+    assert x_max.max() == 1 and y_min.min() == -1

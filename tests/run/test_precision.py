@@ -41,3 +41,12 @@ def test_deterministic_is_switched_on_and_off():
         set_deterministic(False)
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.benchmark
+
+
+def test_float16_where_bfloat16_is_missing(monkeypatch):
+    card = torch.device("cuda")
+    for has in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has, **_: has)
+        assert supported_precision("bfloat16", card) == ("bfloat16" if has else "float16")
+        assert supported_precision("float32", card) == "float32"
+    assert supported_precision("bfloat16", torch.device("cpu")) == "bfloat16"

@@ -1,5 +1,7 @@
 """The loss equals torch's weighted cross entropy on the mask and on the coarser masks."""
 
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -26,3 +28,18 @@ def test_without_auxiliary_heads_the_mask_is_all():
     out = Output(torch.zeros(1, 2, 4, 4), ())
     found = segmentation_loss(out, torch.ones(1, 4, 4))
     assert found.keys() == {"seg", "total"} and found["total"] == found["seg"]
+
+
+def test_losses_weigh_classes_and_scales():
+    logits = torch.randn(2, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(2, 8, 8, dtype=torch.uint8)
+    mask[:, ::2] = 1
+    scales = tuple(torch.zeros(2, 2, n, n) for n in (2, 1, 1, 1))
+    losses = segmentation_loss(Output(logits, scales), mask)
+    weights = torch.where(mask == 1, 1.1, 0.9)
+    likelihood = logits.log_softmax(1).gather(1, mask[:, None].long())[:, 0]
+    expected = -(weights * likelihood).sum() / weights.sum()
+    torch.testing.assert_close(losses["seg"], expected)
+    assert losses["scale0"].item() == pytest.approx(0.5 * np.log(2))
+    total = sum(v for k, v in losses.items() if k != "total")
+    torch.testing.assert_close(losses["total"], total)

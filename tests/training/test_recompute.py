@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dghin.data.batches import model_inputs
-from dghin.run.precision import set_deterministic, supported_precision
+from dghin.run.precision import set_deterministic
 from dghin.run.processes import Place
 from dghin.training.losses import segmentation_loss
 from dghin.training.trainer import Trainer
@@ -127,15 +127,6 @@ def test_half_precision_is_near(trainer_of, precision):
     assert two_steps(plain) == pytest.approx(two_steps(half), rel=0.03)
     assert all(p.dtype == torch.float32 for p in half.model.parameters())
     assert half.stepper.scaler.is_enabled() == (precision == "float16")
-
-
-def test_float16_where_bfloat16_is_missing(monkeypatch):
-    card = torch.device("cuda")
-    for has in (True, False):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has, **_: has)
-        assert supported_precision("bfloat16", card) == ("bfloat16" if has else "float16")
-        assert supported_precision("float32", card) == "float32"
-    assert supported_precision("bfloat16", torch.device("cpu")) == "bfloat16"
 
 
 @pytest.fixture

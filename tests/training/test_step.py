@@ -4,7 +4,8 @@ import dataclasses
 
 import torch
 
-from dghin.training.step import copy_all, make_optimizer
+from dghin.model.dghin import DGHIN
+from dghin.training.step import convert_sync_batchnorm, copy_all, make_optimizer
 
 
 def test_a_part_with_scale_zero_is_frozen_and_has_no_group(tiny_model, tiny_config):
@@ -24,3 +25,23 @@ def test_tensors_are_copied_into_place():
     copy_all(source, target)
     assert [t.tolist() for t in target] == [[1, 1], [0, 0, 0]]
     assert [t.data_ptr() for t in target] == places
+
+
+def test_a_frozen_part_gets_no_gradient(tiny_config):
+    model = DGHIN(tiny_config.model)
+    settings = dataclasses.replace(tiny_config.train, text_learning_rate_scale=0.0)
+    groups = make_optimizer(model, settings).param_groups
+    trained = {id(p) for group in groups for p in group["params"]}
+    assert not any(id(p) in trained or p.requires_grad for p in model.text_encoder.parameters())
+    assert len(trained) + len(list(model.text_encoder.parameters())) == len(
+        list(model.parameters())
+    )
+
+
+def test_synchronised_batch_norms_keep_their_activations(tiny_model):
+    image = torch.rand(1, 3, 64, 64)
+    before = tiny_model.visual_encoder(image)
+    encoder = convert_sync_batchnorm(tiny_model.visual_encoder)
+    assert any(isinstance(part, torch.nn.SyncBatchNorm) for part in encoder.modules())
+    for one, other in zip(before, encoder(image), strict=True):
+        torch.testing.assert_close(one, other)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 import dghin.training.step
 from data_preprocess.base.errors import UserError
-from dghin.data.batches import TrainingBatches, language_batch
+from dghin.data.batches import TrainingBatches
 from dghin.data.dataset import open_split
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.model.dghin import DGHIN
@@ -24,7 +24,6 @@ from dghin.run.config import save_config
 from dghin.run.processes import Place
 from dghin.run.stopping import only_one
 from dghin.training.losses import segmentation_loss
-from dghin.training.step import convert_sync_batchnorm, make_optimizer
 from dghin.training.trainer import Trainer, train
 
 ALONE = Place(0, 1, torch.device("cpu"))
@@ -229,15 +228,6 @@ def test_float16_without_any_finite_gradient_is_noticed(tiny_config, tmp_path):
     assert skipped == [False, False, True, True]
 
 
-def test_synchronised_batch_norms_keep_their_activations(tiny_model):
-    image = torch.rand(1, 3, 64, 64)
-    before = tiny_model.visual_encoder(image)
-    encoder = convert_sync_batchnorm(tiny_model.visual_encoder)
-    assert any(isinstance(part, torch.nn.SyncBatchNorm) for part in encoder.modules())
-    for one, other in zip(before, encoder(image), strict=True):
-        torch.testing.assert_close(one, other)
-
-
 def test_referit_has_no_val_and_keeps_the_last_weights(tiny_config, shapes, tmp_path):
     """The embedded set's ReferIt form, with the paper's splits: all of trainval is trained on."""
     from data_preprocess.prepared.one_dataset import PrepareSettings
@@ -261,61 +251,6 @@ def test_referit_has_no_val_and_keeps_the_last_weights(tiny_config, shapes, tmp_
     assert all(torch.equal(value, kept[name]) for name, value in newest.items())
     results = evaluate_run(tmp_path / "run", config)
     assert set(results[""]) == {"test"} and results[""]["test"]["kind"].ne("").all()
-
-
-def test_a_frozen_part_gets_no_gradient(tiny_config):
-    config = with_train(tiny_config, text_learning_rate_scale=0.0)
-    model = DGHIN(config.model)
-    groups = make_optimizer(model, config.train).param_groups
-    trained = {id(p) for group in groups for p in group["params"]}
-    assert not any(id(p) in trained or p.requires_grad for p in model.text_encoder.parameters())
-    assert len(trained) + len(list(model.text_encoder.parameters())) == len(
-        list(model.parameters())
-    )
-
-
-def test_frozen_sentences_are_looked_up_and_the_same(tiny_config, tmp_path, monkeypatch):
-    config = with_train(tiny_config, text_learning_rate_scale=0.0)
-    trainer = Trainer(config, tmp_path, ALONE)
-    (batch,) = next(trainer.steps())
-    model, words = trainer.model, (batch["word_ids"], batch["attention_mask"])
-    computed = model.text_encoder(*words).last_hidden_state
-    monkeypatch.setattr(model.text_encoder, "forward", lambda **_: pytest.fail("computed"))
-    torch.testing.assert_close(model.encode_text(*words), computed)
-    monkeypatch.undo()
-    words[0][0, 1] = 99  # a sentence that is not in the data
-    computed = model.text_encoder(*words).last_hidden_state
-    assert torch.equal(model.encode_text(*words), computed)
-
-
-def test_encoded_sentences_are_kept_for_the_next_training(tiny_config, tmp_path, monkeypatch):
-    """Read from the file they are the same bits; other weights make a file of their own."""
-    from dghin.training import frozen_text as frozen
-
-    split = open_split(tiny_config, "val")
-    torch.manual_seed(0)
-    models = [DGHIN(tiny_config.model).eval() for _ in range(2)]
-    models[1].load_state_dict(models[0].state_dict())
-    words, _ = language_batch(split.features[slice(5)])
-    words.pop("pos")
-    words = {name: x.long() for name, x in words.items()}
-    seen = []
-    for number, model in enumerate(models):
-        if number:  # it must not compute them again
-            monkeypatch.setattr(frozen, "_encode", None)
-        frozen.encode_once(model, [split], ALONE, tmp_path / "encoded")
-        seen.append(model.encode_text(**words))
-    assert torch.equal(*seen) and len(list((tmp_path / "encoded").iterdir())) == 1
-    monkeypatch.undo()
-    (kept,) = (tmp_path / "encoded").iterdir()
-    kept.unlink()  # not written over: the tensors read from it still lie there
-    kept.write_bytes(b"damaged")
-    frozen.encode_once(models[1], [split], ALONE, tmp_path / "encoded")
-    assert torch.equal(models[1].encode_text(**words), seen[0])
-    other = DGHIN(tiny_config.model).eval()
-    frozen.encode_once(other, [split], ALONE, tmp_path / "encoded")
-    assert len(list((tmp_path / "encoded").iterdir())) == 2
-    assert not torch.equal(other.encode_text(**words), seen[0])
 
 
 def test_command_line_names_the_nearest_key(tiny_config, tmp_path):
