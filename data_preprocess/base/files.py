@@ -102,10 +102,10 @@ def read_json(path: Path, remedy: str) -> Any:
 
 
 def read_json_or(path: Path, default: Any) -> Any:
-    """Read JSON; `default` where the file is missing, damaged or of another type than `default`."""
+    """Read JSON; `default` where none of its type can be read (missing, damaged, ...)."""
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, RecursionError):  # nested too deep: RecursionError
+    except (OSError, ValueError, RecursionError):  # nested too deep: RecursionError
         return default
     return found if isinstance(found, type(default)) else default
 

@@ -1,4 +1,4 @@
-"""A data set of one's own -> prepared data: a table of expressions, photos, COCO JSON or masks.
+"""A data set of your own -> prepared data: a table of expressions, photos, COCO JSON or masks.
 
     dghin data custom mine table=expressions.csv images=photos \
         coco=annotations.json data=DATA
@@ -54,7 +54,7 @@ Row = Mapping[str, str]
 
 
 def prepare_custom(settings: CustomSettings) -> dict[str, Any]:
-    """Prepare a data set of one's own; returns its manifest. What is valid already is kept."""
+    """Prepare a data set of your own; returns its manifest. What is valid already is kept."""
     _check_settings(settings)
     raw = read_custom(settings)
     dataset = Dataset(settings.dataset, "custom", "", "", tuple(raw.splits), settings.images)
@@ -87,7 +87,7 @@ def outdated(root: Path, dataset: str) -> list[tuple[str, str]]:
 
 
 def read_custom(settings: CustomSettings) -> Raw:
-    """The records of a table by split, in its order. All that is amiss is said at once."""
+    """The records of a table by split, in its order. All that is invalid is listed at once."""
     table = Path(settings.table)
     images = Path(settings.images) if settings.images else table.parent
     if not images.is_dir():
@@ -112,7 +112,7 @@ def read_custom(settings: CustomSettings) -> Raw:
         more = len(errors) - _SHOWN
         listed = errors[:_SHOWN] + ([f"... and {more} more"] if more > 0 else [])
         count = f"{len(errors)} lines are" if len(errors) > 1 else "a line is"
-        raise UserError("\n  ".join([f"{table}: {count} amiss:", *listed]))
+        raise UserError("\n  ".join([f"{table}: {count} invalid:", *listed]))
     if not splits:
         raise UserError(f"{table}: no line but the header. Add a line an expression.")
     sources = (table, Path(settings.coco)) if settings.coco else (table,)

@@ -28,7 +28,7 @@ def write_masks(
     """Write the mask of every record that has none yet; returns file name -> SHA-256 of all.
 
     workers: processes, 0 for one a core. Every image's header is read and compared with its
-    record and masks. The first thing amiss stops the work with an error that names it.
+    record and masks. The first invalid one stops the work with an error that names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tasks = by_image(records, lambda record: record.image)

@@ -23,7 +23,7 @@ Manifests = Mapping[str, Mapping[str, Any]]
 
 
 def prepare_members(settings: PrepareSettings, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The members' manifests, by name. A prepared or adopted member is taken as it lies.
+    """The members' manifests, by name. A prepared or adopted member is taken as it is.
 
     One that is not prepared, or from other raw files than lie there now, is prepared. Features of
     another key than the settings ask for, or than the first member has, are an error.
@@ -56,7 +56,7 @@ def read_members(root: Path, members: Manifests) -> dict[str, dict[str, Entries]
 
 
 def member_digests(root: Path, members: Manifests) -> dict[str, dict[str, Any]]:
-    """What the joint set depends on: digests of every member's files as they lie, its masks."""
+    """What the joint set depends on: digests of every member's files, and its masks."""
     return {
         name: {
             "splits": {

@@ -242,7 +242,7 @@ def relative(path: Path, root: Path) -> str:
 def images_folder(settings: LanguageSettings, dataset: Dataset, raw: Raw | None = None) -> str:
     """The image folder as seen from the prepared root. A link inside the raw root stays one.
 
-    Photos of a data set of one's own (of a `raw` one) may lie anywhere.
+    Photos of a data set of your own (of a `raw` one) may lie anywhere.
     """
     if dataset.reader == "custom" and raw is not None:
         return relative(raw.images, settings.root)

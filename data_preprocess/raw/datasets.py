@@ -12,7 +12,7 @@ class Dataset:
     """One data set as this kit names it. Folders are relative to the raw root.
 
     `joint` has members instead of raw files: its folder and split_by are empty; so are those of
-    a data set of one's own ("custom"), whose name is free.
+    a data set of your own ("custom"), whose name is free.
     """
 
     name: str

@@ -133,7 +133,7 @@ def read_refer(data: Path, dataset: Dataset) -> Raw:
 
 
 def read_instances(path: Path) -> Instances:
-    """A COCO file: of REFER, gRefCOCO, or of one's own."""
+    """A COCO file: of REFER, gRefCOCO, or of your own."""
     content = read_json(path, _REMEDY)
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or key not in content:

@@ -38,7 +38,7 @@ def summary(table: "pandas.DataFrame") -> str:
     same = int((table["verdict"] == "same").sum())
     differing = table[table["verdict"] == DIFFERS]
     if not same and differing.empty:
-        return "No figures are published to hold these against."
+        return "No figures are published to compare these with."
     text = f"{same} of {same + len(differing)} published figures are met"
     if len(differing):
         text += "; the rest differ, so this is not the data set as released"

@@ -124,7 +124,7 @@ def _checked(settings: VerifySettings, dataset: Dataset, raws: Mapping[str, Raw]
 
 
 def _find(settings: VerifySettings) -> tuple[Dataset, str]:
-    """The data set, and the form in which it is there: a data set of one's own is prepared only."""
+    """The data set, and the form in which it is there: a data set of your own is prepared only."""
     prepared = manifest_path(settings.root, settings.dataset)
     if settings.dataset not in DATASETS and not settings.members and prepared.is_file():
         found = read_manifest(settings.root, settings.dataset)
@@ -168,7 +168,7 @@ def _raw_table(
 
 
 def _prepared_table(settings: VerifySettings, dataset: Dataset) -> "pandas.DataFrame":
-    """The counts of the annotation files as they lie."""
+    """The counts of the annotation files as they are."""
     manifest = read_manifest(settings.root, dataset.name)
     published = published_counts(dataset)
     rows, sources = [], []

@@ -1,6 +1,6 @@
 """Picture of an ablation: what is lost when a part of the network is taken out.
 
-Every seed of every variant is shown, held against the full network:
+Every seed of every variant is shown, compared with the full network:
 
     ablation_figure(seeds_table(scores(members), "full"))  # scores: dghin/ablation/trainings.py
 """

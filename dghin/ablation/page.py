@@ -15,6 +15,7 @@ import pandas as pd
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
 from data_preprocess.base.tables import to_markdown
+from dghin.ablation.table import ablation_table, judged_splits, scores
 from dghin.report.figures.compare import validation_figure
 from dghin.report.figures.curves import read_log
 from dghin.report.page import render, save_figures
@@ -39,14 +40,11 @@ from .trainings import (
     FULL,
     VARIANTS,
     Member,
-    ablation_table,
     folders_of_members,
     in_order,
-    judged_splits,
     member_config,
     missing_members,
     read_members,
-    scores,
 )
 from .verdict import REMOVES, dual_graph, signed, verdict
 

@@ -38,7 +38,7 @@ def verdict(table: pd.DataFrame) -> list[str]:
     """Sentences on all variants of `ablation_table`'s frame; the first is the most important."""
     removed = table[table["Variant"] != FULL]
     if len(removed) == len(table):
-        return ["Nothing can be said: the full network, which all are held against, is missing."]
+        return ["Nothing can be said: the full network, which all are compared with, is missing."]
     if removed.empty:
         return ["Nothing was left out yet: there is the full network alone."]
     tested = removed[removed["p"].notna()]

@@ -30,8 +30,8 @@ MANIFEST = "manifest.json"
 def prepare_data(config: Config) -> dict[str, Any]:
     """Draw (data.shapes > 0), prepare; → the manifest. What is there already is kept.
 
-    Data that was prepared elsewhere and brought here without its raw files is taken as it lies; so
-    is a data set of one's own (`dghin data custom`).
+    Data that was prepared elsewhere and brought here without its raw files is taken as it is; so
+    is a data set of your own (`dghin data custom`).
     """
     from data_preprocess.prepared.adopt import adopt
     from data_preprocess.prepared.custom import outdated
@@ -91,7 +91,7 @@ def manifest_path(config: Config) -> Path:
 
 
 def is_of_the_original(config: Config) -> bool:
-    """Whether the prepared data there were made by the original's code: they are taken as they lie.
+    """Whether the prepared data there were made by the original's code: they are taken as they are.
 
     Such data have annotations, but neither a manifest of ours nor the note that `prepare` leaves.
     """

@@ -168,7 +168,7 @@ def score_pass(
     """The rows of one pass, by control: `members` are its expressions; "" comes first."""
     device = next(model.parameters()).device
     image = model.encode_image(one.image[None].to(device))
-    answers: dict[int, Tensor] = {}  # the plain masks, which those under controls are held against
+    answers: dict[int, Tensor] = {}  # the plain masks, which those under controls are compared with
     rows: Rows = {}
     for control, inputs in altered.items():
         chosen = np.intersect1d(members, inputs.indices)

@@ -45,7 +45,7 @@ def load_backbone(model: DGHIN, spec: str, root: Path) -> None:
             state = timm.create_model(spec.removeprefix("hub:"), pretrained=True).state_dict()
         except Exception as error:
             raise UserError(
-                f"weights.backbone={spec}: not to be had from the hub ({error}). Without a "
+                f"weights.backbone={spec}: cannot be loaded from the hub ({error}). Without a "
                 "network, give a local file: weights.backbone=PATH."
             ) from error
         _load_timm(model, state, name, spec)

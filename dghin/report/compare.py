@@ -2,7 +2,7 @@
 
     dghin compare demo wide        reports/compare-demo-wide/report.html
 
-The first run is the one that the others are held against. Everything is made from files that the
+The first run is the one that the others are compared with. Everything is made from files that the
 runs have left: rows, config.yaml, environment.json, train/log.jsonl.
 """
 
@@ -161,7 +161,7 @@ def labels(folders: Sequence[Path]) -> list[str]:
         names = ["/".join(folder.parts[-parts:]) for folder in folders]
         if len(set(names)) == len(names):
             return names
-    raise UserError(f"{folders[0]}: a run cannot be held against itself. Name every run once.")
+    raise UserError(f"{folders[0]}: a run cannot be compared with itself. Name every run once.")
 
 
 def _known_runs(reports: Path) -> str:

@@ -2,7 +2,7 @@
 
     compared_masks(runs)         # {"apart": {run: samples}, "random": {run: samples}}
 
-Which are shown is told from the rows, by a rule and a seed; drawing them needs every run's weights
+Which are shown follows from the rows, by a rule and a seed; drawing them needs every run's weights
 and its prepared data.
 """
 

@@ -31,7 +31,7 @@ def read_words(
     """
     keys = flatten(to_mapping(Config())) if settings else {}
     parser = _parser(program, description, own, flags, settings)
-    parsed = parser.parse_args(arguments)
+    parsed = parser.parse_intermixed_args(arguments)  # flags between the words, too
     if settings and parsed.settings:
         print(_listing(keys))
         sys.exit(0)

@@ -154,9 +154,9 @@ def read_yaml(name: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: not readable as YAML ({error}). Mend it.") from error
+        raise UserError(f"{path}: not readable as YAML ({error}). Correct it.") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path}: a config is a mapping of keys to values. Mend it.")
+        raise UserError(f"{path}: a config is a mapping of keys to values. Correct it.")
     base = values.pop("base", None)
     return merge(read_yaml(base), values) if base else values
 

@@ -21,7 +21,8 @@ from dghin.ablation.page import (
     warnings,
     write_ablation_report,
 )
-from dghin.ablation.trainings import FULL, VARIANTS, ablation_table, read_members
+from dghin.ablation.table import ablation_table
+from dghin.ablation.trainings import FULL, VARIANTS, read_members
 from dghin.ablation.verdict import REMOVES, dual_graph, p_text, signed, verdict
 from dghin.commands import report as command
 from dghin.report.proof import read_proof, verify
@@ -278,7 +279,7 @@ def test_sentences_where_there_is_nothing():
     assert said[2].endswith("the same score with every seed: visual graph off.")
     assert verdict(table(text_graph_off=UNKNOWN)) == [said[2].replace("visual", "text")]
     alone = table(text_graph_off=LOWER).iloc[1:]
-    assert "the full network, which all are held against, is missing" in verdict(alone)[0]
+    assert "the full network, which all are compared with, is missing" in verdict(alone)[0]
     assert verdict(table()) == ["Nothing was left out yet: there is the full network alone."]
 
 

@@ -21,23 +21,25 @@ from scipy import stats
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.settings import flatten, to_mapping
 from dghin.ablation import trainings as ablation
+from dghin.ablation.table import (
+    ablation_table,
+    against_full,
+    judged_splits,
+    minutes,
+    parameters,
+    scores,
+)
 from dghin.ablation.trainings import (
     FULL,
     VARIANTS,
     Member,
-    ablation_table,
-    against_full,
     is_scored,
-    judged_splits,
     member_config,
     members,
-    minutes,
     missing_members,
     own_cards,
-    parameters,
     read_members,
     run_ablation,
-    scores,
 )
 from dghin.model.dghin import DGHIN
 from dghin.model.hub import WEIGHTS

@@ -85,3 +85,5 @@ def test_json_or_a_default(tmp_path, text):
     assert read_json_or(tmp_path / "state.json", {}) == {}
     (tmp_path / "state.json").write_text('{"a": 1}')
     assert read_json_or(tmp_path / "state.json", {}) == {"a": 1}
+    assert read_json_or(tmp_path / "state.json", []) == []  # of another type
+    assert read_json_or(tmp_path, {}) == {}  # a folder

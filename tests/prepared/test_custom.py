@@ -1,4 +1,4 @@
-"""A data set of one's own: the example of the README, and tables that are amiss."""
+"""A data set of your own: the example of the README, and tables that are invalid."""
 
 import dataclasses
 import json
@@ -300,7 +300,7 @@ def test_all_lines_amiss_are_said_at_once(example):
     with pytest.raises(UserError) as error:
         prepare_custom(settings(example))
     text = str(error.value)
-    assert "3 lines are amiss" in text and all(f"line {n}" in text for n in (2, 4, 7))
+    assert "3 lines are invalid" in text and all(f"line {n}" in text for n in (2, 4, 7))
 
 
 @pytest.mark.parametrize(

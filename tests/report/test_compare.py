@@ -341,7 +341,7 @@ def test_members_of_an_ablation_are_runs(reports):
 def test_names_of_runs_and_folders(tmp_path):
     assert labels([tmp_path / "a" / "demo", tmp_path / "b" / "demo"]) == ["a/demo", "b/demo"]
     assert labels([tmp_path / "a" / "demo", tmp_path / "a" / "wide"]) == ["demo", "wide"]
-    with pytest.raises(UserError, match="held against itself"):
+    with pytest.raises(UserError, match="compared with itself"):
         compare([tmp_path / "demo", tmp_path / "demo"], tmp_path / "out")
     long = [f"{i}" * 40 for i in range(5)]
     assert len(folder_name(long)) == 100 and folder_name(long) != folder_name([*long, "x"])

@@ -10,7 +10,7 @@ OWN = {"run": "demo", "processes": 0}
 
 
 def test_own_keys_settings_and_flags():
-    words = ["run=007", "processes=2", "train.seed=1", "--dry-run"]
+    words = ["run=007", "--dry-run", "processes=2", "train.seed=1"]
     values, settings = read_words("dghin x", "What.", OWN, words, flags=("dry-run",))
     assert values == {"run": "007", "processes": 2, "dry-run": True}
     assert settings == ["train.seed=1"]

@@ -1,4 +1,4 @@
-"""How masks fail, told from the evaluation's rows alone.
+"""How masks fail, computed from the evaluation's rows alone.
 
 failure_kinds(rows)                     # (N,) names
 failures_table(results)                 # how often, a row for every split and kind

@@ -111,7 +111,7 @@ def _read_row(place: str, head: list[str], line: list[str]) -> dict[str, Any]:
     try:
         if row["metric"] not in METRICS:
             raise unknown_name("metric", row["metric"], METRICS)
-        dataset = DATASETS.get(row["dataset"])  # none: a data set of one's own
+        dataset = DATASETS.get(row["dataset"])  # none: a data set of your own
         splits = (*dataset.splits, "val") if dataset else ()  # some keep a val of ReferIt's own
         if dataset and row["split"] not in splits:
             raise unknown_name(f"split of {dataset.name}:", row["split"], dataset.splits)

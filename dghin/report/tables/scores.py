@@ -80,7 +80,7 @@ def metrics_table(results: Results) -> pd.DataFrame:
     """The main table, in percent: a row for every split and protocol.
 
     Overall and mean IoU with their 95 % intervals (bootstrap over images). The language control has
-    a column of its own: its overall IoU, beside the one it is to be held against.
+    a column of its own: its overall IoU, beside the one it is to be compared with.
     """
     metrics = run_metrics(results)
     controls = metrics.pop("controls")
