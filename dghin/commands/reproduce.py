@@ -22,6 +22,7 @@ from dghin.run.folder import enter_project
 
 def main(arguments: Sequence[str]) -> None:
     """`dghin reproduce`; see the module's docstring."""
+    show_output()  # first: papermill logs what it inspects for the help
     enter_project()
     parser = argparse.ArgumentParser(
         prog="dghin reproduce",
@@ -33,6 +34,5 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--force", action="store_true", help="repeat what is up to date, too")
     parsed = parser.parse_args(arguments)
     os.environ.setdefault(STARTED_BY, command())  # notebooks and the trainer record it
-    show_output()
     folder = reproduce(parsed.words, parsed.force)
     print(closing_words(folder))

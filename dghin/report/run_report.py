@@ -186,7 +186,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def split_table(card: pd.DataFrame) -> pd.DataFrame:
-    """The split card, a row a split where nothing is published to hold its counts against."""
+    """The split card, a row a split where nothing is published to compare its counts with."""
     if card.empty or card["Published"].notna().any():
         return card
     wide = card.pivot(index="Split", columns="Count", values="Here").reset_index()
