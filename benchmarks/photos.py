@@ -9,7 +9,8 @@ from noise import random_features, write_photos
 from PIL import Image
 
 from dghin.data.batches import LANGUAGE, language_of
-from dghin.data.dataset import read_image, resize_image
+from dghin.data.dataset import resize_image
+from dghin.data.split import read_image
 from dghin.run.config import Config
 
 

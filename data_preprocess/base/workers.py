@@ -14,9 +14,13 @@ _WAITING = 4  # tasks a process that are handed over ahead: more would only fill
 
 def workers_for(asked: int, tasks: int) -> int:
     """How many processes to use: `asked`, or one a core where it is 0; never more than tasks."""
-    own = hasattr(os, "sched_getaffinity")  # a job may have fewer cores than the machine
-    cores = len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
-    return min(asked or cores, tasks)
+    return min(asked or cores(), tasks)
+
+
+def cores() -> int:
+    """CPU cores that this process may use: a job may have fewer than the machine."""
+    own = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
 
 
 def by_image(items: Iterable[Task], image: Callable[[Task], Any]) -> list[list[Task]]:

@@ -65,8 +65,9 @@ def _object_id(entry: dict[str, Any]) -> str:
 
 def _sentences(record: Record) -> Iterator[dict[str, Any]]:
     for index, sentence in enumerate(record.sentences):
-        kind = {"kind": sentence.kind} if sentence.kind else {}
-        yield {"idx": index, "sent": sentence.text} | kind
+        named = {"kind": sentence.kind} if sentence.kind else {}
+        named |= {} if sentence.sent_id is None else {"sent_id": sentence.sent_id}
+        yield {"idx": index, "sent": sentence.text} | named
 
 
 def _entry(record: Record, name: str, sentences: list[dict[str, Any]]) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def _entry(record: Record, name: str, sentences: list[dict[str, Any]]) -> dict[s
         entry["targets"] = record.targets
     if record.distractors is not None:
         entry["distractors"] = record.distractors
-    return entry
+    return entry | dict(record.ids)
 
 
 def read_entries(path: Path) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from .refer import (
     Instances,
     by_split,
     checked_entries,
+    raw_ids,
     read_instances,
     read_sentences,
     refer_sources,
@@ -70,6 +71,7 @@ def _record(ref: dict[str, Any], instances: Instances, refs_path: Path) -> Recor
         bbox=_around([annotation["bbox"] for annotation in objects if annotation.get("bbox")]),
         targets=len(objects),
         distractors=instances.distractors(chosen),  # crowds that are meant are none
+        ids=raw_ids(ref),
     )
 
 

@@ -15,10 +15,14 @@ KINDS = ("attribute", "place", "relation", "ordinal", "superlative")  # of expre
 
 @dataclass(frozen=True)
 class Sentence:
-    """One referring expression. `kind` is empty unless the raw data names one."""
+    """One referring expression. `kind` is empty unless the raw data names one.
+
+    sent_id: REFER's number of it, None where the raw data gives none.
+    """
 
     text: str
     kind: str = ""
+    sent_id: int | str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Record:
     bbox: tuple[float, ...] = ()
     targets: int = 1  # objects that are meant; 0: the expressions name nothing in the image
     distractors: int | None = None  # others of the same class in the image; None: unknown
+    ids: Mapping[str, Any] = field(default_factory=dict)  # ann_id, image_id of the raw data
 
 
 @dataclass(frozen=True)

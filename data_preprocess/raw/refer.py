@@ -230,7 +230,13 @@ def _record(ref: dict[str, Any], instances: Instances, refs_path: Path) -> Recor
         category=instances.category(annotation),
         bbox=annotation["bbox"],
         distractors=instances.distractors([annotation]),
+        ids=raw_ids(ref),
     )
+
+
+def raw_ids(ref: dict[str, Any]) -> dict[str, Any]:
+    """What other projects' files name an object by, as the ref has it: ann_id, image_id."""
+    return {"ann_id": ref["ann_id"], "image_id": ref["image_id"]}
 
 
 def read_sentences(sentences: Any, where: str) -> Iterator[Sentence]:
@@ -244,4 +250,7 @@ def read_sentences(sentences: Any, where: str) -> Iterator[Sentence]:
             name += f" (sent_id {shown(sentence['sent_id'])})"
         kind = sentence.get("kind") if isinstance(sentence, dict) else None
         kind = short_text(kind, f"{where}, {name}", "kind", _CORRECT)
-        yield Sentence(clean_sentence(text, f"{where}, {name}"), kind)
+        sent_id = sentence.get("sent_id") if isinstance(sentence, dict) else None
+        if sent_id is not None:
+            safe_id(sent_id, f"{where}, {name}", "sent_id")
+        yield Sentence(clean_sentence(text, f"{where}, {name}"), kind, sent_id)

@@ -25,13 +25,13 @@ from tqdm import tqdm
 
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.settings import build, to_mapping
-from dghin.data.dataset import run_manifest
+from data_preprocess.base.workers import cores
+from dghin.data.split import run_manifest
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.evaluation.provenance import checkpoint, provenance
 from dghin.run.config import Config, load_config
 from dghin.run.folder import Run, RunFolder
 from dghin.run.freshness import set_stale_training_aside
-from dghin.run.processes import cores
 from dghin.training.launch import launch_training, processes_here
 
 log = logging.getLogger(__name__)

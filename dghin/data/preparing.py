@@ -17,7 +17,7 @@ from data_preprocess.verify.published import (
 )
 from dghin.run.config import Config
 
-from .dataset import run_manifest
+from .split import run_manifest
 
 if TYPE_CHECKING:
     from data_preprocess.prepared.one_dataset import PrepareSettings

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.base.files import sha256_file
-from dghin.model.hub import WEIGHTS
 from dghin.run.config import Config
 from dghin.run.environment import ROOT, command, data_digests, git_state
-from dghin.run.folder import RunFolder
+from dghin.run.folder import WEIGHTS, RunFolder
 
 
 def provenance(config: Config, weights: Path | None) -> dict[str, Any]:

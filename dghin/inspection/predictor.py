@@ -21,7 +21,8 @@ from PIL import Image
 
 from data_preprocess.base.errors import UserError
 from dghin.data.batches import LANGUAGE
-from dghin.data.dataset import read_image, resize_image
+from dghin.data.dataset import resize_image
+from dghin.data.split import read_image
 from dghin.evaluation.forward import AT_ONCE, segment
 from dghin.evaluation.metrics import predict_mask
 from dghin.model.dghin import DGHIN, EncodedImage

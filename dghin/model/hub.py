@@ -19,8 +19,9 @@ from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import atomic_path, read_json, write_json
 from data_preprocess.base.settings import build, to_mapping
 from dghin.run.config import ModelConfig
+from dghin.run.folder import WEIGHTS
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+CONFIG = "config.json"
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 REMEDY = "Give a folder that save_pretrained or training wrote."
 CARD = """---

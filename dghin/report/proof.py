@@ -23,10 +23,9 @@ from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import read_json, sha256_file, write_json
 from data_preprocess.base.settings import flatten
 from dghin.evaluation.provenance import checkpoint
-from dghin.model.hub import WEIGHTS
 from dghin.report.tables.latex import DOCUMENT
 from dghin.report.tables.published import PUBLISHED
-from dghin.run.folder import RunFolder
+from dghin.run.folder import WEIGHTS, RunFolder
 
 FILE = "provenance.json"
 PAGE = "report.html"

@@ -18,12 +18,12 @@ from typing import Any
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json_or, write_json
+from data_preprocess.base.workers import cores
 from data_preprocess.prepared.manifest import read_manifest
 from dghin import __version__
 
 from .config import Config
 from .folder import RunFolder
-from .processes import cores
 
 ROOT = Path(__file__).parents[2]
 STARTED_BY = "DGHIN_COMMAND"  # an environment variable that `dghin.reproduce` sets
@@ -92,17 +92,23 @@ def git_state(root: Path) -> dict[str, Any]:
 
 def hardware() -> dict[str, Any]:
     """Processor, cores that this process may use, memory, GPUs."""
-    import torch
-
-    cuda = torch.cuda.is_available()
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else []
     return {
         "processor": processor(),
         "cores": cores(),
         "memory, GiB": memory(),
-        "GPUs": gpus,
+        "GPUs": gpus(),
         "system": platform.platform(),
     }
+
+
+def gpus() -> list[str]:
+    """The names of the GPUs that torch sees; none where torch is not installed."""
+    try:
+        import torch
+    except ImportError:
+        return []
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [torch.cuda.get_device_name(number) for number in range(count)]
 
 
 def processor() -> str:

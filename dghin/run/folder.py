@@ -8,6 +8,7 @@ from pathlib import Path
 from .config import CONFIGS, Config, load_config
 
 REPORTS = Path("reports")
+WEIGHTS = "model.safetensors"  # of a folder that `save_pretrained` wrote
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from data_preprocess.base.workers import cores
+
 log = logging.getLogger(__name__)
 # Else torchrun keeps one store over its restarts, in which processes find the addresses of dead
 # ones (pytorch/pytorch#135712)
@@ -88,10 +90,3 @@ def threads(asked: int) -> int:
     """CPU threads of this process: as asked, or its share of the machine's cores."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     return asked or max(1, cores() // processes)
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -29,11 +29,12 @@ import torch
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
+from data_preprocess.base.workers import cores
 from dghin.run.config import Config, save_config
 from dghin.run.environment import STARTED_BY
 from dghin.run.environment import command as own_command
 from dghin.run.folder import RunFolder
-from dghin.run.processes import OWN_STORE, cores
+from dghin.run.processes import OWN_STORE
 from dghin.run.stopping import LAUNCHER
 
 from .recipe import derive, share

@@ -17,7 +17,7 @@ import torch
 
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.tables import to_markdown
-from dghin.data.dataset import run_manifest
+from dghin.data.split import run_manifest
 from dghin.run.config import Config, TrainConfig, settings_with_effect
 from dghin.run.environment import data_digests
 from dghin.run.precision import supported_precision

@@ -59,11 +59,16 @@ def test_refer_annotations_masks_and_manifest(raw):
     assert entries(root, "train")[0] == {
         "segment_id": "10",
         "img_name": "COCO_train2014_000000000001.jpg",
-        "sentences": [{"idx": 0, "sent": "left man"}, {"idx": 1, "sent": "the man on the left"}],
+        "sentences": [
+            {"idx": 0, "sent": "left man", "sent_id": 0},
+            {"idx": 1, "sent": "the man on the left", "sent_id": 1},
+        ],
         "sentences_num": 2,
         "category": "thing",
         "bbox": [1.0, 2.0, 3.0, 4.0],
         "distractors": 1,
+        "ann_id": 100,
+        "image_id": 1,
     }
     mask = read_mask(root, "10")
     assert mask.shape == (HEIGHT, WIDTH) and set(np.unique(mask)) == {0, 255}
@@ -115,11 +120,13 @@ def test_one_mask_a_sentence_as_in_the_original(raw):
     assert entries(root, "train")[1] == {
         "segment_id": "10_1",
         "img_name": "COCO_train2014_000000000001.jpg",
-        "sentences": [{"idx": 1, "sent": "the man on the left"}],
+        "sentences": [{"idx": 1, "sent": "the man on the left", "sent_id": 1}],
         "sentences_num": 1,
         "category": "thing",
         "bbox": [1.0, 2.0, 3.0, 4.0],
         "distractors": 1,
+        "ann_id": 100,
+        "image_id": 1,
     }
     assert by_sentence["masks"]["count"] == 7 and by_sentence["per_sentence_masks"]
     np.testing.assert_array_equal(read_mask(root, "10_0"), read_mask(root, "10_1"))

@@ -4,7 +4,8 @@ import os
 
 import torch
 
-from dghin.run.processes import Place, cores, gather, mean_over_all, on_any, threads
+from data_preprocess.base.workers import cores
+from dghin.run.processes import Place, gather, mean_over_all, on_any, threads
 
 ALONE = Place(0, 1, torch.device("cpu"))
 

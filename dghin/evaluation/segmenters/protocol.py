@@ -1,11 +1,7 @@
 """The two methods that a model needs to be scored and examined here.
 
-    class Mine:
-        def look(self, photo):                    # a PIL image, RGB: once for all its expressions
-            return self.encoder(photo)
-
-        def answer(self, seen, expressions):      # what `look` returned; a list of texts
-            return [self.decoder(seen, text) for text in expressions]
+    look(photo)                  a PIL image, RGB: once for all of its expressions; → anything
+    answer(seen, expressions)    what `look` returned, and a list of texts; → an answer for each
 
     dghin evaluate run=mine model=my_module:Mine config=refcoco data.root=DATA
 

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dghin.data.dataset import PreparedDataset
+from dghin.data.split import PreparedSplit
 from dghin.evaluation.metrics import MaskSample
 
 from .curves import BLUE, VERMILLION, YELLOW, hide, new_figure, styled
@@ -124,7 +124,7 @@ class ObjectSample:
     expressions: tuple[str, ...]
 
 
-def object_samples(dataset: PreparedDataset, count: int) -> list[ObjectSample]:
+def object_samples(dataset: PreparedSplit, count: int) -> list[ObjectSample]:
     """Objects of different images, evenly spread over the split, with all their expressions."""
     by_object: dict[str, list[int]] = {}
     for index, expression in enumerate(dataset.expressions):

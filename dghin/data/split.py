@@ -1,0 +1,175 @@
+"""A split of a prepared data set: its expressions, photos and true masks. Needs no torch.
+
+split = open_split(config, "testA", PreparedSplit)
+split.expressions[0].sentence, split.image(0), split.truth(0)
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
+from data_preprocess.language.features import CODES, read_features
+from data_preprocess.prepared.annotations import read_entries
+from data_preprocess.prepared.manifest import read_manifest
+from dghin.run.config import Config
+
+PREPARE = "Make it with: dghin data prepare {} data=FOLDER."
+
+
+@dataclass(frozen=True)
+class Expression:
+    """One expression of a split; its row in the split's language features is its position."""
+
+    segment_id: str
+    sentence_index: int
+    sentence: str
+    kind: str  # as the annotations name it, else by its words; "" unknown or none of the kinds
+    image: str  # the image's file name
+    length: int  # spaCy tokens
+    targets: int = 1  # objects meant: several or none in gRefCOCO
+    distractors: int | None = None  # other objects of its class in the image; None unknown
+    depth: int | None = None  # of the parse: edges from the deepest word to the root
+    bbox: tuple[float, ...] = ()  # as annotated: x, y, width, height in pixels; () unknown
+    sent_id: str = ""  # REFER's numbers, by which other projects name it; "" unknown
+    ann_id: str = ""  # several objects: with commas between
+    image_id: str = ""
+
+
+class PreparedSplit:
+    """The expressions of one split, with photos and masks.
+
+    prepared: the folder with `anns/` and `masks/`. expected_key: the language key that the run
+    expects (language_key); features made for another are refused.
+    """
+
+    def __init__(
+        self,
+        prepared: str | Path,
+        dataset: str,
+        split: str,
+        expected_key: dict[str, Any] | None = None,
+    ):
+        self.prepared, self.dataset, self.split = Path(prepared), dataset, split
+        self.manifest = read_manifest(self.prepared, dataset)
+        if split not in self.manifest["splits"]:
+            raise unknown_name(f"split of {dataset}:", split, self.manifest["splits"])
+        folder = self.prepared / "anns" / dataset
+        entries = read_entries(folder / f"{split}.json")
+        sentences = [s["sent"] for entry in entries for s in entry["sentences"]]
+        path = folder / f"{split}.language.npz"
+        made = {"parser_version": self.manifest["language"].get("parser_version")}
+        self.features = read_features(path, {**made, **(expected_key or {})}, sentences)
+        self.expressions = self._expressions(entries)
+        self.photos = self.prepared / self.manifest["images_folder"]
+        self.masks = self.prepared / self.manifest.get("masks_folder", f"masks/{dataset}")
+
+    def _expressions(self, entries: list[dict[str, Any]]) -> list[Expression]:
+        features = self.features
+        said = [(entry, sentence) for entry in entries for sentence in entry["sentences"]]
+        rows = zip(features.length.tolist(), features.kind, features.depth.tolist(), strict=True)
+        return [
+            Expression(
+                str(entry["segment_id"]),
+                sentence["idx"],
+                sentence["sent"],
+                sentence.get("kind") or CODES[code],
+                entry["img_name"],
+                length,
+                entry.get("targets", 1),
+                entry.get("distractors"),
+                depth if depth >= 0 else None,  # of an older file, where the parse was cut off
+                tuple(entry.get("bbox", ())),
+                _id(sentence.get("sent_id")),
+                _id(entry.get("ann_id")),
+                _id(entry.get("image_id")),
+            )
+            for (entry, sentence), (length, code, depth) in zip(said, rows, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.expressions)
+
+    def name(self, index: int) -> str:
+        """An expression's id, its words and its image file, for messages."""
+        expression = self.expressions[index]
+        return (
+            f"{self.dataset} {self.split} {expression.segment_id}/{expression.sentence_index} "
+            f"'{expression.sentence}' ({os.path.normpath(self.photos / expression.image)})"
+        )
+
+    def image(self, index: int) -> Image.Image:
+        """The photo of an expression, RGB, at its own size."""
+        return read_image(self.photos / self.expressions[index].image)
+
+    def truth(self, index: int) -> np.ndarray:
+        """The referent's mask, bool, at the photo's own size (H, W)."""
+        path = self.masks / f"{self.expressions[index].segment_id}.png"
+        try:
+            with Image.open(path) as mask:
+                return np.asarray(mask.convert("L")) > 127
+        except (OSError, UnidentifiedImageError) as error:
+            raise UserError(
+                f"{path}: not readable as a mask ({error}). {PREPARE.format(self.dataset)}"
+            ) from error
+
+
+def _id(value: Any) -> str:
+    """An id of the raw data as text; several with commas between, none as ""."""
+    if value is None:
+        return ""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def run_manifest(config: Config) -> dict[str, Any]:
+    """The manifest of the run's prepared data."""
+    return read_manifest(config.data.prepared_root, config.data.dataset)
+
+
+def read_image(path: Path, upright: bool = False) -> Image.Image:
+    """An image as RGB; one that cannot be read is an error that names it.
+
+    upright: turned as its camera held it (EXIF). Data sets are drawn over the pixels as they are.
+    """
+    place = os.path.normpath(path)  # in a manifest, photos are at ../images from the prepared data
+    try:
+        with Image.open(path) as image:
+            return (ImageOps.exif_transpose(image) if upright else image).convert("RGB")
+    except FileNotFoundError as error:
+        raise UserError(f"{place}: no such image. Put it there, or correct data.root.") from error
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"{place}: not readable as an image ({error}). Get the file again."
+        ) from error
+
+
+def language_key(config: Config) -> dict[str, Any]:
+    """What the run expects of language features; read_features refuses others.
+
+    The tokenizer's digest takes part where the tokenizer lies on this machine.
+    """
+    data = config.data
+    key = {"parser": data.parser, "words": config.model.words, "alignment": data.alignment}
+    vocabulary = folder_vocabulary(resolve(data.tokenizer, data.root))
+    return key | ({"tokenizer": vocabulary_digest(vocabulary)} if vocabulary else {})
+
+
+def open_split(config: Config, split: str, kind: type[PreparedSplit] = PreparedSplit) -> Any:
+    """A split of the run's prepared data set, checked against the run's settings.
+
+    kind: the class that is made of it.
+    """
+    data = config.data
+    opened = kind(data.prepared_root, data.dataset, split, expected_key=language_key(config))
+    members = list(opened.manifest.get("members", ()))
+    if data.members and members != list(data.members):
+        raise UserError(
+            f"{data.prepared_root / 'anns' / data.dataset / 'manifest.json'}: made of {members}, "
+            f"but data.members={list(data.members)}. Prepare it anew with these, or ask for those."
+        )
+    return opened
