@@ -122,3 +122,13 @@ def _is_finite(values: Any) -> bool:
 
 def _shown(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """An answer of which only its score is known, under one protocol, in pixels."""
+
+    intersection: int
+    union: int
+    protocol: str = "resized"
+    no_target: bool | None = None
