@@ -119,3 +119,22 @@ def check_polygons(
                     f"{where}: its outline is {length:,.0f} pixels long, too long for an image of "
                     f"{height}x{width} (height x width). Correct the polygons, or give run lengths."
                 )
+
+
+def run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    """A mask (H, W), foreground where not 0, as COCO's run lengths: {"size", "counts"}.
+
+    counts is compressed text where pycocotools is installed, else a list: both are read back by
+    `run_lengths_mask`, a list without pycocotools.
+    """
+    size = [int(side) for side in mask.shape]
+    try:
+        from pycocotools import mask as coco
+    except ImportError:
+        flat = np.concatenate(
+            [[False], (mask != 0).ravel(order="F")]
+        )  # the first run is background
+        changes = np.flatnonzero(flat[1:] != flat[:-1])
+        return {"size": size, "counts": np.diff([0, *changes, mask.size]).tolist()}
+    found = coco.encode(np.asfortranarray(mask != 0, dtype=np.uint8))
+    return {"size": size, "counts": found["counts"].decode("ascii")}

@@ -172,7 +172,7 @@ def train_and_score(number: int, of: int, member: Member, config: Config, proces
 
 def is_scored(member: Member, config: Config) -> bool:
     """Whether there are rows of every split: whole, from the weights, data and commit of now."""
-    wanted = provenance(config, RunFolder(member.folder).best)
+    wanted = provenance(config, checkpoint(member.folder))
     splits = run_manifest(config)["splits"]
     for split in splits_of(config):
         path = RunFolder(member.folder).rows(split)

@@ -19,6 +19,7 @@ import numpy as np
 from data_preprocess.base.errors import UserError
 
 PROTOCOLS = ("strict", "paper", "resized", "threshold=0.35")  # of every row, and in this order
+AT_ONCE = 16  # expressions of one image that are answered together
 AT_ANY_SIZE = ("strict", "threshold=0.35")  # what can be said without a square of the network's
 OF_FORM = {
     "mask": ("strict",),

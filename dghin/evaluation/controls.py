@@ -20,7 +20,7 @@ import numpy as np
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
 from data_preprocess.language.features import Features
-from dghin.data.dataset import PreparedDataset
+from dghin.data.split import PreparedSplit
 from dghin.run.config import Config
 
 SWAPS = {
@@ -66,7 +66,7 @@ def check_control(control: str) -> str:
     return control
 
 
-def alter(dataset: PreparedDataset, control: str, config: Config) -> Altered:
+def alter(dataset: PreparedSplit, control: str, config: Config) -> Altered:
     """The inputs of a split under a control; "" leaves them as they are."""
     sentences = [expression.sentence for expression in dataset.expressions]
     plain = Altered(np.arange(len(dataset)), dataset.features, sentences, {})
@@ -89,7 +89,7 @@ def needs_other_images(control: str) -> bool:
     return control in ("shuffled", "other-image")
 
 
-def shuffled(dataset: PreparedDataset, seed: int = 0) -> np.ndarray:
+def shuffled(dataset: PreparedSplit, seed: int = 0) -> np.ndarray:
     """For every expression another one, of another image: (N,) int."""
     images = np.array([expression.image for expression in dataset.expressions])
     if len(set(images)) < 2:
@@ -105,7 +105,7 @@ def shuffled(dataset: PreparedDataset, seed: int = 0) -> np.ndarray:
     return other
 
 
-def other_images(dataset: PreparedDataset, seed: int = 0) -> dict[str, str]:
+def other_images(dataset: PreparedSplit, seed: int = 0) -> dict[str, str]:
     """For every image of a split another one; each is shown once."""
     names = list(dict.fromkeys(expression.image for expression in dataset.expressions))
     if len(names) < 2:
@@ -166,7 +166,7 @@ def _swappable(pairs: Sequence[tuple[str, str]]) -> re.Pattern[str]:
     return re.compile(rf"\b({words})(most)?\b", re.IGNORECASE)
 
 
-def word_ids(dataset: PreparedDataset, config: Config) -> dict[str, int]:
+def word_ids(dataset: PreparedSplit, config: Config) -> dict[str, int]:
     """The ids of the words that are swapped, in the vocabulary that the split was prepared with."""
     digest = dataset.manifest["language"].get("tokenizer")
     if digest == BERT_VOCABULARY:

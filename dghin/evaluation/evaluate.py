@@ -1,63 +1,64 @@
-"""The one evaluation: trainer, notebooks and command line use this.
+"""The one evaluation: trainer, notebooks and command line use this, for any model.
 
     dghin evaluate run=demo                every test split of the run, and val
-    dghin evaluate run=demo split=testA           one split
-    dghin evaluate run=demo control=all  under all controls, too (controls.py)
-    dghin evaluate run=theirs config=refcoco model=FOLDER  other weights
-    torchrun --standalone --nproc-per-node=4 -m dghin evaluate run=demo       shared out
+    dghin evaluate run=demo control=all    under all controls, too (controls.py)
+    dghin evaluate run=lavt predictions=PATH config=refcoco data.root=DATA   saved masks
+    torchrun --standalone --nproc-per-node=4 -m dghin evaluate run=demo      shared out
 
-Every expression is scored under every protocol (dghin.evaluation.metrics) and becomes one row of
-reports/<run>/rows/<split>.parquet; metrics.json and the tables are computed from those rows. The
-rows carry where they come from: commit, checkpoint, data and command (dghin.evaluation.provenance).
+Every expression is scored under every protocol that its answer carries (dghin.evaluation.answers)
+and becomes one row of reports/<run>/rows/<split>.parquet; metrics.json and the tables are computed
+from those rows. The rows carry where they come from: commit, checkpoint, data and command
+(dghin.evaluation.provenance). Interrupted, it goes on with what was answered (kept.py).
 """
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
-from tqdm import tqdm
 
-from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import atomic_path
-from data_preprocess.base.settings import difference, to_mapping
-from dghin.data.dataset import PreparedDataset, open_split
-from dghin.data.loading import load_batches
-from dghin.model.dghin import DGHIN, EncodedImage
+from data_preprocess.base.workers import run_tasks, workers_for
+from dghin.data.split import PreparedSplit
 from dghin.run.config import Config
 from dghin.run.folder import RunFolder
-from dghin.run.precision import autocast
-from dghin.run.processes import Place, gather, threads
+from dghin.run.processes import ALONE, Place, gather
 
-from .forward import AT_ONCE, segment
-from .metrics import PROTOCOLS, compare, intersection_union, predict_mask
+from .scoring import Row, add_agreement, frame_of, image_groups, row_of
+from .segmenters.answerers import Answerer
 
 if TYPE_CHECKING:  # what only controls and rows on the disk need is imported where it is needed:
     from .controls import Altered  # a training does not depend on it
+    from .kept import Answered, Kept
 
 log = logging.getLogger(__name__)
-Rows = dict[str, list[dict[str, Any]]]  # by control
+Rows = dict[str, list[Row]]  # by control
 
 
 class Pass(NamedTuple):
-    """One image with the expressions of it that go through the network together."""
+    """One image with the expressions of it that are answered together."""
 
     number: int
-    image: Tensor  # (3, S, S) uint8
-    shown: Tensor | None  # the image in its place under the control `other-image`
+    image: Any  # what the answerer has loaded
+    shown: Any  # the image in its place under the control `other-image`
     truths: list[np.ndarray]  # the expressions' masks at the photo's own size, (H, W) bool
 
 
 class Passes:
     """What evaluation reads, pass by pass."""
 
-    def __init__(self, dataset: PreparedDataset, groups: list[list[int]], other: "Altered | None"):
-        self.dataset, self.groups, self.other = dataset, groups, other
+    def __init__(
+        self,
+        answerer: Answerer,
+        dataset: PreparedSplit,
+        groups: list[list[int]],
+        other: "Altered | None",
+    ):
+        self.load, self.dataset = answerer.load, dataset
+        self.groups, self.other = groups, other
 
     def name(self, number: int) -> str:
         return self.dataset.name(self.groups[number][0])
@@ -65,183 +66,221 @@ class Passes:
     def __getitem__(self, number: int) -> Pass:
         members = self.groups[number]
         name = self.dataset.expressions[members[0]].image
-        image = self.dataset.resized_image(name)
-        shown = self.dataset.resized_image(self.other.image(name)) if self.other else None
+        image = self.load(self.dataset, name)
+        shown = self.load(self.dataset, self.other.image(name)) if self.other else None
         return Pass(number, image, shown, [self.dataset.truth(index) for index in members])
 
 
 def evaluate_split(
-    model: DGHIN,
-    dataset: PreparedDataset,
+    model: Any,
+    dataset: PreparedSplit,
     config: Config,
-    place: Place | None = None,
+    place: Place = ALONE,
     limit: int = 0,
 ) -> pd.DataFrame:
     """Score every expression of a split: one row each, on every rank.
 
-    limit: the first so many expressions only.
+    model: an Answerer, or a DGHIN. limit: the first so many expressions only.
     """
     return evaluate_with_controls(model, dataset, config, (), place, limit)[""]
 
 
 def evaluate_with_controls(
-    model: DGHIN,
-    dataset: PreparedDataset,
+    model: Any,
+    dataset: PreparedSplit,
     config: Config,
     controls: Sequence[str],
-    place: Place | None = None,
+    place: Place = ALONE,
     limit: int = 0,
     progress: bool = False,
+    folder: Path | None = None,
+    identity: str = "",
 ) -> dict[str, pd.DataFrame]:
     """Score a split as it is ("") and under controls: {control: rows}, on every rank.
 
-    The network sees an image once for (up to AT_ONCE of) its expressions and all controls of the
+    The model sees an image once for (up to AT_ONCE of) its expressions and all controls of the
     words. Ranks share the images without padding, so that every expression is counted once.
+    folder: the run's, where answers are kept and stored; identity: what else than the model
+    decides them (data, settings, code).
     """
     from .controls import alter
 
-    place = place or Place(0, 1, next(model.parameters()).device)
+    answerer = as_answerer(model, config)
     count = min(limit or config.evaluate.expressions or len(dataset), len(dataset))
     altered = {control: alter(dataset, control, config) for control in ("", *controls)}
     groups = image_groups(dataset, count)[place.rank :: place.world]
-    passes = Passes(dataset, groups, altered.get("other-image"))
-    total, size = len(groups), config.evaluate.batch
-    batches = [list(range(start, min(start + size, total))) for start in range(0, total, size)]
-    loaded = load_batches(passes, batches, list, config.evaluate.workers)
-    model.eval()
-    own: Rows = {control: [] for control in altered}
-    shown = tqdm(
-        total=len(groups), desc=dataset.split, unit="image", disable=not progress, mininterval=2
-    )
-    with contextlib.closing(loaded), shown:
-        for batch in loaded:
-            for one in batch:
-                members = groups[one.number]
-                with autocast(config.evaluate.precision, place.device):
-                    found = score_pass(model, dataset, one, members, altered)
-                for control, rows in found.items():
-                    own[control] += rows
-            shown.update(len(batch))
+    scorer = Scorer(answerer, dataset, altered)
+    kept = _kept(answerer, dataset, folder, identity, place)
+    own: dict[str, list[Answered]] = {control: [] for control in altered}
+    with _bar(len(groups), dataset.split, progress) as shown:
+        for found in _answers(scorer, groups, kept, config, with_masks=folder is not None):
+            for control, answers in found.items():
+                own[control] += answers
+            shown(1)
     parts = gather(own, place)
     frames = {}
     for control, inputs in altered.items():
-        rows = [row for part in parts for row in part[control]]
-        frames[control] = _frame(rows, int((inputs.indices < count).sum()), dataset.split)
+        answers = [one for part in parts for one in part[control]]
+        expected = int((inputs.indices < count).sum())
+        frames[control] = frame_of([one.columns for one in answers], expected, dataset.split)
+        if folder and place.is_main:
+            _store(folder, dataset.split, control, answers)
+    if kept:
+        kept.remove()
     return frames
 
 
-def _frame(rows: list[dict[str, Any]], expected: int, split: str) -> pd.DataFrame:
-    """Rows of all ranks in the order of the split; a wrong number of them is an error."""
-    if len(rows) != expected:
-        raise RuntimeError(f"{len(rows)} rows for {expected} expressions of {split}")
-    frame = pd.DataFrame(rows)
-    if rows:
-        frame = frame.sort_values("index").drop(columns="index").reset_index(drop=True)
-        frame = frame.astype({"distractors": "Int64", "depth": "Int64"})
-    return frame
+def _store(folder: Path, split: str, control: str, answers: list["Answered"]) -> None:
+    """Store the answers beside the rows; where there is none, those of before go."""
+    from .kept import store
+
+    path = RunFolder(folder).answers(split, control)
+    if answers:
+        store(path, answers)
+    else:
+        path.unlink(missing_ok=True)
 
 
-def image_groups(dataset: PreparedDataset, count: int) -> list[list[int]]:
-    """The first `count` expressions, by image: each group is one pass of the network.
-
-    A group depends on the data only, and so does its arithmetic: no number of ranks or workers,
-    and no size of batches, changes a digit of the result.
-    """
-    images: dict[str, list[int]] = {}
-    for index in range(count):
-        images.setdefault(dataset.expressions[index].image, []).append(index)
-    return [
-        members[start : start + AT_ONCE]
-        for members in images.values()
-        for start in range(0, len(members), AT_ONCE)
-    ]
+def is_answerer(model: Any) -> bool:
+    """Whether it is an Answerer (a DGHIN is none yet)."""
+    return hasattr(model, "reads_photos")
 
 
-@torch.inference_mode()
-def score_pass(
-    model: DGHIN,
-    dataset: PreparedDataset,
-    one: Pass,
-    members: Sequence[int],
-    altered: "Mapping[str, Altered]",
-) -> Rows:
-    """The rows of one pass, by control: `members` are its expressions; "" comes first."""
-    device = next(model.parameters()).device
-    image = model.encode_image(one.image[None].to(device))
-    answers: dict[int, Tensor] = {}  # the plain masks, which those under controls are compared with
-    rows: Rows = {}
-    for control, inputs in altered.items():
-        chosen = np.intersect1d(members, inputs.indices)
-        rows[control] = []
-        if not len(chosen):
-            continue
-        other = control == "other-image"
-        seen = model.encode_image(one.shown[None].to(device)) if other else image
-        logits = answer(model, seen, inputs, chosen, repeats=control != "")
-        for index, of_one in zip(chosen.tolist(), logits, strict=True):
-            truth = one.truths[members.index(index)]
-            row = {"index": index, **describe(dataset, index, truth)}
-            counts, mask = score(of_one, truth)
-            row |= counts
-            if control == "":
-                answers[index] = mask
-            else:
-                row["read"] = inputs.sentences[index]
-                same = intersection_union(mask, answers[index])
-                row["agreement_intersection"], row["agreement_union"] = same
-            rows[control].append(row)
-    return rows
+def as_answerer(model: Any, config: Config) -> Answerer:
+    """A DGHIN as an Answerer, in the precision of the settings; an Answerer as it is."""
+    if is_answerer(model):
+        return model
+    from .segmenters.network import Network
+
+    return Network(model, config.evaluate.precision)
 
 
-def answer(
-    model: DGHIN, image: EncodedImage, inputs: "Altered", chosen: np.ndarray, repeats: bool
-) -> Tensor:
-    """The logits (E, 2, S, S) of some expressions about one image.
+def _kept(
+    answerer: Answerer, dataset: PreparedSplit, folder: Path | None, identity: str, place: Place
+) -> "Kept | None":
+    """Where answers are kept; None where nothing says which model they are of."""
+    if folder is None or not answerer.digest:
+        return None
+    from data_preprocess.base.files import sha256_json
 
-    repeats: expressions that read the same go through the network once.
-    """
-    features, back = inputs.features[chosen], np.arange(len(chosen))
-    if repeats:
-        read = np.hstack([features.word_ids, features.attention_mask, features.pos, features.heads])
-        _, first, back = np.unique(read, axis=0, return_index=True, return_inverse=True)
-        features = features[first]
-    logits = segment(model, image, features)
-    return logits[torch.from_numpy(back.reshape(-1)).to(logits.device)]
+    from .kept import Kept
 
-
-def score(logits: Tensor, truth: np.ndarray) -> tuple[dict[str, int], Tensor]:
-    """Intersection and union of one expression under every protocol, and its strict mask.
-
-    logits (2, S, S), truth (H, W).
-    """
-    target = torch.from_numpy(truth).to(logits.device)
-    masks = {p: predict_mask(logits, truth.shape, p) for p in PROTOCOLS}
-    counts = {}
-    for protocol, mask in masks.items():
-        pair = compare(mask, target, protocol)
-        counts[f"{protocol}_intersection"], counts[f"{protocol}_union"] = pair
-    return counts, masks["strict"]
+    digest = sha256_json([answerer.digest, identity])
+    kept = Kept(folder, dataset.split, digest, place.rank)
+    if kept.known and place.is_main:
+        log.info("%s: goes on with %d images' answers", dataset.split, len(kept.known))
+    return kept
 
 
-def describe(dataset: PreparedDataset, index: int, truth: np.ndarray) -> dict[str, Any]:
-    """The columns of a row that do not depend on the model."""
-    expression = dataset.expressions[index]
-    return {
-        "dataset": dataset.dataset,
-        "split": dataset.split,
-        "segment_id": expression.segment_id,
-        "sentence_index": expression.sentence_index,
-        "sentence": expression.sentence,
-        "kind": expression.kind,
-        "image": expression.image,
-        "length": expression.length,
-        "targets": expression.targets,
-        "distractors": expression.distractors,
-        "depth": expression.depth,
-        "height": truth.shape[0],
-        "width": truth.shape[1],
-        "area": int(truth.sum()),
-    }
+def _answers(
+    scorer: "Scorer",
+    groups: list[list[int]],
+    kept: "Kept | None",
+    config: Config,
+    with_masks: bool,
+) -> Iterator[dict[str, list["Answered"]]]:
+    """Every group's answers by control: those that are kept, then the others as they come."""
+    from .kept import Answered, answered
+
+    left = []
+    for members in groups:
+        done = {
+            control: kept.get(control, chosen) if kept else None
+            for control, chosen in scorer.chosen(members).items()
+        }
+        if all(answers is not None for answers in done.values()):
+            yield done
+        else:
+            left.append(members)
+    pack = answered if with_masks else (lambda row: Answered(row.columns, None))
+    for members, rows in scorer.run(left, config):
+        found = {control: [pack(row) for row in part] for control, part in rows.items()}
+        for control, chosen in scorer.chosen(members).items() if kept else ():
+            kept.add(control, chosen, found[control])
+        yield found
+
+
+class Scorer:
+    """The rows of groups of expressions, by control."""
+
+    def __init__(
+        self, answerer: Answerer, dataset: PreparedSplit, altered: "Mapping[str, Altered]"
+    ):
+        self.answerer, self.dataset, self.altered = answerer, dataset, altered
+
+    def chosen(self, members: Sequence[int]) -> dict[str, list[int]]:
+        """Which of a group's expressions are scored, by control."""
+        return {
+            control: np.intersect1d(members, inputs.indices).tolist()
+            for control, inputs in self.altered.items()
+        }
+
+    def run(self, groups: list[list[int]], config: Config) -> Iterator[tuple[list[int], Rows]]:
+        """Every group with its rows: photos are read ahead; without photos, on all cores."""
+        passes = Passes(self.answerer, self.dataset, groups, self.altered.get("other-image"))
+        if not self.answerer.reads_photos:
+            size = 64  # groups that a process takes at a time
+            tasks = [groups[start : start + size] for start in range(0, len(groups), size)]
+            workers = workers_for(config.train.threads, len(tasks) // 4)
+            for task, found in run_tasks(_scored, tasks, workers, _begin, (self,)):
+                yield from zip(task, found, strict=True)
+            return
+        from dghin.data.loading import load_batches
+
+        total, size = len(groups), config.evaluate.batch
+        batches = [list(range(start, min(start + size, total))) for start in range(0, total, size)]
+        loaded = load_batches(passes, batches, list, config.evaluate.workers)
+        with contextlib.closing(loaded):
+            for batch in loaded:
+                for one in batch:
+                    yield groups[one.number], self.score(one, groups[one.number])
+
+    def score(self, one: Pass, members: Sequence[int]) -> Rows:
+        """The rows of one pass, by control: `members` are its expressions; "" comes first."""
+        image = self.answerer.look(one.image)
+        plain: dict[int, np.ndarray | None] = {}  # which those under controls are compared with
+        rows: Rows = {}
+        for control, chosen in self.chosen(members).items():
+            inputs = self.altered[control]
+            rows[control] = []
+            if not chosen:
+                continue
+            seen = self.answerer.look(one.shown) if control == "other-image" else image
+            answers = self.answerer.answer(seen, inputs, np.array(chosen), control)
+            for index, given in zip(chosen, answers, strict=True):
+                row = row_of(self.dataset, index, one.truths[members.index(index)], given)
+                if control == "":
+                    plain[index] = row.mask
+                else:
+                    row = add_agreement(row, inputs.sentences[index], plain[index])
+                rows[control].append(row)
+        return rows
+
+
+_of_process: list[Scorer] = []  # of a worker process
+
+
+def _begin(scorer: Scorer) -> None:
+    _of_process[:] = [scorer]
+
+
+def _scored(groups: list[list[int]]) -> list[Rows]:
+    """The rows of some groups, in a worker process that has no photos to read."""
+    scorer = _of_process[0]
+    passes = Passes(scorer.answerer, scorer.dataset, groups, None)
+    return [scorer.score(passes[number], members) for number, members in enumerate(groups)]
+
+
+@contextlib.contextmanager
+def _bar(total: int, name: str, shown: bool) -> Iterator[Callable[[int], Any]]:
+    """A progress bar, where it is asked for and tqdm is installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda count: None
+        return
+    with tqdm(total=total, desc=name, unit="image", disable=not shown, mininterval=2) as bar:
+        yield bar.update
 
 
 def evaluate_run(
@@ -249,56 +288,63 @@ def evaluate_run(
     config: Config,
     splits: Sequence[str] = (),
     controls: Sequence[str] = (),
-    model: DGHIN | None = None,
+    model: Any = None,
     place: Place | None = None,
     weights: Path | None = None,
+    without_plain: bool = False,
 ) -> dict[str, dict[str, pd.DataFrame]]:
     """Score splits (default: val and the test splits) with the run's best weights; write rows.
 
-    weights: the folder that `model` is from, where it is not the run's own (without it, the rows
-    do not say which weights a given `model` has).
+    model: another DGHIN, or an Answerer. weights: the folder that a DGHIN is from, where it is not
+    the run's own (without it, the rows do not say which weights it has). without_plain: the plain
+    rows and answers stay as they are.
     → {"": {split: rows}, control: {split: rows}}, on every rank; the main one writes.
     """
     from .controls import check_control
-    from .provenance import provenance
+    from .provenance import identity_of, provenance
 
-    place = place or Place(0, 1, Place.here().device)
     for control in controls:
         check_control(control)
-    if model is None:
-        weights = weights or RunFolder(folder).best
-        model = DGHIN.from_pretrained(weights)
-    if changed := difference(to_mapping(config.model), to_mapping(model.config)):
-        raise UserError(
-            f"{weights or 'the model'}: a model of other settings (key: asked, there): "
-            f"{changed}. Leave the model's settings out, or train them in another run."
-        )
-    model.to(place.device)
-    torch.set_num_threads(threads(config.train.threads))
+    if not is_answerer(model):
+        from .segmenters.network import network_of
+
+        place = place or Place.here()
+        weights = weights or (RunFolder(folder).best if model is None else None)
+        model = network_of(model, config, weights, place)
+    place = place or ALONE
     names = list(splits) or [s for s in (config.data.val_split, *config.data.test_splits) if s]
-    datasets = {name: open_split(config, name) for name in names}
-    origin = provenance(config, weights) if place.is_main else {}
+    datasets = {name: model.open(config, name) for name in names}
+    origin = provenance(config, model.digest, model.origin()) if place.is_main else {}
+    identity = identity_of(config) if model.digest else ""
     results: dict[str, dict[str, pd.DataFrame]] = {}
     for name, dataset in datasets.items():
         possible = possible_controls(dataset, controls)
         found = evaluate_with_controls(
-            model, dataset, config, possible, place, progress=place.is_main
+            model, dataset, config, possible, place, 0, place.is_main, folder, identity
         )
         for control, rows in found.items():
-            if rows.empty:
-                log.warning("%s: no expression that '%s' could change", name, control)
-                if place.is_main:  # rows of an earlier evaluation
-                    RunFolder(folder).rows(name, control).unlink(missing_ok=True)
+            if without_plain and not control:
                 continue
             rows.attrs["provenance"] = origin
             if place.is_main:
-                with atomic_path(RunFolder(folder).rows(name, control)) as temporary:
-                    rows.to_parquet(temporary, index=False)
-            results.setdefault(control, {})[name] = rows
+                _write(folder, name, control, rows)
+            if len(rows):
+                results.setdefault(control, {})[name] = rows
     return {name: results[name] for name in ("", *controls) if name in results}
 
 
-def possible_controls(dataset: PreparedDataset, controls: Sequence[str]) -> list[str]:
+def _write(folder: Path, split: str, control: str, rows: pd.DataFrame) -> None:
+    """Write the rows of a split; where there is none, those of an earlier evaluation go."""
+    path = RunFolder(folder).rows(split, control)
+    if rows.empty:
+        log.warning("%s: no expression that '%s' could change", split, control)
+        path.unlink(missing_ok=True)
+        return
+    with atomic_path(path) as temporary:
+        rows.to_parquet(temporary, index=False)
+
+
+def possible_controls(dataset: PreparedSplit, controls: Sequence[str]) -> list[str]:
     """The controls that a split can be scored under; of the others it is said why not."""
     from .controls import needs_other_images
 

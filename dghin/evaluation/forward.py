@@ -7,8 +7,6 @@ from torch import Tensor
 from dghin.data.batches import language_batch
 from dghin.model.dghin import DGHIN, EncodedImage
 
-AT_ONCE = 16  # expressions of one image that go through the network together
-
 
 def segment(model: DGHIN, image: EncodedImage, features: Any) -> Tensor:
     """The logits (E, 2, S, S) of E expressions about one encoded image, in one pass.

@@ -1,4 +1,4 @@
-"""Scores of predicted masks, each under a protocol that has a name.
+"""Scores of predicted masks, each under a protocol that has a name. Needs no torch.
 
 `strict`          logits upsampled bilinearly to the photo's size, then argmax.
 `paper`           as the original measures: argmax at S×S, the 0/1 mask resized bilinearly to the
@@ -11,9 +11,12 @@
                   letterbox, and counts an IoU above t, not from t on.) Any other number in (0, 1)
                   may be asked for.
 
+`dghin.evaluation.masks` makes a protocol's mask of an answer; here are the numbers.
+
 overall IoU (oIoU, also cIoU): the sum of all intersections over the sum of all unions.
 mean IoU (mIoU, also gIoU for one referent): the mean of every expression's IoU.
 Pr@t: the share of expressions with an IoU of at least t.
+box@0.5: the share of expressions whose mask's box has an IoU of at least 0.5 with the object's.
 gIoU, cIoU, N-acc, T-acc: where an expression may mean several objects or none; see
 `generalized_scores`.
 
@@ -22,22 +25,24 @@ gIoU, cIoU, N-acc, T-acc: where an expression may mean several objects or none; 
     metrics.compute()["oiou"]
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from data_preprocess.base.errors import unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 
-PROTOCOLS = ("strict", "paper", "resized", "threshold=0.35")  # of every row, and in this order
-_THRESHOLD = "threshold="
+from .answers import PROTOCOLS
+
+THRESHOLD = "threshold="  # before its number, in a protocol's name
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 NO_TARGET_PIXELS = 50  # a smaller mask answers "nothing is meant" (the rule of the GRES paper)
+BOX = 0.5  # from this IoU of boxes on, the mask's box counts as right
 LENGTHS = {"1-2": (1, 2), "3": (3, 3), "4-5": (4, 5), "6-20": (6, 20)}  # spaCy tokens, inclusive
+SINGLE = ("oiou", "miou", *(f"pr{round(100 * t)}" for t in THRESHOLDS))
+GENERALIZED = ("giou", "ciou", "n_acc", "t_acc")
+BOXES = "box50"
 
 
 class SegmentationMetrics:
@@ -49,79 +54,79 @@ class SegmentationMetrics:
 
     def __init__(self, protocol: str = "paper"):
         self.protocol = check_protocol(protocol)
-        self.counts: list[tuple[int, int, int]] = []  # intersection, union, length (0: unknown)
+        self.counts: list[tuple[int, int, int, int]] = []  # intersection, union, length, area
 
-    def update(
-        self, logits: Tensor, truth: Tensor | np.ndarray, length: int | None = None
-    ) -> tuple[int, int]:
+    def update(self, logits: Any, truth: Any, length: int | None = None) -> tuple[int, int]:
         """Score one expression: logits (2, S, S), truth (H, W), foreground where not 0.
 
-        length: the expression's number of spaCy tokens. Returns (intersection, union) in pixels.
+        Both are torch tensors or arrays. length: the expression's number of spaCy tokens (0 or
+        None: unknown). Returns (intersection, union) in pixels.
         """
+        from .masks import score
+
         intersection, union = score(logits, truth, self.protocol)
-        self.counts.append((intersection, union, length or 0))
+        area = int((truth != 0).sum())
+        self.counts.append((intersection, union, length or 0, area))
         return intersection, union
 
     def compute(self) -> dict[str, Any]:
         """The scores so far; see `metrics_from_counts`."""
-        return metrics_from_counts(*np.array(self.counts, np.int64).reshape(-1, 3).T)
+        return metrics_from_counts(*np.array(self.counts, np.int64).reshape(-1, 4).T)
 
 
-def predict_mask(logits: Tensor, size: tuple[int, int], protocol: str = "strict") -> Tensor:
-    """The mask that a protocol makes of logits (2, S, S): bool (H, W), on the logits' device.
+def intersection_union(mask: Any, truth: Any) -> tuple[int, int]:
+    """Pixels in both masks, and pixels in either: two (H, W), foreground where not 0.
 
-    In the `resized` protocol (S, S), which is where it is scored.
+    Arrays or torch tensors; an array is taken to a tensor's device.
     """
-    check_protocol(protocol)
-    logits = logits.float()
-    if protocol == "resized":
-        return _foreground(logits)
-    if protocol == "paper":
-        small = _foreground(logits).float()  # (S, S) in {0, 1}
-        return _resize(small[None], size)[0] > 0
-    if protocol.startswith(_THRESHOLD):
-        probability = logits.softmax(dim=0)[1:]  # (1, S, S)
-        return _resize(probability, size)[0] > float(protocol.removeprefix(_THRESHOLD))
-    return _foreground(_resize(logits, size))
+    if isinstance(mask, np.ndarray) and isinstance(truth, np.ndarray):
+        _check_sizes(mask, truth)
+        mask, truth = mask != 0, truth != 0
+        both = np.count_nonzero(mask & truth)
+        return int(both), int(np.count_nonzero(mask) + np.count_nonzero(truth) - both)
+    import torch
 
-
-def _foreground(logits: Tensor) -> Tensor:
-    """Where argmax is 1: (2, H, W) → bool (H, W). Faster; a tie is background in both."""
-    return logits[1] > logits[0]
-
-
-def score(logits: Tensor, truth: Tensor | np.ndarray, protocol: str) -> tuple[int, int]:
-    """Intersection and union of one expression, in pixels: logits (2, S, S), truth (H, W)."""
-    return compare(predict_mask(logits, tuple(truth.shape), protocol), truth, protocol)
-
-
-def compare(mask: Tensor, truth: Tensor | np.ndarray, protocol: str) -> tuple[int, int]:
-    """Intersection and union of a mask from `predict_mask` and the truth (H, W), in pixels."""
-    if protocol == "resized":
-        whole = torch.as_tensor(truth)[None, None] != 0
-        # nearest-exact takes the pixel in the middle, as PIL's nearest, which LAVT uses
-        truth = F.interpolate(whole.float(), tuple(mask.shape), mode="nearest-exact")[0, 0]
-    return intersection_union(mask, truth)
-
-
-def intersection_union(mask: Tensor | np.ndarray, truth: Tensor | np.ndarray) -> tuple[int, int]:
-    """Pixels in both masks, and pixels in either: two (H, W), foreground where not 0."""
-    mask, truth = _as_bool(mask), _as_bool(truth)
-    if mask.shape != truth.shape:
-        raise ValueError(f"mask {tuple(mask.shape)} and truth {tuple(truth.shape)} differ in size")
+    mask, truth = torch.as_tensor(mask) != 0, torch.as_tensor(truth) != 0
+    _check_sizes(mask, truth)
     truth = truth.to(mask.device)
     return int((mask & truth).count_nonzero()), int((mask | truth).count_nonzero())
 
 
-def _as_bool(mask: Tensor | np.ndarray) -> Tensor:
-    mask = torch.as_tensor(mask)
-    return mask if mask.dtype == torch.bool else mask != 0
+def _check_sizes(mask: Any, truth: Any) -> None:
+    if mask.shape != truth.shape:
+        raise ValueError(f"mask {tuple(mask.shape)} and truth {tuple(truth.shape)} differ in size")
 
 
-def expression_iou(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:
-    """The IoU of every expression, (N,). Nothing predicted where nothing is, is perfect: 1."""
+def mask_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
+    """The box around a mask (H, W): x0, y0, x1, y1, ends not included; None without a pixel."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not len(columns):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def box_iou(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> float:
+    """The IoU of two boxes (x0, y0, x1, y1); 0 where one is missing, 1 where both are."""
+    if one is None or other is None:
+        return float(one is other)
+    width = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
+    height = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
+    both = width * height
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return both / (sum(areas) - both)
+
+
+def expression_iou(
+    intersection: np.ndarray, union: np.ndarray, area: np.ndarray | None = None
+) -> np.ndarray:
+    """The IoU of every expression, (N,). Nothing predicted where nothing is, is perfect: 1.
+
+    area: (N,) pixels of the truth in the photo. An object that vanished when its mask was shrunk
+    (protocol `resized`) leaves an empty union, too, but nobody can have marked it: 0.
+    """
     intersection, union = np.asarray(intersection, np.float64), np.asarray(union, np.float64)
-    return np.divide(intersection, union, out=np.ones_like(union), where=union > 0)
+    nothing = np.ones_like(union) if area is None else (np.asarray(area) == 0).astype(np.float64)
+    return np.divide(intersection, union, out=nothing, where=union > 0)
 
 
 def overall_iou(intersection: np.ndarray, union: np.ndarray) -> float | None:
@@ -133,15 +138,18 @@ def overall_iou(intersection: np.ndarray, union: np.ndarray) -> float | None:
 
 
 def metrics_from_counts(
-    intersection: np.ndarray, union: np.ndarray, length: np.ndarray
+    intersection: np.ndarray,
+    union: np.ndarray,
+    length: np.ndarray,
+    area: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Scores of N expressions, as fractions: oiou, miou, pr50..pr90, by_length, count.
 
     by_length: the overall IoU of each of LENGTHS, None where no expression has such a length.
-    Without any expression every score is None.
+    area: see `expression_iou`. Without any expression every score is None.
     """
     intersection, union, length = map(np.asarray, (intersection, union, length))
-    iou = expression_iou(intersection, union)
+    iou = expression_iou(intersection, union, area)
     by_length = {}
     for name, (low, high) in LENGTHS.items():
         chosen = (length >= low) & (length <= high)
@@ -155,57 +163,141 @@ def metrics_from_counts(
     }
 
 
-def generalized_scores(
-    intersection: np.ndarray,
-    union: np.ndarray,
-    area: np.ndarray,
-    targets: np.ndarray,
-) -> dict[str, Any]:
-    """Scores of N expressions that mean several objects or none: giou, ciou, n_acc, t_acc, empty.
+Parts = Mapping[str, tuple[np.ndarray, np.ndarray]]  # score → numerator, denominator: (N,) each
 
-    As in ReLA (Liu et al., GRES: Generalized Referring Expression Segmentation, CVPR 2023), as
-    fractions. The answer is "nothing is meant" where the mask has fewer than NO_TARGET_PIXELS:
-    DGHIN has no head of its own for it, and the GRES paper scores such methods so.
+
+def score_parts(rows: Any, protocol: str, generalized: bool | None = None) -> Parts:
+    """Every score as a numerator and a denominator an expression: it is Σ of one / Σ of the other.
+
+    So sums over images are all that an interval or a paired test needs. Where expressions mean
+    several objects or none, oIoU is cIoU, mIoU is gIoU, and Pr@t is of those with a target.
+    generalized: whether they may (default: as these rows tell; a part of a split may not show it).
+    """
+    columns = {name: np.asarray(rows[name]) for name in (*_names(protocol), "area") if name in rows}
+    intersection, union = (columns[name].astype(np.float64) for name in _names(protocol))
+    one = np.ones(len(union))
+    if not (is_generalized(rows) if generalized is None else generalized):
+        iou = expression_iou(intersection, union, columns.get("area"))
+        parts = {"oiou": (intersection, union), "miou": (iou, one)}
+        parts |= {f"pr{round(100 * t)}": (iou >= t, one) for t in THRESHOLDS}
+    else:
+        parts = generalized_parts(
+            intersection, union, answered_empty(rows, protocol), np.asarray(rows["targets"])
+        )
+    if protocol == first_protocol(rows) and "box_iou" in rows:
+        boxes = np.asarray(rows["box_iou"], np.float64)
+        parts[BOXES] = (boxes >= BOX, ~np.isnan(boxes))
+    return {name: (np.asarray(a, np.float64), np.asarray(b, np.float64)) for name, (a, b) in
+            parts.items()}  # fmt: skip
+
+
+def _names(protocol: str) -> tuple[str, str]:
+    return f"{protocol}_intersection", f"{protocol}_union"
+
+
+def answered_empty(rows: Any, protocol: str) -> np.ndarray:
+    """Whether each answer is "nothing is meant": bool (N,).
+
+    By the model's own output where it has one (column `no_target`), else where its mask has fewer
+    than NO_TARGET_PIXELS: DGHIN has no head of its own for it, and the GRES paper scores such
+    methods so. The pixels are those of the protocol: ReLA counts them at the network's size.
+    """
+    intersection, union = (np.asarray(rows[name], np.int64) for name in _names(protocol))
+    area = (
+        rows["resized_area"] if protocol == "resized" and "resized_area" in rows else rows["area"]
+    )
+    few = union + intersection - np.asarray(area, np.int64) < NO_TARGET_PIXELS
+    if "no_target" not in rows:
+        return few
+    said = rows["no_target"]
+    return np.where(said.isna(), few, said.fillna(False).astype(bool)).astype(bool)
+
+
+def generalized_parts(
+    intersection: np.ndarray, union: np.ndarray, empty: np.ndarray, targets: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """`score_parts` of expressions that mean several objects or none; see `generalized_scores`.
+
+    empty: bool (N,), the answers that are "nothing is meant".
+    """
+    without, one = targets == 0, np.ones(len(union))
+    intersection = np.where(empty | without, 0, intersection)
+    union = np.where(empty & without, 0, union)
+    iou = np.divide(intersection, union, out=np.zeros(len(union)), where=union > 0)
+    iou[empty & without] = 1.0
+    parts = {"oiou": (intersection, union), "miou": (iou, one)}
+    parts |= {f"pr{round(100 * t)}": ((iou >= t) & ~without, ~without) for t in THRESHOLDS}
+    parts |= {"giou": parts["miou"], "ciou": parts["oiou"]}
+    parts["n_acc"] = (empty & without, without)
+    parts["t_acc"] = (~empty & ~without, ~without)
+    return parts
+
+
+def generalized_scores(
+    intersection: np.ndarray, union: np.ndarray, area: np.ndarray, targets: np.ndarray
+) -> dict[str, Any]:
+    """Scores of N expressions that mean several objects or none, as fractions, as in ReLA (Liu et
+    al., GRES: Generalized Referring Expression Segmentation, CVPR 2023).
 
     giou: the mean IoU, where a right "nothing" counts 1, and a wrong one, or a missed one, 0.
     ciou: Σ intersection / Σ union; a right "nothing" adds to neither, a wrong one no intersection.
     n_acc: the share of expressions without target that are answered so. t_acc: the share of
-    expressions with target that are answered with a mask. empty: how many have no target.
-    area: (N,) pixels of the truth. targets: (N,) objects meant.
+    expressions with target that are answered with a mask. pr50..pr90: of expressions with a target;
+    an answer of "nothing" is an IoU of 0. empty: how many have no target.
+    area: (N,) pixels of the truth, where the masks were compared. targets: (N,) objects meant.
     """
     intersection, union, area, targets = map(np.asarray, (intersection, union, area, targets))
-    answered_empty = union + intersection - area < NO_TARGET_PIXELS  # pixels of the mask
-    without = targets == 0
-    intersection = np.where(answered_empty | without, 0, intersection)
-    union = np.where(answered_empty & without, 0, union)
-    iou = np.divide(intersection, union, out=np.zeros(len(union)), where=union > 0)
-    iou[answered_empty & without] = 1.0
-    return {
-        "giou": _mean(iou),
-        "ciou": overall_iou(intersection, union),
-        "n_acc": _mean(answered_empty[without]),
-        "t_acc": _mean(~answered_empty[~without]),
-        "empty": int(without.sum()),
-    }
+    empty = union + intersection - area < NO_TARGET_PIXELS
+    parts = generalized_parts(intersection, union, empty, targets)
+    return _ratios(parts) | {"empty": int((targets == 0).sum())}
 
 
-def metrics_from_rows(rows: Any, protocol: str) -> dict[str, Any]:
+def _ratios(parts: Parts) -> dict[str, float | None]:
+    """Every score of its parts; None where nothing is counted."""
+    scores: dict[str, float | None] = {}
+    for name, (above, below) in parts.items():
+        total = below.sum()
+        overall = 1.0 if name in ("oiou", "ciou") and len(below) else None
+        scores[name] = float(above.sum() / total) if total else overall
+    return scores
+
+
+def metrics_from_rows(rows: Any, protocol: str, generalized: bool | None = None) -> dict[str, Any]:
     """The same scores from evaluation rows (a DataFrame, one row an expression).
 
-    Where expressions mean several objects or none (gRefCOCO), `generalized_scores` are added (not
-    in the `resized` protocol: `area` is of the photo).
+    Where expressions mean several objects or none (gRefCOCO), `generalized_scores` are added, and
+    oiou, miou and pr.. are those: one answer has one IoU. box50 stands under the first protocol.
+    generalized: see `score_parts`.
     """
     check_protocol(protocol)
-    intersection, union = (rows[f"{protocol}_{name}"] for name in ("intersection", "union"))
-    scores = metrics_from_counts(intersection, union, rows["length"])
-    if is_generalized(rows) and protocol != "resized":
-        scores |= generalized_scores(intersection, union, rows["area"], rows["targets"])
+    counts = (rows[name] for name in _names(protocol))
+    scores = metrics_from_counts(*counts, rows["length"], rows.get("area"))
+    mixed = is_generalized(rows) if generalized is None else generalized
+    parts = score_parts(rows, protocol, mixed)
+    if mixed:
+        scores |= _ratios(parts) | {"empty": int((rows["targets"] == 0).sum())}
+    elif BOXES in parts:
+        scores |= _ratios({BOXES: parts[BOXES]})
     return scores
 
 
 def is_generalized(rows: Any) -> bool:
     """Whether some of the rows' expressions mean several objects or none."""
     return "targets" in rows and bool((rows["targets"] != 1).any())
+
+
+def first_protocol(rows: Any) -> str:
+    """The protocol of breakdowns, failures and comparisons: `strict`, or the first there is.
+
+    What is saved decides: masks at the network's size know no `strict`.
+    """
+    found = protocols_of(rows)
+    if not found:
+        raise UserError(
+            f"rows without a score under any protocol; there are: {', '.join(rows.columns)}. "
+            "Score the run again: dghin evaluate run=RUN."
+        )
+    return found[0]
 
 
 def check_protocol(protocol: str) -> str:
@@ -227,11 +319,6 @@ def _is_threshold(protocol: str) -> bool:
 def protocols_of(rows: Any) -> list[str]:
     """The protocols that rows were scored under (rows of older versions have fewer)."""
     return [protocol for protocol in PROTOCOLS if f"{protocol}_union" in rows]
-
-
-def _resize(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """(C, S, S) → (C, H, W), bilinear with pixel areas aligned, as the original's."""
-    return F.interpolate(maps[None], tuple(size), mode="bilinear", align_corners=False)[0]
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -3,28 +3,41 @@
 rows.attrs["provenance"]      # pandas writes attrs into the parquet file and reads them back
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from data_preprocess.base.files import sha256_file
+from dghin.run.code_digest import code_digest
 from dghin.run.config import Config
 from dghin.run.environment import ROOT, command, data_digests, git_state
 from dghin.run.folder import WEIGHTS, RunFolder
 
 
-def provenance(config: Config, weights: Path | None) -> dict[str, Any]:
+def provenance(
+    config: Config, checkpoint: str | None, origin: Mapping[str, Any] = {}
+) -> dict[str, Any]:
     """What rows made here and now come from.
 
-    weights: the model's folder, if it has one. A number of changed files other than 0 means that
-    the commit alone does not say what code ran.
+    checkpoint: the SHA-256 of the weights, or what else the model's digest is; None where it is not
+    known. origin: what the answerer knows of itself (files, missing answers, CPU threads). A number
+    of changed files other than 0 means that the commit alone does not say what code ran.
     """
-    path = Path(weights) / WEIGHTS if weights else None
     return {
         **git_state(ROOT),
         "command": command(),
-        "checkpoint": sha256_file(path) if path and path.is_file() else None,
+        "checkpoint": checkpoint,
         "data": data_digests(config),
+        **origin,
     }
+
+
+def identity_of(config: Config) -> str:
+    """What decides kept answers beside the model: data, settings, code."""
+    settings = [config.evaluate.precision, config.model.image_size, config.data.dataset]
+    code = code_digest(["dghin.evaluation.evaluate"])
+    return json.dumps([data_digests(config), *settings, code], sort_keys=True)
 
 
 def checkpoint(run: Path) -> str | None:

@@ -23,10 +23,8 @@ import pandas as pd
 
 from data_preprocess.base.errors import UserError, unknown_name
 
-from .metrics import THRESHOLDS, expression_iou
+from .metrics import GENERALIZED, SINGLE, is_generalized, score_parts
 
-PRECISIONS = {f"pr{round(100 * t)}": t for t in THRESHOLDS}
-SCORES = ("oiou", "miou", *PRECISIONS)
 Key = tuple[str, str, str, int]  # an expression: dataset, split, segment_id, sentence_index
 SAME = ("sentence", "image", "height", "width", "area")  # what two runs see alike
 BATCH = 2**20  # images drawn that are held at once: 8 MiB an array
@@ -65,22 +63,28 @@ UNKNOWN = Interval(math.nan, math.nan)
 def bootstrap(
     rows: pd.DataFrame,
     protocol: str,
-    scores: Sequence[str] = SCORES,
+    scores: Sequence[str] = (),
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
+    generalized: bool | None = None,
 ) -> dict[str, Interval]:
     """Percentile intervals of scores, from images drawn with replacement: {score: Interval}.
 
     (Efron's percentile method with clusters, also called cluster or block bootstrap.) rows: an
     evaluation's, of one split. level: the share of resamples between the bounds. The same rows in
     any order and the same seed give the same intervals. NaN where there are fewer than two
-    images: one image says nothing of others.
+    images: one image says nothing of others; and where a draw may hold nothing that counts.
+    scores: default SINGLE, and GENERALIZED where several objects or none may be meant; the latter
+    is what `generalized` says (default: as these rows tell).
     """
-    sums = image_sums(rows, protocol, scores)
+    mixed = is_generalized(rows) if generalized is None else generalized
+    scores = scores or (SINGLE + GENERALIZED if mixed else SINGLE)
+    sums = image_sums(rows, protocol, scores, mixed)
     if len(sums) < 2:
         return dict.fromkeys(scores, UNKNOWN)
-    bounds = _bounds(sums, ratios, resamples, seed, level)
+    of_nothing = _of_nothing(scores)
+    bounds = _bounds(sums, lambda totals: ratios(totals, of_nothing), resamples, seed, level)
     return {name: Interval(*bounds[i]) for i, name in enumerate(scores)}
 
 
@@ -130,12 +134,14 @@ def seeds_summary(values: Iterable[float]) -> Summary:
     return Summary(mean, sd, len(array))
 
 
-def image_sums(rows: pd.DataFrame, protocol: str, scores: Sequence[str]) -> np.ndarray:
+def image_sums(
+    rows: pd.DataFrame, protocol: str, scores: Sequence[str], generalized: bool | None = None
+) -> np.ndarray:
     """Numerator and denominator of every score, added up by image: (images, scores, 2).
 
-    Every score is Σ numerator / Σ denominator: overall IoU of intersections and unions, the
-    others of a value an expression and 1. An image is its file name within its data set; images
-    are in the order of their names.
+    Every score is Σ numerator / Σ denominator (dghin.evaluation.metrics.score_parts). An image is
+    its file name within its data set; images are in the order of their names. generalized: whether
+    the rows are part of a set with several or no objects meant (default: as these rows tell).
     """
     columns = [f"{protocol}_intersection", f"{protocol}_union"]
     if missing := [name for name in (*columns, "image") if name not in rows]:
@@ -143,10 +149,7 @@ def image_sums(rows: pd.DataFrame, protocol: str, scores: Sequence[str]) -> np.n
             f"rows without column '{missing[0]}'; there are: {', '.join(rows.columns)}. "
             "Score the run again: dghin evaluate run=RUN."
         )
-    intersection, union = (rows[name].to_numpy(np.float64) for name in columns)
-    iou, one = expression_iou(intersection, union), np.ones(len(rows))
-    parts = {"oiou": (intersection, union), "miou": (iou, one)}
-    parts |= {name: (iou >= t, one) for name, t in PRECISIONS.items()}
+    parts = score_parts(rows, protocol, generalized)
     if unknown := [name for name in scores if name not in parts]:
         raise unknown_name("score", unknown[0], parts)
     names = [name for name in ("dataset", "image") if name in rows]
@@ -156,11 +159,19 @@ def image_sums(rows: pd.DataFrame, protocol: str, scores: Sequence[str]) -> np.n
     return np.array(sums).reshape(len(scores), 2, count).transpose(2, 0, 1)
 
 
-def ratios(totals: np.ndarray) -> np.ndarray:
-    """Scores of totals (..., 2): numerator over denominator; 1 where nothing is and nothing was
-    predicted, as in `dghin.evaluation.metrics.overall_iou`."""
+def ratios(totals: np.ndarray, empty: np.ndarray | float = 1.0) -> np.ndarray:
+    """Scores of totals (..., 2): numerator over denominator; `empty` where that is 0.
+
+    1: an overall IoU where nothing is and nothing was predicted is perfect, as in
+    `dghin.evaluation.metrics.overall_iou`.
+    """
     above, below = totals[..., 0], totals[..., 1]
-    return np.divide(above, below, out=np.ones_like(below), where=below > 0)
+    return np.divide(above, below, out=np.broadcast_to(empty, below.shape).copy(), where=below > 0)
+
+
+def _of_nothing(scores: Sequence[str]) -> np.ndarray:
+    """What each score is where nothing counts: 1 for an overall IoU, unknown for a share."""
+    return np.array([1.0 if name in ("oiou", "ciou") else math.nan for name in scores])
 
 
 def match(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -12,7 +12,8 @@ from torch import nn
 from data_preprocess.language.encoder import Language, LanguageEncoder
 from dghin.data.batches import collate, model_inputs
 from dghin.data.dataset import PreparedDataset
-from dghin.evaluation.metrics import MaskSample, expression_iou, predict_mask
+from dghin.evaluation.masks import predict_mask
+from dghin.evaluation.metrics import MaskSample, expression_iou
 from dghin.model.dghin import DGHIN
 from dghin.model.pretrained import load_pretrained
 from dghin.run.config import Config

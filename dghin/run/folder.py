@@ -64,6 +64,20 @@ class RunFolder:
         """The rows of a split, an expression each."""
         return self.all_rows / control / f"{split}.parquet"
 
+    def answers(self, split: str, control: str = "") -> Path:
+        """The masks that were answered about a split, as run lengths."""
+        return self.path / "answers" / control / f"{split}.jsonl"
+
+    @property
+    def kept_answers(self) -> Path:
+        """The folder of what an evaluation that has not ended yet has answered."""
+        return self.path / "answers" / ".kept"
+
+    @property
+    def about(self) -> Path:
+        """Who answered: name, backbone, training data, ...; DGHIN's own runs need none."""
+        return self.path / "model.yaml"
+
     @property
     def metrics(self) -> Path:
         """All scores: {split: {protocol: {...}}}, and "controls"."""

@@ -1,14 +1,15 @@
-"""Processes: one, or many under torchrun."""
+"""Processes: one, or many under torchrun. Imported without torch, for scoring alone."""
 
 import logging
 import os
 from dataclasses import dataclass
-
-import torch
-import torch.distributed as dist
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from data_preprocess.base.workers import cores
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 # Else torchrun keeps one store over its restarts, in which processes find the addresses of dead
@@ -18,15 +19,17 @@ OWN_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
 
 @dataclass(frozen=True)
 class Place:
-    """Where this process stands."""
+    """Where this process stands. device: None where nothing is computed with torch."""
 
     rank: int
     world: int
-    device: torch.device
+    device: "torch.device | None"
 
     @classmethod
     def here(cls) -> "Place":
         """By torchrun's environment; without it: alone."""
+        import torch
+
         world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
         device = torch.device("cpu")
         if torch.cuda.is_available():
@@ -39,8 +42,13 @@ class Place:
         return self.rank == 0
 
 
+ALONE = Place(0, 1, None)
+
+
 def join() -> Place:
     """Join the process group that torchrun's environment names; without one, stand alone."""
+    import torch
+
     place = Place.here()
     if place.device.type == "cuda":
         torch.cuda.set_device(place.device)
@@ -50,39 +58,47 @@ def join() -> Place:
                 log.warning(
                     "a restart may find a dead process: start torchrun with %s=1", OWN_STORE
                 )
-        dist.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
+        torch.distributed.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
     return place
 
 
 def leave() -> None:
     """Leave the process group, if there is one."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def gather(value: object, place: Place) -> list[object]:
     """Every rank's value, on every rank."""
     if place.world == 1:
         return [value]
+    from torch import distributed
+
     values: list[object] = [None] * place.world
-    dist.all_gather_object(values, value)
+    distributed.all_gather_object(values, value)
     return values
 
 
-def on_any(flags: list[Tensor | bool], place: Place) -> list[bool]:
+def on_any(flags: "list[Tensor | bool]", place: Place) -> list[bool]:
     """Which of these flags is up on some rank: the same answer on every rank."""
+    import torch
+
     raised = torch.stack([torch.as_tensor(flag, device=place.device).float() for flag in flags])
     if place.world > 1:
-        dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+        torch.distributed.all_reduce(raised, op=torch.distributed.ReduceOp.MAX)
     return [bool(flag) for flag in raised.tolist()]
 
 
-def mean_over_all(values: dict[str, Tensor], place: Place) -> dict[str, Tensor]:
+def mean_over_all(values: "dict[str, Tensor]", place: Place) -> "dict[str, Tensor]":
     """The mean over all ranks of each of these scalars, on every rank."""
     if place.world == 1:
         return values
+    import torch
+
     means = torch.stack(list(values.values()))
-    dist.all_reduce(means)
+    torch.distributed.all_reduce(means)
     return dict(zip(values, means / place.world, strict=True))
 
 

@@ -30,6 +30,7 @@ from dghin.data.dataset import open_split
 from dghin.data.loading import Batch, load_batches
 from dghin.evaluation.evaluate import evaluate_split
 from dghin.evaluation.metrics import metrics_from_rows
+from dghin.evaluation.segmenters.network import Network
 from dghin.model.dghin import DGHIN
 from dghin.model.pretrained import load_pretrained
 from dghin.run.config import Config, save_config
@@ -204,9 +205,8 @@ class Trainer:
             share_buffers(self.model, self.place)
             limit = self.config.train.validate_expressions or len(self.val_set)
             with self.report.aside("validation"), self.stop.at_once():
-                rows = evaluate_split(
-                    self.model, self.val_set, self.config, place=self.place, limit=limit
-                )
+                network = Network(self.model, self.config.evaluate.precision)
+                rows = evaluate_split(network, self.val_set, self.config, self.place, limit)
             score = metrics_from_rows(rows, self.config.evaluate.best_by)
             if score["oiou"] > progress.best["score"]:
                 progress.best = {"score": score["oiou"], "iteration": progress.iteration}

@@ -13,13 +13,9 @@ from data_preprocess.language.features import adjacency
 from dghin.commands.evaluate import main
 from dghin.data.dataset import open_split
 from dghin.evaluation.controls import CONTROLS
-from dghin.evaluation.evaluate import (
-    evaluate_run,
-    evaluate_split,
-    evaluate_with_controls,
-    image_groups,
-)
+from dghin.evaluation.evaluate import evaluate_run, evaluate_split, evaluate_with_controls
 from dghin.evaluation.metrics import PROTOCOLS, SegmentationMetrics, metrics_from_rows
+from dghin.evaluation.scoring import image_groups
 from dghin.run.config import save_config
 from dghin.run.folder import RunFolder
 from dghin.run.processes import Place
@@ -75,7 +71,7 @@ def test_ranks_change_no_digit(tiny_model, tiny_config, world, monkeypatch):
 
 
 def test_a_group_is_of_one_image_and_not_too_large(dataset, monkeypatch):
-    monkeypatch.setattr("dghin.evaluation.evaluate.AT_ONCE", 2)
+    monkeypatch.setattr("dghin.evaluation.scoring.AT_ONCE", 2)
     groups = image_groups(dataset, len(dataset))
     assert sorted(sum(groups, [])) == list(range(len(dataset)))
     assert max(map(len, groups)) == 2

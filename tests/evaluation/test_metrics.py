@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_preprocess.base.errors import UserError
+from dghin.evaluation.masks import predict_mask, score
 from dghin.evaluation.metrics import (
     LENGTHS,
     PROTOCOLS,
@@ -20,8 +21,6 @@ from dghin.evaluation.metrics import (
     expression_iou,
     intersection_union,
     metrics_from_counts,
-    predict_mask,
-    score,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -9,10 +9,9 @@ def test_what_rows_come_from(tiny_config, tmp_path):
     weights = RunFolder(tmp_path).best / "model.safetensors"
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"weights")
-    origin = provenance(tiny_config, weights.parent)
+    origin = provenance(tiny_config, checkpoint(tmp_path), {"threads": 1})
     assert origin["checkpoint"] == sha256_file(weights) == checkpoint(tmp_path)
-    assert {"commit", "changed files", "command", "data"} <= origin.keys()
+    assert {"commit", "changed files", "command", "data", "threads"} <= origin.keys()
     assert origin["data"]["dataset"] == "refcoco"
     weights.unlink()
     assert checkpoint(tmp_path) is None
-    assert provenance(tiny_config, None)["checkpoint"] is None

@@ -31,7 +31,8 @@ import pandas as pd
 
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.raw.datasets import DATASETS, JOINT, MEMBERS
-from dghin.evaluation.metrics import PROTOCOLS, is_generalized, metrics_from_rows
+from dghin.evaluation.answers import PROTOCOLS
+from dghin.evaluation.metrics import is_generalized, metrics_from_rows
 from dghin.run.config import Config
 from dghin.run.environment import ROOT
 

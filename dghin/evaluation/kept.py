@@ -1,0 +1,126 @@
+"""Answers on the disk: kept while an evaluation runs, so that it goes on after an interruption,
+and stored beside the rows when it ends, so that figures need no model.
+
+    reports/<run>/answers/<split>.jsonl               a line an expression: COCO run lengths
+    reports/<run>/answers/<control>/<split>.jsonl     under a control
+    reports/<run>/answers/.kept/<split>-<rank>.jsonl  of an evaluation that has not ended yet
+
+The stored ones are predictions in a form that `dghin evaluate predictions=` reads.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_text
+from data_preprocess.raw.segmentation import run_lengths, run_lengths_mask
+from dghin.run.folder import RunFolder
+
+from .scoring import Row
+
+NAMED = ("segment_id", "sentence_index", "sent_id", "image")  # of a row, in a stored answer
+
+
+class Answered(NamedTuple):
+    """A row's columns, and its mask as run lengths; None where only counts are known."""
+
+    columns: dict[str, Any]
+    mask: dict[str, Any] | None
+
+    def pixels(self) -> np.ndarray | None:
+        """The mask again, bool."""
+        if self.mask is None:
+            return None
+        return run_lengths_mask(self.mask, *self.mask["size"], "a kept answer").astype(bool)
+
+
+class Kept:
+    """What one rank has answered of a split, and what all ranks had before an interruption.
+
+    A line is a control and the expressions that were answered together (their positions), with
+    `digest`: of model, data, settings and code. Lines of another digest are not used; so is a last
+    line that was cut off. folder: the run's.
+    """
+
+    def __init__(self, folder: Path, split: str, digest: str, rank: int = 0):
+        parts = RunFolder(folder).kept_answers
+        self.digest, self.path = digest, parts / f"{split}-{rank}.jsonl"
+        self.known: dict[tuple[str, tuple[int, ...]], list[Answered]] = {}
+        for path in sorted(parts.glob(f"{split}-*.jsonl")):
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                self._read(line)
+        parts.mkdir(parents=True, exist_ok=True)
+
+    def _read(self, line: str) -> None:
+        try:
+            values = json.loads(line)
+            if values["digest"] != self.digest:
+                return
+            answers = [Answered(*pair) for pair in values["answers"]]
+            self.known[values["control"], tuple(values["members"])] = answers
+        except (ValueError, KeyError, TypeError):  # cut off, or not a line of ours
+            return
+
+    def get(self, control: str, members: Sequence[int]) -> list[Answered] | None:
+        """What was answered of these expressions before; None if they are still to be answered."""
+        return self.known.get((control, tuple(members)))
+
+    def add(self, control: str, members: Sequence[int], answers: Iterable[Answered]) -> None:
+        """Note what was answered, in one write at the end of the rank's file."""
+        line = json.dumps(
+            {"digest": self.digest, "control": control, "members": list(members),
+             "answers": list(answers)}
+        )  # fmt: skip
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(f"\n{line}\n")  # the line before may have been cut off
+
+    def remove(self) -> None:
+        """Remove this rank's file: the evaluation has ended."""
+        self.path.unlink(missing_ok=True)
+
+
+def answered(row: Row) -> Answered:
+    """A row as it is kept."""
+    return Answered(row.columns, None if row.mask is None else run_lengths(row.mask))
+
+
+def store(path: Path, answers: Iterable[Answered]) -> None:
+    """Write the answers of a split in the order of the split, atomically: a line an expression."""
+    lines = []
+    for columns, mask in sorted(answers, key=lambda one: one.columns["index"]):
+        entry = {name: columns[name] for name in NAMED}
+        entry["sentence"] = columns.get("read", columns["sentence"])
+        if "no_target" in columns:
+            entry["no_target"] = bool(columns["no_target"])
+        lines.append(json.dumps(entry | (mask or {}), ensure_ascii=False) + "\n")
+    write_text(path, "".join(lines))
+
+
+def stored_masks(path: Path, sizes: Mapping[int, tuple[int, int]]) -> dict[int, np.ndarray]:
+    """The masks of some lines of a stored file, bool (H, W), by line number (that of the rows).
+
+    sizes: line → the photo's (height, width); a mask at the network's size is enlarged to it.
+    UserError where nothing is stored.
+    """
+    from .answers import Answer
+    from .masks import mask_of
+
+    if not path.is_file():
+        raise UserError(f"{path}: no stored answers. Score the run again: dghin evaluate run=RUN.")
+    found = {}
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file):
+            if number not in sizes:
+                continue
+            entry = json.loads(line)
+            if "counts" not in entry:
+                raise UserError(f"{path}: holds scores only, and no masks that could be drawn.")
+            small = run_lengths_mask(entry, *entry["size"], f"{path}:{number + 1}").astype(bool)
+            whole = tuple(entry["size"]) == tuple(sizes[number])
+            answer = Answer(small, "mask" if whole else "small")
+            found[number] = np.asarray(mask_of(answer, sizes[number], answer.protocols[0]))
+    return found

@@ -1,0 +1,120 @@
+"""What evaluation asks for answers: one small interface over a model's way of being asked.
+
+Outside(segmenter)      a model of others: photos and texts (protocol.Segmenter)
+Saved(predictions)      answers that were given elsewhere: neither photos nor a model
+network.Network(model)  DGHIN: resized images and prepared language features
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from data_preprocess.base.errors import UserError
+from dghin.data.split import PreparedSplit, open_split, read_image
+from dghin.run.config import Config
+
+from .protocol import Segmenter
+
+if TYPE_CHECKING:
+    from dghin.evaluation.controls import Altered
+
+
+class Answerer(Protocol):
+    """Answers for `dghin.evaluation.evaluate`.
+
+    reads_photos: whether `load` has anything to read. digest: of what decides its answers, None
+    where that is not known, so that nothing can be kept over an interruption.
+    """
+
+    reads_photos: bool
+    digest: str | None
+
+    def open(self, config: Config, split: str) -> PreparedSplit:
+        """A split of prepared data, as `load` needs it."""
+
+    def load(self, dataset: PreparedSplit, name: str) -> Any:
+        """What is read of a photo, in a worker process."""
+
+    def look(self, loaded: Any) -> Any:
+        """What is made of it once, for all expressions and controls."""
+
+    def origin(self) -> dict[str, Any]:
+        """What the rows should say of where the answers come from."""
+
+    def answer(
+        self, seen: Any, inputs: "Altered", chosen: np.ndarray, control: str
+    ) -> Sequence[Any]:
+        """An answer for each of the chosen expressions (positions in the split)."""
+
+
+class Outside:
+    """A model of others: it sees the photo as it is, and reads texts."""
+
+    reads_photos = True
+
+    def __init__(self, segmenter: Segmenter, digest: str | None = None):
+        self.segmenter = segmenter
+        self.digest = digest or getattr(segmenter, "digest", None)
+
+    def open(self, config: Config, split: str) -> PreparedSplit:
+        return open_split(config, split)
+
+    def load(self, dataset: PreparedSplit, name: str) -> Any:
+        return read_image(dataset.photos / name)
+
+    def look(self, loaded: Any) -> Any:
+        return self.segmenter.look(loaded)
+
+    def origin(self) -> dict[str, Any]:
+        return {"model": type(self.segmenter).__name__}
+
+    def answer(
+        self, seen: Any, inputs: "Altered", chosen: np.ndarray, control: str
+    ) -> Sequence[Any]:
+        texts = [inputs.sentences[index] for index in chosen]
+        unique = list(dict.fromkeys(texts))  # those that read the same are answered once
+        found = list(self.segmenter.answer(seen, unique))
+        if len(found) != len(unique):
+            raise UserError(
+                f"{type(self.segmenter).__name__}.answer returned {len(found)} answers for "
+                f"{len(unique)} expressions. Return one for each, in their order."
+            )
+        by_text = dict(zip(unique, found, strict=True))
+        return [by_text[text] for text in texts]
+
+
+class Saved:
+    """Answers from files (dghin.evaluation.predictions), by control and split."""
+
+    reads_photos = False
+    digest = None  # they are read faster than kept
+
+    def __init__(self, predictions: Mapping[str, Mapping[str, Any]]):
+        self.predictions = predictions
+
+    def open(self, config: Config, split: str) -> PreparedSplit:
+        return open_split(config, split)
+
+    def load(self, dataset: PreparedSplit, name: str) -> str:
+        return dataset.split
+
+    def look(self, loaded: str) -> str:
+        return loaded
+
+    def origin(self) -> dict[str, Any]:
+        """The SHA-256 of the files, and how many answers were missing, by control and split."""
+        return {
+            "predictions": {
+                f"{control}/{split}".strip("/"): {
+                    "sha256": found.sha256, "missing": len(found.missing), "path": str(found.path),
+                }
+                for control, splits in self.predictions.items()
+                for split, found in splits.items()
+            }
+        }  # fmt: skip
+
+    def answer(
+        self, seen: str, inputs: "Altered", chosen: np.ndarray, control: str
+    ) -> Sequence[Any]:
+        return [self.predictions[control][seen].answer(int(index)) for index in chosen]

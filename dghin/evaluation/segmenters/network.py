@@ -1,0 +1,81 @@
+"""DGHIN as evaluation asks it: an image once, its expressions together, in the run's precision."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import sha256_file
+from data_preprocess.base.settings import difference, to_mapping
+from dghin.data.dataset import PreparedDataset, open_split
+from dghin.evaluation.answers import Answer
+from dghin.evaluation.forward import segment
+from dghin.model.dghin import DGHIN, EncodedImage
+from dghin.run.config import Config
+from dghin.run.folder import WEIGHTS
+from dghin.run.precision import autocast
+from dghin.run.processes import Place, threads
+
+if TYPE_CHECKING:
+    from dghin.evaluation.controls import Altered
+
+
+class Network:
+    """Logits of a DGHIN, from a split's prepared features."""
+
+    reads_photos = True
+
+    def __init__(self, model: DGHIN, precision: str = "float32", weights: Path | None = None):
+        self.model, self.precision = model.eval(), precision
+        self.device = next(model.parameters()).device
+        path = Path(weights) / WEIGHTS if weights else None
+        self.digest = sha256_file(path) if path and path.is_file() else None
+
+    def open(self, config: Config, split: str) -> PreparedDataset:
+        return open_split(config, split)
+
+    def load(self, dataset: PreparedDataset, name: str) -> Tensor:
+        """The image at the network's size: (3, S, S) uint8."""
+        return dataset.resized_image(name)
+
+    def origin(self) -> dict[str, Any]:
+        return {"threads": torch.get_num_threads()} if self.device.type == "cpu" else {}
+
+    @torch.inference_mode()
+    def look(self, loaded: Tensor) -> EncodedImage:
+        with autocast(self.precision, self.device):
+            return self.model.encode_image(loaded[None].to(self.device))
+
+    @torch.inference_mode()
+    def answer(
+        self, seen: EncodedImage, inputs: "Altered", chosen: np.ndarray, control: str
+    ) -> Sequence[Answer]:
+        """Under a control, expressions that read the same go through the network once."""
+        features, back = inputs.features[chosen], np.arange(len(chosen))
+        if control:
+            read = [getattr(features, name) for name in ("word_ids", "attention_mask", "pos")]
+            _, first, back = np.unique(
+                np.hstack([*read, features.heads]), axis=0, return_index=True, return_inverse=True
+            )
+            features = features[first]
+        with autocast(self.precision, self.device):
+            logits = segment(self.model, seen, features)  # (E, 2, S, S)
+        return [Answer(logits[number], "logits") for number in back.reshape(-1).tolist()]
+
+
+def network_of(model: DGHIN | None, config: Config, weights: Path | None, place: Place) -> Network:
+    """A DGHIN, or the one of a folder, checked against the settings and put into its place."""
+    if model is None:
+        model = DGHIN.from_pretrained(weights)
+    if changed := difference(to_mapping(config.model), to_mapping(model.config)):
+        raise UserError(
+            f"{weights or 'the model'}: a model of other settings (key: asked, there): "
+            f"{changed}. Leave the model's settings out, or train them in another run."
+        )
+    model.to(place.device)
+    torch.set_num_threads(threads(config.train.threads))
+    return Network(model, config.evaluate.precision, weights)
