@@ -15,8 +15,8 @@ from data_preprocess.language.features import Features
 from dghin.data.batches import language_batch
 from dghin.data.dataset import PreparedDataset, open_split
 from dghin.evaluation.evaluate import evaluate_split
-from dghin.evaluation.forward import segment
 from dghin.evaluation.metrics import metrics_from_rows
+from dghin.evaluation.segmenters.network import segment
 from dghin.model.dghin import DGHIN
 from dghin.run.config import Config, load_config
 from dghin.run.precision import autocast
@@ -59,7 +59,7 @@ def one_by_one(original: Original, image: Tensor, features: Features) -> Callabl
 
 
 def together(network: DGHIN, image: Tensor, features: Features) -> Callable[[], Tensor]:
-    """Ours: `dghin.evaluation.forward`, as evaluation and predictor use it."""
+    """Ours: `dghin.evaluation.segmenters.network`, as evaluation and predictor use it."""
 
     @torch.inference_mode()
     def masks():

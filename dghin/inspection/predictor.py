@@ -24,8 +24,8 @@ from dghin.data.batches import LANGUAGE
 from dghin.data.dataset import resize_image
 from dghin.data.split import read_image
 from dghin.evaluation.answers import AT_ONCE
-from dghin.evaluation.forward import segment
 from dghin.evaluation.masks import predict_mask
+from dghin.evaluation.segmenters.network import segment
 from dghin.model.dghin import DGHIN, EncodedImage
 from dghin.model.hub import CONFIG
 

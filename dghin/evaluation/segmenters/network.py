@@ -11,9 +11,9 @@ from torch import Tensor
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
 from data_preprocess.base.settings import difference, to_mapping
+from dghin.data.batches import language_batch
 from dghin.data.dataset import PreparedDataset, open_split
 from dghin.evaluation.answers import Answer
-from dghin.evaluation.forward import segment
 from dghin.model.dghin import DGHIN, EncodedImage
 from dghin.run.config import Config
 from dghin.run.folder import WEIGHTS
@@ -22,6 +22,18 @@ from dghin.run.processes import Place, threads
 
 if TYPE_CHECKING:
     from dghin.evaluation.controls import Altered
+
+
+def segment(model: DGHIN, image: EncodedImage, features: Any) -> Tensor:
+    """The logits (E, 2, S, S) of E expressions about one encoded image, in one pass: the one path
+    of evaluation and predictor.
+
+    image: `model.encode_image` of one image. features: word_ids, attention_mask, pos and heads,
+    each (E, L), as data_preprocess.language.features.Features has them.
+    """
+    words, adjacency = language_batch(features, image.shallow.device)
+    sentence = model.encode_words(**words)
+    return model.interact(image, sentence, adjacency, with_scales=False).mask
 
 
 class Network:

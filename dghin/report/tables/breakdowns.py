@@ -14,12 +14,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dghin.evaluation.metrics import LENGTHS, metrics_from_rows, protocols_of
+from dghin.evaluation.metrics import (
+    LENGTHS,
+    first_protocol,
+    is_generalized,
+    metrics_from_rows,
+    protocols_of,
+)
 from dghin.evaluation.uncertainty import bootstrap
 
 from .scores import EXPRESSIONS, Results, percent
 
-PROTOCOL = "strict"
 Range = tuple[float, float]  # inclusive on both sides
 LENGTHS_ALL: Mapping[str, Range] = {
     "1": (1, 1), "2": (2, 2), "3": (3, 3), "4": (4, 4), "5": (5, 5), "6-7": (6, 7), "8-10": (8, 10),
@@ -30,6 +35,7 @@ SIZES: Mapping[str, Range] = {
     "none": (0, 0), "small": (1, 32**2 - 1), "medium": (32**2, 96**2),
     "large": (96**2 + 1, math.inf),
 }  # fmt: skip
+TARGETS: Mapping[str, Range] = {"none": (0, 0), "one": (1, 1), "several": (2, math.inf)}
 DISTRACTORS: Mapping[str, Range] = {
     "0": (0, 0), "1": (1, 1), "2": (2, 2), "3": (3, 3), "4 or more": (4, math.inf),
 }  # fmt: skip
@@ -53,7 +59,7 @@ class Breakdown:
 
     def groups(self, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         """The groups of a split's rows; none where no row knows the value."""
-        if self.source not in rows:
+        if self.source not in rows or self.ranges is TARGETS and not is_generalized(rows):
             return
         values = rows[self.source]
         if not self.ranges:
@@ -95,6 +101,13 @@ BREAKDOWNS = {
         "word lists and the parse (data_preprocess/language/kinds.py), one kind an expression.",
         {},
     ),
+    "by_targets": Breakdown(
+        "number of objects meant",
+        "Objects meant",
+        "targets",
+        "How many objects the expression means, where it may mean several or none (gRefCOCO).",
+        TARGETS,
+    ),
     "by_distractors": Breakdown(
         "same-class distractors",
         "Same-class distractors",
@@ -115,8 +128,8 @@ BREAKDOWNS = {
 def breakdown_table(results: Results, name: str) -> pd.DataFrame:
     """A row for every split and group, in percent; empty where the rows do not know the value.
 
-    Count, overall IoU (strict) with its 95 % interval by bootstrap over images, mean IoU and
-    Pr@0.5 (strict), overall IoU in the paper protocol.
+    Count, overall IoU with its 95 % interval by bootstrap over images, mean IoU and Pr@0.5, all
+    under the first protocol that the rows have (`strict`); overall IoU in the paper protocol.
     """
     breakdown = BREAKDOWNS[name]
     columns = ["Split", "Protocol", breakdown.column, EXPRESSIONS]
@@ -127,13 +140,16 @@ def breakdown_table(results: Results, name: str) -> pd.DataFrame:
         for group, chosen in breakdown.groups(rows):
             if group == "none" and chosen.empty:  # only gRefCOCO has objects without a pixel
                 continue
-            lines.append([split, PROTOCOL, group, len(chosen), *_scores(chosen)])
+            protocol, mixed = first_protocol(rows), is_generalized(rows)
+            lines.append([split, protocol, group, len(chosen), *_scores(chosen, protocol, mixed)])
     return pd.DataFrame(lines, columns=columns)
 
 
-def _scores(rows: pd.DataFrame) -> list[float]:
-    strict = metrics_from_rows(rows, PROTOCOL)
-    interval = bootstrap(rows, PROTOCOL, ["oiou"])["oiou"]
-    paper = metrics_from_rows(rows, "paper")["oiou"] if "paper" in protocols_of(rows) else None
-    shown = [strict["oiou"], *interval, strict["miou"], strict["pr50"], paper]
+def _scores(rows: pd.DataFrame, protocol: str, mixed: bool) -> list[float]:
+    found = metrics_from_rows(rows, protocol, mixed)
+    interval = bootstrap(rows, protocol, ["oiou"], generalized=mixed)["oiou"]
+    paper = None
+    if "paper" in protocols_of(rows):
+        paper = metrics_from_rows(rows, "paper", mixed)["oiou"]
+    shown = [found["oiou"], *interval, found["miou"], found["pr50"], paper]
     return [percent(value) for value in shown]

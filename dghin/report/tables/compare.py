@@ -13,7 +13,8 @@ import pandas as pd
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.settings import flatten, to_mapping
-from dghin.evaluation.metrics import metrics_from_rows, protocols_of
+from dghin.evaluation.answers import PROTOCOLS
+from dghin.evaluation.metrics import is_generalized, metrics_from_rows, protocols_of
 from dghin.evaluation.uncertainty import (
     bootstrap,
     expression_keys,
@@ -30,10 +31,10 @@ from dghin.report.tables.origins import (
 from dghin.run.config import Config, load_config, settings_with_effect
 from dghin.run.folder import RunFolder
 
-from .scores import EXPRESSIONS, percent, read_results
+from .scores import EXPRESSIONS, GENERALIZED, percent, read_results
 
 SCORES = {"oiou": "oIoU", "miou": "mIoU", "pr50": "Pr@0.5"}
-PROTOCOLS = ("strict", "paper")  # of several runs side by side, all of them would be too much
+FEW = ("strict", "paper")  # of several runs side by side, all protocols would be too much
 SEED = "train.seed"
 FACTS = {  # of a stage in environment.json: dotted key → what the table calls it
     "time": "time",
@@ -69,7 +70,7 @@ def scores_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
     columns += ["oIoU", "oIoU, low", "oIoU, high", "mIoU", "Pr@0.5"]
     lines = []
     for split in all_splits(runs):
-        for protocol in PROTOCOLS:
+        for protocol in shown_protocols(runs, split):
             for run in runs:
                 rows = run.splits.get(split)
                 if rows is None or protocol not in protocols_of(rows):
@@ -86,7 +87,9 @@ def scores_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
 
 
 def differences_table(runs: Sequence[ComparedRun]) -> tuple[pd.DataFrame, list[str]]:
-    """Every run minus the first, by split, strict protocol; and what cannot be compared, in words.
+    """Every run minus the first, by split; and what cannot be compared, in words.
+
+    Under the first protocol that both have (`strict`, where nothing else was saved).
 
     Differences are in percent points, of the same expressions. p-values are text, since two
     decimals would not show them.
@@ -97,9 +100,11 @@ def differences_table(runs: Sequence[ComparedRun]) -> tuple[pd.DataFrame, list[s
             if missing := [one.name for one in (first, run) if split not in one.splits]:
                 notes.append(f"{split}, {run.name}: not scored in {' and '.join(missing)}.")
                 continue
-            line = {"Split": split, "Protocol": "strict", "Run": run.name, "Against": first.name}
+            line = {"Split": split, "Protocol": "", "Run": run.name, "Against": first.name}
             try:
-                line |= _differences(run.splits[split], first.splits[split])
+                protocol = common_protocol(run, first, split)
+                line |= {"Protocol": protocol}
+                line |= _differences(run.splits[split], first.splits[split], protocol)
             except UserError as error:
                 line["Note"] = "not compared: other data"
                 notes.append(f"{split}, {run.name} (first) and {first.name} (second): {error}")
@@ -109,10 +114,32 @@ def differences_table(runs: Sequence[ComparedRun]) -> tuple[pd.DataFrame, list[s
     return frame.astype({EXPRESSIONS: "Int64"} if EXPRESSIONS in frame else {}), notes
 
 
-def _differences(rows: pd.DataFrame, against: pd.DataFrame) -> dict[str, Any]:
+def shown_protocols(runs: Sequence[ComparedRun], split: str) -> list[str]:
+    """FEW, or where some run has none of these, all that the runs have."""
+    found = [protocols_of(run.splits[split]) for run in runs if split in run.splits]
+    few = all(set(FEW) & set(names) for names in found)
+    return [name for name in (FEW if few else PROTOCOLS) if any(name in names for names in found)]
+
+
+def common_protocol(run: ComparedRun, first: ComparedRun, split: str) -> str:
+    """The first protocol that both runs were scored under; UserError where there is none."""
+    names = [protocols_of(one.splits[split]) for one in (run, first)]
+    shared = [name for name in names[0] if name in names[1]]
+    if not shared:
+        raise UserError(
+            f"scored under {', '.join(names[0])} here and {', '.join(names[1])} there: no protocol "
+            "in common. Hand over masks of one form for both."
+        )
+    return shared[0]
+
+
+def _differences(rows: pd.DataFrame, against: pd.DataFrame, protocol: str) -> dict[str, Any]:
     line: dict[str, Any] = {}
-    for name, shown in (("oiou", "oIoU"), ("miou", "mIoU")):
-        found = paired_difference(rows, against, "strict", name)
+    pairs = {"oiou": "oIoU", "miou": "mIoU"}
+    if is_generalized(rows):
+        pairs = GENERALIZED
+    for name, shown in pairs.items():
+        found = paired_difference(rows, against, protocol, name)
         line[EXPRESSIONS] = found.expressions
         line[f"Δ {shown}"] = percent(found.value)
         line |= {f"Δ {shown}, low": percent(found.low), f"Δ {shown}, high": percent(found.high)}
@@ -130,7 +157,7 @@ def seeds_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
     for group in _groups(runs):
         for split in all_splits(group):
             for members in _on_same_expressions(group, split):
-                for protocol in PROTOCOLS:
+                for protocol in shown_protocols(members, split):
                     part = [r for r in members if protocol in protocols_of(r.splits[split])]
                     if len(part) > 1:
                         lines.append(_seeds_line(part, split, protocol))

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from dghin.evaluation.metrics import expression_iou
+from dghin.evaluation.metrics import expression_iou, first_protocol
 
 from .scores import EXPRESSIONS, Results
 
-PROTOCOL = "strict"
 RIGHT = 0.5  # from this IoU on a mask counts as right, as in Pr@0.5
 HALF = 0.5
 KINDS: Mapping[str, str] = {
@@ -37,16 +36,18 @@ def failure_kinds(rows: pd.DataFrame) -> np.ndarray:
     """The kind of every expression's mask, one of KINDS: (N,) of str.
 
     By precision (the share of the mask that lies on the object) and recall (the share of the
-    object that is marked), in the strict protocol.
+    object that is marked), under the first protocol that the rows have (`strict`).
     """
+    protocol = first_protocol(rows)
+    area = "resized_area" if protocol == "resized" and "resized_area" in rows else "area"
     intersection, union, truth = (
         rows[name].to_numpy(np.int64)
-        for name in (f"{PROTOCOL}_intersection", f"{PROTOCOL}_union", "area")
+        for name in (f"{protocol}_intersection", f"{protocol}_union", area)
     )
     mask = union + intersection - truth  # pixels
     precision = intersection / np.maximum(mask, 1)
     recall = intersection / np.maximum(truth, 1)
-    iou = expression_iou(intersection, union)
+    iou = expression_iou(intersection, union, rows["area"])
     conditions = [
         ("right", iou >= RIGHT),
         ("unasked", truth == 0),
@@ -69,7 +70,13 @@ def failures_table(results: Results) -> pd.DataFrame:
     }
     occurring = [kind for kind in KINDS if any(kind in found for found in counts.values())]
     lines = [
-        [split, PROTOCOL, kind, int(found.get(kind, 0)), 100 * found.get(kind, 0) / found.sum()]
+        [
+            split,
+            first_protocol(results[""][split]),
+            kind,
+            int(found.get(kind, 0)),
+            100 * found.get(kind, 0) / found.sum(),
+        ]
         for split, found in counts.items()
         for kind in occurring
     ]

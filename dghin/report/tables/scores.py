@@ -19,8 +19,10 @@ from data_preprocess.base.files import write_text
 from data_preprocess.base.tables import to_markdown
 from dghin.evaluation.controls import CONTROLS
 from dghin.evaluation.metrics import (
+    BOXES,
     THRESHOLDS,
     expression_iou,
+    first_protocol,
     is_generalized,
     metrics_from_rows,
     protocols_of,
@@ -33,7 +35,12 @@ Results = Mapping[str, Mapping[str, pd.DataFrame]]  # control ("" for none) → 
 
 PRECISIONS = {f"pr{round(100 * t)}": f"Pr@{t}" for t in THRESHOLDS}
 GENERALIZED = {"giou": "gIoU", "ciou": "cIoU", "n_acc": "N-acc", "t_acc": "T-acc"}
+OF_NOTHING = (
+    "resized",
+    "strict",
+)  # the protocols in which so small a mask says "nothing": ReLA's first
 SCORES = {"oiou": "oIoU", "miou": "mIoU", **PRECISIONS}
+BOX = "Box@0.5"
 EXPRESSIONS = "Expressions"
 LANGUAGE_CONTROL = "shuffled"  # the one that stands in the main table
 LOW, HIGH, INTERVAL = ", low", ", high", ", 95 %"  # what follows a score's name, for its interval
@@ -94,6 +101,8 @@ def metrics_table(results: Results) -> pd.DataFrame:
                 if name in intervals:
                     bounds = map(percent, intervals[name])
                     line |= dict(zip((shown + LOW, shown + HIGH), bounds, strict=True))
+            if BOXES in by_protocol[next(iter(by_protocol))]:
+                line[BOX] = percent(scores.get(BOXES))
             if LANGUAGE_CONTROL in controls:
                 found = controls[LANGUAGE_CONTROL].get(split, {}).get(protocol, {})
                 if found.get("count") != scores["count"]:  # scored on other expressions
@@ -109,15 +118,18 @@ def intervals_table(results: Results) -> pd.DataFrame:
     for split, rows in results[""].items():
         for protocol in protocols_of(rows):
             scores, intervals = metrics_from_rows(rows, protocol), bootstrap(rows, protocol)
-            for name, shown in SCORES.items():
-                values = map(percent, (scores[name], *intervals[name]))
+            for name, interval in intervals.items():
+                shown = (SCORES | GENERALIZED)[name]
+                values = map(percent, (scores[name], *interval))
                 lines.append([split, protocol, shown, len(rows), *values])
     columns = ["Split", "Protocol", "Score", EXPRESSIONS, "Value", "Value" + LOW, "Value" + HIGH]
     return pd.DataFrame(lines, columns=columns)
 
 
-def controls_table(results: Results, protocol: str = "strict") -> pd.DataFrame:
+def controls_table(results: Results) -> pd.DataFrame:
     """How far the answer follows the words: a row for every split and control, in percent.
+
+    Under the first protocol that the rows have.
 
     "oIoU, real" is of the same expressions as they are (a swap concerns only those that hold such a
     word), "oIoU, control" of the altered ones; Share is the second over the first. Changed: the
@@ -131,9 +143,12 @@ def controls_table(results: Results, protocol: str = "strict") -> pd.DataFrame:
         for split, altered in results[control].items():
             if split not in results[""]:
                 continue
-            real = _same_expressions(results[""][split], altered)
+            plain = results[""][split]
+            real = _same_expressions(plain, altered)
             altered = _same_expressions(altered, real)
-            pair = [_with_interval(rows, protocol) for rows in (real, altered)]
+            protocol = _shared_protocol(real, altered)
+            mixed = is_generalized(plain)
+            pair = [_with_interval(rows, protocol, mixed) for rows in (real, altered)]
             share = pair[1][0] / pair[0][0] if pair[0][0] else math.nan
             line = [split, protocol, control, len(altered), *pair[0], *pair[1], 100 * share]
             lines.append([*line, percent(changed_share(altered))])
@@ -154,25 +169,43 @@ def _same_expressions(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     return rows[[key in wanted for key in expression_keys(rows)]]
 
 
-def _with_interval(rows: pd.DataFrame, protocol: str) -> list[float]:
-    """Overall IoU and the ends of its 95 % interval, in percent."""
-    interval = bootstrap(rows, protocol, ["oiou"])["oiou"]
-    return [percent(value) for value in (metrics_from_rows(rows, protocol)["oiou"], *interval)]
+def _shared_protocol(rows: pd.DataFrame, others: pd.DataFrame) -> str:
+    """The first protocol that both were scored under."""
+    shared = [name for name in protocols_of(rows) if name in protocols_of(others)]
+    return shared[0] if shared else first_protocol(rows)
+
+
+def _with_interval(rows: pd.DataFrame, protocol: str, generalized: bool) -> list[float]:
+    """Overall IoU and the ends of its 95 % interval, in percent; unknown under a protocol that the
+    rows do not have."""
+    if protocol not in protocols_of(rows):
+        return [math.nan] * 3
+    interval = bootstrap(rows, protocol, ["oiou"], generalized=generalized)["oiou"]
+    value = metrics_from_rows(rows, protocol, generalized)["oiou"]
+    return [percent(number) for number in (value, *interval)]
 
 
 def generalized_table(results: Results) -> pd.DataFrame:
-    """Scores of expressions that mean several objects or none (gRefCOCO), as ReLA's, in percent.
+    """Scores of expressions that mean several objects or none (gRefCOCO), as ReLA's, in percent,
+    each with its 95 % interval.
 
+    Under `resized`, where ReLA scores, and `strict`; rows that have neither: under what they have.
     Empty where every expression means one object.
     """
-    columns = ["Split", "Protocol", EXPRESSIONS, "Without target", *GENERALIZED.values()]
+    columns = ["Split", "Protocol", EXPRESSIONS, "Without target"]
+    columns += [f"{shown}{end}" for shown in GENERALIZED.values() for end in ("", LOW, HIGH)]
     lines = []
     for split, rows in results[""].items():
-        for protocol in protocols_of(rows) if is_generalized(rows) else ():
+        if not is_generalized(rows):
+            continue
+        there = protocols_of(rows)
+        for protocol in [name for name in OF_NOTHING if name in there] or there:
             scores = metrics_from_rows(rows, protocol)
-            if "giou" in scores:
-                shown = [percent(scores[name]) for name in GENERALIZED]
-                lines.append([split, protocol, scores["count"], scores["empty"], *shown])
+            intervals = bootstrap(rows, protocol, tuple(GENERALIZED))
+            line = [split, protocol, scores["count"], scores["empty"]]
+            for name in GENERALIZED:
+                line += map(percent, (scores[name], *intervals[name]))
+            lines.append(line)
     return pd.DataFrame(lines, columns=columns)
 
 

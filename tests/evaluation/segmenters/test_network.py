@@ -4,7 +4,7 @@ import torch
 
 from data_preprocess.language.features import Features
 from dghin.data.dataset import open_split
-from dghin.evaluation.forward import segment
+from dghin.evaluation.segmenters.network import segment
 
 
 def test_expressions_together_and_alone(tiny_model, tiny_config):
