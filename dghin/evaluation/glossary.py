@@ -22,16 +22,19 @@ ENTRIES = (
      "a right “nothing” counts as IoU 1; the shares of expressions without (N) and with (T) a "
      "target that are answered so.", "ReLA, on gRefCOCO"),
     ("strict", PROTOCOL, "Logits enlarged to the photo's size, then the higher class wins at every "
-     "pixel. Weights are picked on val by this one.", "this kit"),
+     "pixel. Weights are picked on val by this one.", "this kit; EVF-SAM, LISA, GSVA, GLaMM, "
+     "Sa2VA, VATEX (one logit enlarged to the photo's size, foreground where it is above zero)"),
     ("paper", PROTOCOL, "The higher class wins at the network's size, that mask of zeros and ones "
      "is enlarged bilinearly, and everything above zero counts. It widens masks along their whole "
-     "border: a perfect disc of radius 12 pixels scores 86 %.", "DGHIN's code"),
+     "border: a perfect disc of radius 12 pixels scores 86 %.", "DGHIN's code; CEFNet's (EFN)"),
     ("resized", PROTOCOL, "The higher class wins at the network's size, and the true mask is "
      "shrunk there. Photos are distorted to a square, and a large photo weighs as much as a small "
-     "one.", "LAVT (at 480 × 480)"),
+     "one.", "LAVT (at 480 × 480), and with its test code SLViT (480 × 480), VPD and EVP "
+     "(512 × 512); CARIS, MaskRIS (448 × 448). ReLA scores at 480 × 480, too, but draws the true "
+     "mask at that size from its polygons"),
     ("threshold=0.35", PROTOCOL, "The probability enlarged bilinearly to the photo's size; "
      "foreground where it is above 0.35.", "after CRIS, which enlarges bicubically out of a "
-     "letterbox and counts an IoU above t"),
+     "letterbox and counts an IoU above t; BKINet, ASDA: bilinearly, out of a letterbox"),
     ("95 %", "interval", "Percentile bootstrap over images: images are drawn with replacement, "
      "with all their expressions, which are not independent of each other. It covers the chance in "
      "which images were tested, not the chance in training: for that, train several seeds.",

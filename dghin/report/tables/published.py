@@ -12,8 +12,9 @@ A published number compares with this run's only where all of this is known and 
 
 - the metric, and which of our protocols it was scored under (`PROTOCOLS_OF`). Where the scores are
   taken moves them by points: LAVT takes them at 480×480, CRIS at the photo's size above 0.35.
-  Methods whose protocol nobody has stated, that sharpen masks afterwards (CRF), or that a protocol
-  is only presumed of, do not compare.
+  A protocol is what the authors' code does; a note names the files ("protocol: owner/repo path").
+  Methods whose code is not public or leaves it open, that sharpen masks afterwards (CRF), or that a
+  protocol is only presumed of, do not compare.
 - the training data: one data set, or several at once ("mixed"). What was trained on more than
   RefCOCO's family, or on what is not stated, does not compare. Backbones do: they have a column.
 - the value: where sources print several, or doubt which IoU it is, it does not compare.
@@ -46,14 +47,20 @@ COLUMNS = (
 METRICS = SCORES | GENERALIZED  # as the file names them → as they are shown
 OTHER_NAMES = {"ciou": "oiou", "giou": "miou"}  # where every expression means one object
 THIS_RUN = "this run"
+MIXED = ("mixed", "combined")  # RefCOCO, RefCOCO+ and G-Ref together, as sources call it
 
 # The protocol's text in the file → ours, and how it is shown. Ours stand for themselves.
 PROTOCOLS_OF = {
     **{name: (name, name) for name in PROTOCOLS},
+    "original size, logits above 0": ("strict", "strict"),
+    "LISA evaluation": ("strict", "strict"),  # the same, by its train_ds.py
+    "0/1 mask enlarged bilinearly, all above 0": ("paper", "paper"),
     "resized 480, argmax": ("resized", "resized, 480×480"),
     "LAVT-style (480 input)": ("resized", "resized, 480×480"),
     "resized mask (480 input)": ("resized", "resized, 480×480"),
+    "resized mask (448 input)": ("resized", "resized, 448×448"),
     "resized mask (448 input for mixed)": ("resized", "resized, 448×448"),
+    "resized 512, argmax": ("resized", "resized, 512×512"),
     "original size, threshold 0.35": ("threshold=0.35", "threshold=0.35"),
 }
 # Words of a note → why the number does not compare, whatever else is known.
@@ -65,6 +72,7 @@ DOUBTS = {
     "(unusual)": "not verified",
     "may be a typo": "not verified",
     "partition": "G-Ref partition not known",
+    "trained on more": "trained on more",
 }
 _KEY = ["method", "backbone", "training_set", "dataset", "split", "metric"]
 
@@ -234,7 +242,7 @@ def _reasons(row: dict[str, Any], config: Config) -> Iterator[str]:
     mixed = config.data.dataset == JOINT
     if row["training_set"] in ("", "not stated"):
         yield "training data not stated"
-    elif row["training_set"] != ("mixed" if mixed else "single"):
+    elif row["training_set"] not in (MIXED if mixed else ("single",)):
         yield "trained on one data set" if row["training_set"] == "single" else "trained on more"
     for words, reason in DOUBTS.items():
         if words in row["note"]:

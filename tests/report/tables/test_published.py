@@ -1,6 +1,7 @@
 """Published scores: nothing is dropped, and only what compares has a difference."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +73,10 @@ def table(results, path, name="refcoco", overrides=()):
 def test_the_file_holds_what_it_held():
     published = read_published(FILE)
     assert published["dataset"].value_counts().to_dict() == {
-        "refcoco": 394, "refcoco+": 384, "refcocog_umd": 236, "grefcoco": 70,
-        "refcocog_google": 36, "referit": 8,
+        "refcoco": 412, "refcoco+": 388, "refcocog_umd": 238, "grefcoco": 70,
+        "refcocog_google": 37, "referit": 8, "refcoco-m": 1,
     }  # fmt: skip
-    assert len(published) == sum(1 for _ in FILE.open(encoding="utf-8")) - 1 == 1128
+    assert len(published) == sum(1 for _ in FILE.open(encoding="utf-8")) - 1 == 1154
     assert list(published.columns) == [*COLUMNS, "version", "versions"]
     assert published["metric"].isin(list(METRICS)).all()
 
@@ -106,11 +107,86 @@ def test_every_protocol_of_the_file_is_ours_or_known_to_be_another():
         "with CRF",
         "DenseCRF code",
         "threshold 0.35",
-        "LISA evaluation",
         "threshold 0.5; val at 480, test upsampled bicubic to original size",
         "resized mask is the CARIS default (448 input); not stated for this reproduction",
+        "480×480, argmax; truth drawn from polygons there",
+        "1024×1024, threshold 0.5; truth filled by cv2.fillPoly, resized there",
+        "384×384 padded, above 0.5 at the network's size, enlarged bilinearly, all above 0",
+        "original size, logits above 0; truth filled by cv2.fillPoly",
+        "original size, Mask R-CNN's mask of the chosen box",
+        "original size, threshold 0.35, after suppression outside the found box (ASNLS)",
+        "logits to the original size by nearest, threshold 0.5",
+        "mask at the input's size, to the original size by nearest",
+        "polygons drawn at 512×512, truth resized there",
+        "polygon drawn at the input's size (640, proportions kept), truth resized there",
+        "threshold 0.5 at the input's size (proportions kept), truth resized there",
     }
     assert {ours for ours, _ in PROTOCOLS_OF.values()} == set(PROTOCOLS)
+
+
+def test_a_size_that_a_protocol_names_is_the_size_that_is_shown():
+    for words, (ours, shown) in PROTOCOLS_OF.items():
+        sizes = re.findall(r"\b\d{3}\b", words)
+        assert shown == (f"{ours}, {sizes[0]}×{sizes[0]}" if sizes else ours)
+
+
+# Method → its lines with a protocol, and which (as it is shown).
+STATED = {
+    "LISA-7B": (8, "strict"), "LISA-7B (ft)": (8, "strict"), "LISA-13B": (9, "strict"),
+    "LISA-7B (public v1 weights, re-run)": (8, "strict"), "GSVA-7B": (8, "strict"),
+    "GSVA-7B (ft)": (14, "strict"), "GSVA-13B": (14, "strict"), "GSVA-13B (ft)": (8, "strict"),
+    "GLaMM": (8, "strict"), "EVF-SAM": (8, "strict"), "Sa2VA-8B": (3, "strict"),
+    "Sa2VA-26B": (3, "strict"), "MLCD-Seg-7B": (8, "strict"), "VATEX": (8, "strict"),
+    "EFN (CEFNet)": (7, "paper"), "SLViT": (8, "resized, 480×480"),
+    "CARIS": (15, "resized, 448×448"), "MaskRIS": (27, "resized, 448×448"),
+    "VPD": (18, "resized, 512×512"), "EVP": (2, "resized, 512×512"),
+    "BKINet": (8, "threshold=0.35"), "ASDA": (9, "threshold=0.35"),
+}  # fmt: skip
+
+
+def test_methods_have_the_protocol_of_their_authors_code():
+    published = read_published(FILE)
+    found = {}
+    for method in STATED:
+        lines = published[published["method"] == method]
+        (shown,) = {PROTOCOLS_OF[words][1] for words in lines["protocol"]}
+        assert lines["note"].str.contains(r"protocol: [\w.-]+/[\w.-]+ \w").all(), method
+        found[method] = (len(lines), shown)
+    assert found == STATED
+
+
+def test_lines_whose_protocol_is_not_stated_have_none():
+    published = read_published(FILE)
+    without = published[published["protocol"] == ""]
+    assert len(without) == 416
+    assert not set(without["method"]) & set(STATED)
+    noted = without["note"].str.contains("protocol: ")
+    assert not noted.any()
+    others = without[without["method"].isin(["MAttNet", "PolyFormer-B", "PolyFormer-L"])]
+    assert set(others["dataset"][others["method"] == "MAttNet"]) == {"grefcoco"}
+    assert set(others["metric"]) == {"ciou", "giou", "pr50"}  # by others; may be boxes
+
+
+def test_the_lines_added_later_all_stand_in_the_file():
+    published = read_published(FILE).set_index(["method", "training_set", "dataset", "split"])
+    new = published.loc[["CARIS", "ReferSAM", "EVP", "Moondream Segmentation"]]
+    assert new.groupby("method").size().to_dict() == {
+        "CARIS": 15, "ReferSAM": 3, "EVP": 2, "Moondream Segmentation": 3,
+    }  # fmt: skip
+    for key, metric, value in (
+        (("CARIS", "single", "refcoco", "val"), "oiou", 75.13),
+        (("CARIS", "single", "refcoco", "testB"), "miou", 74.51),
+        (("CARIS", "single", "refcocog_google", "val"), "oiou", 63.84),
+        (("CARIS", "combined", "refcoco", "testB"), "oiou", 73.52),
+        (("ReferSAM", "single", "refcoco", "testA"), "oiou", 68.61),
+        (("EVP", "single", "refcoco", "val"), "miou", 77.61),
+        (("Moondream Segmentation", "mixed", "refcoco-m", "val"), "oiou", 87.6),
+        (("LISA-13B", "mixed", "refcoco", "val"), "oiou", 72.22),
+        (("LISA-13B", "mixed", "refcoco", "testA"), "oiou", 75.00),
+        (("LISA-13B", "mixed", "refcoco", "testB"), "oiou", 68.52),
+    ):
+        lines = published.loc[[key]]
+        assert list(lines["value"][lines["metric"] == metric]) == [value], key
 
 
 @pytest.mark.parametrize("name", ["refcoco", "refcoco+", "refcocog_umd", "refcocog_google"])
@@ -123,10 +199,35 @@ def test_the_real_tables_show_every_value_once(name):
     assert sorted(shown[~np.isnan(shown)]) == sorted(chosen["value"].dropna())
     assert why_not(config, published) == ""
     yes = set(frame[frame["Compares"] == "yes"]["Method"])
-    assert set() < yes <= {"CRIS", "DETRIS-B", "DETRIS-L"}
+    assert set() < yes <= {"CRIS", "DETRIS-B", "DETRIS-L", "EFN (CEFNet)"}
     large = literature_table({"": {}}, load_config(name, [LAVTS]), published)
     more = set(large[large["Compares"] == "yes"]["Method"]) - yes
-    assert {"LAVT"} <= more <= {"LAVT", "LAVT (lavt_one + Dice)", "DMMI", "MagNet"}
+    assert {"LAVT"} <= more <= {"LAVT", "LAVT (lavt_one + Dice)", "DMMI", "MagNet", "SLViT"}
+
+
+@pytest.mark.parametrize(
+    "name, size, more",
+    [
+        ("refcoco", 448, {"CARIS", "MaskRIS"}),
+        ("refcoco", 512, {"VPD", "EVP"}),
+        ("refcocog_google", 448, {"CARIS"}),
+        ("joint", 448, {"CARIS", "MaskRIS", "MagNet"}),
+    ],
+)
+def test_what_compares_at_the_size_where_it_was_scored(name, size, more):
+    published = read_published(FILE)
+    found = []
+    for image_size in (416, size):
+        config = load_config(name, [f"model.image_size={image_size}"])
+        frame = literature_table({"": {}}, config, published)
+        found.append(set(frame[frame["Compares"] == "yes"]["Method"]))
+    assert found[1] - found[0] == more
+
+
+def test_what_was_trained_on_more_than_a_joint_run_does_not_compare():
+    frame = literature_table({"": {}}, load_config("joint"), read_published(FILE))
+    lines = frame[frame["Method"].str.startswith("LISA") | (frame["Method"] == "GSVA-13B")]
+    assert len(lines) > 3 and lines["Compares"].str.contains("trained on more").all()
 
 
 def test_dghin_compares_once_its_values_are_filled_in(results):
@@ -161,7 +262,10 @@ def test_a_difference_is_to_the_runs_score_under_the_published_protocol(results,
         ({"protocol": ""}, "protocol not stated"),
         ({"protocol": "with CRF"}, "another protocol"),
         ({"protocol": "threshold 0.35"}, "another protocol"),
+        ({"protocol": "480×480, argmax; truth drawn from polygons there"}, "another protocol"),
         ({"training_set": "mixed"}, "trained on more"),
+        ({"training_set": "combined"}, "trained on more"),
+        ({"note": "trained on more than RefCOCO's family"}, "trained on more"),
         (
             {"protocol": "resized mask (448 input for mixed)"},
             "scored at another size than 480×480",
@@ -212,11 +316,17 @@ def test_a_trial_of_some_expressions_compares_with_nothing(results, write):
 def test_a_joint_run_stands_beside_what_was_trained_jointly(write):
     rows = {"": {"val": make_rows("val"), "refcoco_testA": make_rows("refcoco_testA")}}
     changes = {"split": "testA", "method": "mixed"}
-    path = write({"split": "testA"}, changes | {"training_set": "mixed"}, {"dataset": "grefcoco"})
+    path = write(
+        {"split": "testA"},
+        changes | {"training_set": "mixed"},
+        changes | {"method": "combined", "training_set": "combined"},
+        {"dataset": "grefcoco"},
+    )
     frame = table(rows, path, "joint")
     assert "refcoco_testA" in frame and "val" not in frame
     assert only(frame)["Compares"] == "no: trained on one data set"
     assert only(frame, "mixed")["Compares"] == "yes"
+    assert only(frame, "combined")["Compares"] == "yes"
     assert set(frame[frame["Method"] == "this run"]["Training data"]) == {"mixed"}
 
 
