@@ -13,7 +13,7 @@ from data_preprocess.language.encoder import Language, LanguageEncoder
 from dghin.data.batches import collate, model_inputs
 from dghin.data.dataset import PreparedDataset
 from dghin.evaluation.masks import predict_mask
-from dghin.evaluation.metrics import MaskSample, expression_iou
+from dghin.evaluation.metrics import MaskSample, expression_iou, first_protocol
 from dghin.model.dghin import DGHIN
 from dghin.model.pretrained import load_pretrained
 from dghin.run.config import Config
@@ -56,11 +56,12 @@ def photos_of(
     return found
 
 
-def ranked(rows: pd.DataFrame, count: int, protocol: str = "strict") -> dict[str, list[int]]:
+def ranked(rows: pd.DataFrame, count: int) -> dict[str, list[int]]:
     """The best, median and worst expressions of a split, each of another image, as row numbers.
 
-    A row's number is the expression's place in the split.
+    A row's number is the expression's place in the split. Under the first protocol of the rows.
     """
+    protocol = first_protocol(rows)
     iou = expression_iou(rows[f"{protocol}_intersection"], rows[f"{protocol}_union"])
     order = np.argsort(-iou, kind="stable")
     middle = sorted(range(len(order)), key=lambda place: abs(place - len(order) // 2))

@@ -18,7 +18,7 @@ from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json, sha256_file, write_text
 from data_preprocess.base.settings import flatten, to_mapping
 from data_preprocess.base.tables import to_markdown
-from dghin.evaluation.metrics import metrics_from_rows
+from dghin.evaluation.metrics import first_protocol, metrics_from_rows
 from dghin.inspection.predictor import Predictor
 from dghin.model.dghin import DGHIN
 from dghin.model.hub import CONFIG, REMEDY, WEIGHTS, uploading
@@ -35,7 +35,6 @@ from dghin.run.folder import RunFolder
 from .page import render
 
 CARD = "README.md"
-PROTOCOL = "strict"  # of the scores in the header; the text has all of them
 
 
 def save_with_card(predictor: Predictor, folder: str | Path, run: str | Path | None = None) -> None:
@@ -134,7 +133,8 @@ def _header(results: Results, config: Config | None) -> str:
     """The card's header in YAML, with the scores as the Hub's evaluation results."""
     found = []
     for split, rows in results.get("", {}).items():
-        scores = metrics_from_rows(rows, PROTOCOL)
+        protocol = first_protocol(rows)  # the text has all of them
+        scores = metrics_from_rows(rows, protocol)
         for name, shown in (("oiou", "overall IoU"), ("miou", "mean IoU")):
             found.append(
                 EvalResult(
@@ -144,7 +144,7 @@ def _header(results: Results, config: Config | None) -> str:
                     dataset_name=config.data.dataset,
                     dataset_split=split,
                     metric_type=name,
-                    metric_name=f"{shown} ({PROTOCOL})",
+                    metric_name=f"{shown} ({protocol})",
                     metric_value=round(100 * scores[name], 2),
                 )
             )

@@ -17,6 +17,7 @@ import pandas as pd
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
 from dghin.evaluation.glossary import glossary_table
+from dghin.evaluation.segmenters.about import about_run
 from dghin.report.figures.curves import (
     learning_curves,
     precision_curves,
@@ -68,7 +69,7 @@ def write_report(folder: Path) -> Path:
 def write_figures(results: Results, tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
     """The figures that are drawn from rows and log; those that no longer hold are removed."""
     figures = folder / "figures"
-    save_figure(precision_curves(results, "strict"), figures, "precision")
+    save_figure(precision_curves(results), figures, "precision")
     for name, breakdown in BREAKDOWNS.items():
         if name in tables:
             save_figure(breakdown_figure(tables[name], breakdown.column), figures, name)
@@ -90,6 +91,7 @@ def contents(
     return {
         "run": folder.name,
         "config": config,
+        "about": about_run(folder, config),
         "headline": headline(results, config.data.test_splits),
         "tables": shown,
         "breakdowns": BREAKDOWNS,
@@ -122,16 +124,20 @@ def literature(frame: pd.DataFrame | None) -> dict[str, Any]:
 def headline(results: Results, test_splits: Sequence[str]) -> list[dict[str, Any]]:
     """The overall IoU of every test split (all splits where none is one), with its control.
 
-    One entry a split: split, strict, control (strict, or None), share (control / strict).
+    One entry a split: split, protocol (the first there is), oiou, control (its overall IoU, or
+    None), share (control / oiou).
     """
     metrics = run_metrics(results)
     controls = metrics.pop("controls").get(LANGUAGE_CONTROL, {})
     entries = []
     for split in [name for name in metrics if name in test_splits] or list(metrics):
-        strict = metrics[split]["strict"]["oiou"]
-        control = controls[split]["strict"]["oiou"] if split in controls else None
-        share = control / strict if control is not None and strict else None
-        entries.append({"split": split, "strict": strict, "control": control, "share": share})
+        protocol = next(iter(metrics[split]))
+        oiou = metrics[split][protocol]["oiou"]
+        control = controls.get(split, {}).get(protocol, {}).get("oiou")
+        share = control / oiou if control is not None and oiou else None
+        entries.append(
+            {"split": split, "protocol": protocol, "oiou": oiou, "control": control, "share": share}
+        )
     return entries
 
 

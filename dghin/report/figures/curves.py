@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import atomic_path
-from dghin.evaluation.metrics import expression_iou
+from dghin.evaluation.metrics import expression_iou, first_protocol
 from dghin.report.tables.scores import LANGUAGE_CONTROL
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
@@ -161,14 +161,20 @@ def styles() -> Iterator[tuple[str, str]]:
 
 
 @styled
-def precision_curves(results: Mapping[str, Mapping[str, pd.DataFrame]], protocol: str) -> Figure:
-    """The share of expressions that reach every IoU, a curve a split; dashed: `shuffled`."""
+def precision_curves(results: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
+    """The share of expressions that reach every IoU, a curve a split; dashed: `shuffled`.
+
+    Under the first protocol that the rows have.
+    """
+    protocol = first_protocol(next(iter(results[""].values())))
     figure = new_figure(5.2, 3.6)
     axes = figure.subplots()
     thresholds = np.linspace(0, 1, 101)
     shown = {name: results[name] for name in ("", LANGUAGE_CONTROL) if name in results}
     for number, (control, splits) in enumerate(shown.items()):
         for (colour, marker), (split, rows) in zip(styles(), splits.items(), strict=False):
+            if f"{protocol}_union" not in rows:
+                continue
             iou = expression_iou(rows[f"{protocol}_intersection"], rows[f"{protocol}_union"])
             shares = 100 * (iou[None] >= thresholds[:, None]).mean(axis=1)
             label = f"{split}, {control}" if control else split

@@ -33,7 +33,8 @@ import pandas as pd
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.raw.datasets import DATASETS, JOINT, MEMBERS
 from dghin.evaluation.answers import PROTOCOLS
-from dghin.evaluation.metrics import is_generalized, metrics_from_rows
+from dghin.evaluation.metrics import first_protocol, is_generalized, metrics_from_rows
+from dghin.evaluation.segmenters.about import About, about_run
 from dghin.run.config import Config
 from dghin.run.environment import ROOT
 
@@ -146,7 +147,10 @@ def _read_value(place: str, text: str) -> float:
 
 
 def literature_table(
-    results: Results, config: Config, published: pd.DataFrame | None = None
+    results: Results,
+    config: Config,
+    published: pd.DataFrame | None = None,
+    about: About | None = None,
 ) -> pd.DataFrame:
     """Published scores on the run's data set beside its own, metric by metric, in percent.
 
@@ -155,10 +159,12 @@ def literature_table(
     ("yes", or "no: reasons"), Source. Of each metric this run comes first, under each protocol
     that a published number needs, then what compares. Empty where nothing is published.
 
-    published: as `read_published` reads it (the default: from reports/published.csv).
+    published: as `read_published` reads it (the default: from reports/published.csv). about: the
+    model whose run it is (default: DGHIN with these settings).
     """
     own = results[""]
-    chosen = _choose(_published(published), config, own)
+    about = about or about_run(Path(), config)
+    chosen = _choose(_published(published), config, own, about)
     names = dict.fromkeys(_columns(config, own).values())  # in the order of the splits
     splits = [name for name in names if (chosen["column"] == name).any()]
     lines = []
@@ -166,10 +172,11 @@ def literature_table(
         cells = chosen[chosen["metric"] == metric]
         if len(cells):
             comparable = cells[cells["reasons"].map(len) == 0]
-            needed = {"strict", *comparable["ours"]} - {""}
+            first = {first_protocol(rows) for rows in own.values()}
+            needed = {*first, *comparable["ours"]} - {""}
             protocols = [name for name in PROTOCOLS if name in needed]
             scores = {name: _scores(own, splits, name, metric) for name in protocols}
-            lines += _own_lines(scores, metric, config)
+            lines += _own_lines(scores, metric, about)
             lines += _published_lines(cells, scores, metric)
     deltas = [f"Δ {split}" for split in splits]
     columns = ["Method", "Backbone", "Training data", *splits, *deltas]
@@ -185,7 +192,7 @@ def why_not(config: Config, published: pd.DataFrame | None = None) -> str:
         return "The embedded data set is drawn here; nobody has published scores on it."
     if published is None and not PUBLISHED.is_file():
         return f"There is no reports/{PUBLISHED.name}, which holds the published scores."
-    if _choose(_published(published), config, {}).empty:
+    if _choose(_published(published), config, {}, about_run(Path(), config)).empty:
         return f"reports/{PUBLISHED.name} holds no scores on {data.dataset}."
     return ""
 
@@ -196,7 +203,7 @@ def _published(published: pd.DataFrame | None) -> pd.DataFrame:
     return read_published() if published is None else published
 
 
-def _choose(published: pd.DataFrame, config: Config, own: Any) -> pd.DataFrame:
+def _choose(published: pd.DataFrame, config: Config, own: Any, about: About) -> pd.DataFrame:
     """What is published on the run's splits, with what the table needs of every number.
 
     column: the run's name of the split (`joint` calls it refcoco_testA); ours, shown: its protocol
@@ -209,9 +216,9 @@ def _choose(published: pd.DataFrame, config: Config, own: Any) -> pd.DataFrame:
         if column:
             words = row["protocol"]
             ours, shown = PROTOCOLS_OF.get(words, ("", words or "not stated"))
-            reasons = list(_reasons(row, config))
+            reasons = list(_reasons(row, config, about))
             if ours and column in own and f"{ours}_union" not in own[column]:
-                reasons.append("this run has no such scores yet: evaluate it again")
+                reasons.append("this run has no such scores: evaluate it again, or save logits")
             found = {"column": column, "ours": ours, "shown": shown, "reasons": reasons}
             lines.append(row | found)
     return pd.DataFrame(lines, columns=[*published.columns, "column", "ours", "shown", "reasons"])
@@ -229,20 +236,22 @@ def _columns(config: Config, own: Any) -> dict[tuple[str, str], str]:
     return {place: name for place, name in members.items() if name in {*own, *data.test_splits}}
 
 
-def _reasons(row: dict[str, Any], config: Config) -> Iterator[str]:
+def _reasons(row: dict[str, Any], config: Config, about: About) -> Iterator[str]:
     """Why a published number does not compare with this run's; none: it does."""
     if math.isnan(row["value"]):
         yield "value not known"
     if row["protocol"] not in PROTOCOLS_OF:
         yield "another protocol" if row["protocol"] else "protocol not stated"
     _, shown = PROTOCOLS_OF.get(row["protocol"], ("", ""))
-    size = config.model.image_size
+    size = about.image_size
     if "×" in shown and not shown.endswith(f"×{size}"):  # its scores are taken at its input's size
-        yield f"scored at another size than {size}×{size}"
-    mixed = config.data.dataset == JOINT
+        own = f"{size}×{size}" if size else "this run's, which is not known"
+        yield f"scored at another size than {own}"
     if row["training_set"] in ("", "not stated"):
         yield "training data not stated"
-    elif row["training_set"] not in (MIXED if mixed else ("single",)):
+    elif about.training_data not in ("single", "mixed"):
+        yield "what this model was trained on is not stated as single or mixed"
+    elif row["training_set"] not in (MIXED if about.training_data == "mixed" else ("single",)):
         yield "trained on one data set" if row["training_set"] == "single" else "trained on more"
     for words, reason in DOUBTS.items():
         if words in row["note"]:
@@ -264,14 +273,14 @@ def _scores(own: Any, splits: list[str], protocol: str, metric: str) -> dict[str
     return found
 
 
-def _own_lines(scores: Any, metric: str, config: Config) -> Iterator[dict[str, Any]]:
-    size = config.model.image_size
+def _own_lines(scores: Any, metric: str, about: About) -> Iterator[dict[str, Any]]:
+    size = about.image_size or "?"
     for protocol, by_split in scores.items():
         if by_split:
             yield {
                 "Method": THIS_RUN,
-                "Backbone": config.model.backbone,
-                "Training data": "mixed" if config.data.dataset == JOINT else "single",
+                "Backbone": about.backbone or "–",
+                "Training data": about.training_data or "–",
                 **by_split,
                 "Metric": METRICS[metric],
                 "Protocol": f"resized, {size}×{size}" if protocol == "resized" else protocol,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_preprocess.base.files import write_json
+from dghin.evaluation.segmenters.about import About, about_run
 from dghin.run.config import Config, load_config
 from dghin.run.folder import RunFolder
 
@@ -32,11 +33,16 @@ MAIN = "main"
 METRICS = "metrics.json"
 
 
-def score_tables(results: Results, config: Config | None = None) -> dict[str, pd.DataFrame]:
+def score_tables(
+    results: Results, config: Config | None = None, about: About | None = None
+) -> dict[str, pd.DataFrame]:
     """Every table that follows from the rows, by name; those that would be empty are left out.
 
-    config: the run's, for the published numbers of its data set beside it.
+    config: the run's, for the published numbers of its data set beside it. about: its model.
     """
+    literature = pd.DataFrame()
+    if config is not None:
+        literature = literature_table(results, config, about=about)
     tables = {
         MAIN: metrics_table(results),
         "intervals": intervals_table(results),
@@ -44,7 +50,7 @@ def score_tables(results: Results, config: Config | None = None) -> dict[str, pd
         "controls": controls_table(results),
         "failures": failures_table(results),
         **{name: breakdown_table(results, name) for name in BREAKDOWNS},
-        "literature": pd.DataFrame() if config is None else literature_table(results, config),
+        "literature": literature,
     }
     return {name: frame for name, frame in tables.items() if len(frame)}
 
@@ -61,7 +67,8 @@ def write_results(results: Results, folder: Path) -> dict[str, pd.DataFrame]:
     Tables of an earlier evaluation that no longer follow from the rows are removed.
     """
     write_json(folder / METRICS, run_metrics(results))
-    tables = score_tables(results, settings_of(folder))
+    config = settings_of(folder)
+    tables = score_tables(results, config, about_run(folder, config))
     for name, frame in tables.items():
         write_table(frame, folder / "tables", name)
     for name in {*BREAKDOWNS, "generalized", "controls", "literature"} - {*tables}:

@@ -217,12 +217,15 @@ def percent(value: float | None) -> float:
 def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:
     """Write a table as Markdown, CSV and LaTeX (booktabs): <folder>/<name>.{md,csv,tex}.
 
+    LaTeX only where jinja2 is installed, with which pandas writes it.
+
     The two ends of an interval are columns of their own in the CSV, and one in the others.
     """
     shown = with_intervals(frame)
     write_text(folder / f"{name}.md", to_markdown(shown))
     write_text(folder / f"{name}.csv", frame.round(2).to_csv(index=False, lineterminator="\n"))
-    write_text(folder / f"{name}.tex", to_latex(shown))
+    if latex := to_latex(shown):
+        write_text(folder / f"{name}.tex", latex)
 
 
 def remove_table(folder: Path, name: str) -> None:
