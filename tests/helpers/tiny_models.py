@@ -24,7 +24,11 @@ WORDS = (
     "triangle star man woman dog locate image with mask next and above below"
 ).split()
 TEXT = dict(
-    hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, hidden_act="gelu"
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    hidden_act="gelu",
 )
 
 
@@ -41,17 +45,31 @@ def write_tiny_clipseg(folder: Path, seed: int = 0, size: int = 64) -> str:
     )
     images = transformers.ViTImageProcessor(size={"height": size, "width": size})
     processor = transformers.CLIPSegProcessor(images, tokenizer)
-    return _write(folder, transformers.CLIPSegForImageSegmentation, config, processor, seed)
+
+    def listen(model):  # or the answers would hardly depend on the text
+        model.decoder.film_mul.weight.mul_(10)
+        model.decoder.film_add.weight.mul_(10)
+
+    made = transformers.CLIPSegForImageSegmentation
+    return _write(folder, made, config, processor, seed, 0.2, listen)
 
 
 def write_tiny_sam3(folder: Path, seed: int = 0) -> str:
-    """Sam3Model at 112 × 112 (an 8 × 8 grid of patches), with 8 queries."""
+    """Sam3Model at 112 × 112 (an 8 × 8 grid of patches), with 8 queries.
+
+    Its scores are spread out, so that some texts have instances above 0.5 and others have none.
+    """
+
+    def spread_scores(model):
+        model.dot_product_scoring.query_proj.weight.mul_(4)
+        model.detr_decoder.presence_head.layer3.bias.add_(0.2)
+
     config = tiny_sam3_config()
     images = transformers.Sam3ImageProcessor(
         size={"height": 112, "width": 112}, mask_size={"height": 32, "width": 32}
     )
     processor = transformers.Sam3Processor(images, clip_tokenizer(32))
-    return _write(folder, transformers.Sam3Model, config, processor, seed, spread=0.25)
+    return _write(folder, transformers.Sam3Model, config, processor, seed, 0.1, spread_scores)
 
 
 def tiny_sam3_config() -> "transformers.Sam3Config":

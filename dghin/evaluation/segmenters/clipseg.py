@@ -16,10 +16,10 @@ from dghin.evaluation.answers import Answer
 from .pretrained import (
     PretrainedSegmenter,
     facts_of,
+    image_size,
     load_model,
     load_processor,
     read_config,
-    square,
 )
 
 # isort: split
@@ -29,9 +29,7 @@ from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
 class ClipSeg(PretrainedSegmenter):
     """A Segmenter of CLIPSegForImageSegmentation. name: a folder, or a repository of the hub."""
 
-    def __init__(
-        self, name: str, device: str | torch.device = "cpu", revision: str | None = None
-    ):
+    def __init__(self, name: str, device: str | torch.device = "cpu", revision: str | None = None):
         self.model = load_model(CLIPSegForImageSegmentation, name, device, revision)
         self.processor = load_processor(CLIPSegProcessor, name, revision)
         vision = self.model.config.vision_config
@@ -40,7 +38,7 @@ class ClipSeg(PretrainedSegmenter):
             read_config(name, revision),
             revision,
             backbone=f"CLIP ViT, {vision.num_hidden_layers} layers, patch {vision.patch_size}",
-            image_size=square(self.processor.image_processor.size),
+            image_size=image_size(self.processor),
         )
         super().__init__(facts, clipseg=self.model)
 

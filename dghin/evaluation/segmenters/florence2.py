@@ -21,10 +21,10 @@ from dghin.evaluation.answers import Answer
 from .pretrained import (
     PretrainedSegmenter,
     facts_of,
+    image_size,
     load_model,
     load_processor,
     read_config,
-    square,
 )
 
 # isort: split
@@ -59,7 +59,7 @@ class Florence2(PretrainedSegmenter):
             read_config(name, revision),
             revision,
             backbone=f"DaViT of width {self.model.config.vision_config.embed_dim[-1]}",
-            image_size=square(self.processor.image_processor.size),
+            image_size=image_size(self.processor),
         )
         super().__init__(facts, florence2=self.model)
 

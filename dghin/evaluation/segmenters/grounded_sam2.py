@@ -14,6 +14,7 @@ mark inside would make two phrases of it: it becomes a space.
 import re
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -23,10 +24,10 @@ from dghin.evaluation.answers import Answer
 from .pretrained import (
     PretrainedSegmenter,
     facts_of,
+    image_size,
     load_model,
     load_processor,
     read_config,
-    square,
 )
 
 # isort: split
@@ -70,13 +71,10 @@ class GroundedSam2(PretrainedSegmenter):
         self.detector_processor = load_processor(GroundingDinoProcessor, names[0], first)
         self.sam = load_model(Sam2Model, names[1], device, second)
         self.sam_processor = load_processor(Sam2Processor, names[1], second)
-        sizes = [
-            square(processor.image_processor.size)
-            for processor in (self.detector_processor, self.sam_processor)
-        ]
+        processors = (self.detector_processor, self.sam_processor)
         both = [
-            facts_of(one, read_config(one, version), version, image_size=size)
-            for one, version, size in zip(names, (first, second), sizes, strict=True)
+            facts_of(one, read_config(one, version), version, image_size=image_size(processor))
+            for one, version, processor in zip(names, (first, second), processors, strict=True)
         ]
         facts = {key: _together(both, key) for key in ("name", "image_size", "licence", "link")}
         facts["backbone"] = f"{self.detector.config.backbone_config.model_type} + Hiera"
@@ -96,9 +94,10 @@ class GroundedSam2(PretrainedSegmenter):
     def read(self, seen: Seen, expressions: list[str]) -> list[Answer]:
         boxes = self.boxes(seen, expressions)
         masks = iter(self.masks(seen, [box for box in boxes if box is not None]))
-        empty = torch.zeros(seen.size, dtype=torch.bool)
         return [
-            Answer((empty if box is None else next(masks)).numpy(), "mask", no_target=box is None)
+            Answer(np.zeros(seen.size, bool), "mask", no_target=True)
+            if box is None
+            else Answer(next(masks).numpy(), "mask", no_target=False)
             for box in boxes
         ]
 
@@ -139,7 +138,8 @@ class GroundedSam2(PretrainedSegmenter):
             multimask_output=False,  # one: a box is no ambiguous prompt, as a point is
         )
         whole = self.sam_processor.post_process_masks(
-            list(out.pred_masks.cpu()), [list(seen.size)]  # (E, 1, h, w) → (E, 1, H, W)
+            list(out.pred_masks.cpu()),
+            [list(seen.size)],  # (E, 1, h, w) → (E, 1, H, W)
         )[0]
         return list(whole[:, 0])
 

@@ -56,10 +56,14 @@ def load_segmenter(
 def _load_adapter(name: str, options: Mapping[str, Any], device: str | torch.device) -> Segmenter:
     module, adapter = _adapter_of(name, options.get("revision"))
     made = getattr(importlib.import_module(f".{module}", __package__), adapter)
-    known = [word for word in inspect.signature(made).parameters if word not in ("name", "device")]
-    for option in options:
+    parameters = inspect.signature(made).parameters
+    known = [word for word in parameters if word not in ("name", "device")]
+    for option, value in options.items():
         if option not in known:
             raise unknown_name(f"option of hf:{name}", option, known)
+        usual = parameters[option].default
+        if isinstance(usual, (int, float)) and not isinstance(value, (int, float)):
+            raise UserError(f"hf:{name}: {option}={value!r} is no number. Without it: {usual}.")
     return made(name, device=device, **options)
 
 

@@ -101,6 +101,7 @@ def load_model(
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    logging.set_verbosity_error()  # it would report the parts of a video model left out
     try:
         model, loaded = model_class.from_pretrained(
             name, revision=revision, dtype=torch.float32, output_loading_info=True
@@ -178,9 +179,11 @@ def weights_digest(parts: Mapping[str, nn.Module]) -> str:
     return digest.hexdigest()
 
 
-def square(size: Any) -> Any:
-    """The side of a square image size, as a processor's settings hold it; other sizes as a text."""
-    sides = dict(size)
-    if sides.get("height") and sides.get("height") == sides.get("width"):
-        return sides["height"]
-    return ", ".join(f"{name} {value}" for name, value in sides.items() if value)
+def image_size(processor: Any) -> int | str:
+    """The side of the square that a processor makes of a photo, or the side that it holds fixed."""
+    size = dict(processor.image_processor.size)
+    if size.get("height") and size["height"] == size.get("width"):
+        return size["height"]
+    if size.get("shortest_edge"):
+        return f"{size['shortest_edge']} (shorter side)"
+    return f"{size.get('height')} × {size.get('width')}"

@@ -9,6 +9,7 @@ counts, the mask is empty and the answer says that nothing is meant. The photo's
 SAM 3 reads 32 tokens at most; what is longer is cut.
 """
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -17,10 +18,10 @@ from dghin.evaluation.answers import Answer
 from .pretrained import (
     PretrainedSegmenter,
     facts_of,
+    image_size,
     load_model,
     load_processor,
     read_config,
-    square,
 )
 
 # isort: split
@@ -32,6 +33,8 @@ class Sam3(PretrainedSegmenter):
 
     threshold, mask_threshold: 0.5 both, as in the examples of SAM 3 itself.
     """
+
+    at_once = 8  # 16 would need about 8 GB for their feature maps and masks
 
     def __init__(
         self,
@@ -50,7 +53,7 @@ class Sam3(PretrainedSegmenter):
             read_config(name, revision),
             revision,
             backbone=f"ViT, {vit.num_hidden_layers} layers, patch {vit.patch_size}",
-            image_size=square(self.processor.image_processor.size),
+            image_size=image_size(self.processor),
         )
         super().__init__(facts, sam3=self.model)
 
@@ -93,5 +96,5 @@ def _repeat(levels, count: int) -> tuple:
 def _union(masks: torch.Tensor, size: tuple[int, int]) -> Answer:
     """Instances' masks (K, H, W) as one; none: an empty mask, and nothing is meant."""
     if not len(masks):
-        return Answer(torch.zeros(size, dtype=torch.bool).numpy(), "mask", no_target=True)
+        return Answer(np.zeros(size, bool), "mask", no_target=True)
     return Answer(masks.bool().any(dim=0).cpu().numpy(), "mask", no_target=False)  # (H, W)
