@@ -66,7 +66,7 @@ class GroundedSam2(PretrainedSegmenter):
     ):
         self.threshold = threshold
         names = name.split("+")
-        first, second = (revision or "").split("+") if revision else (None, None)
+        first, second = revision.split("+") if revision else (None, None)
         self.detector = load_model(GroundingDinoForObjectDetection, names[0], device, first)
         self.detector_processor = load_processor(GroundingDinoProcessor, names[0], first)
         self.sam = load_model(Sam2Model, names[1], device, second)

@@ -73,7 +73,7 @@ def _adapter_of(name: str, revision: str | None) -> tuple[str, str]:
 
     first, plus, second = ("" if Path(name).is_dir() else name).partition("+")
     if plus:
-        versions = (revision or "").split("+") if revision else [None, None]
+        versions = revision.split("+") if revision else [None, None]
         if len(versions) != 2:
             raise UserError(
                 f"revision={revision}: hf:{name} needs two, REVISION+REVISION, one for each."

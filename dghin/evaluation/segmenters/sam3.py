@@ -34,7 +34,7 @@ class Sam3(PretrainedSegmenter):
     threshold, mask_threshold: 0.5 both, as in the examples of SAM 3 itself.
     """
 
-    at_once = 8  # 16 would need about 8 GB for their feature maps and masks
+    at_once = 8  # the mask decoder alone needs about 0.3 GB for each
 
     def __init__(
         self,

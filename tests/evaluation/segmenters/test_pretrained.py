@@ -1,6 +1,7 @@
 """What all adapters share: a photo seen once, batches of expressions, weights, facts, digests."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -109,8 +110,6 @@ def test_the_digest_changes_with_a_weight(segmenter, name):
 
 
 def test_weights_that_are_missing_are_an_error(name, tmp_path):
-    import shutil
-
     first, plus, rest = name.partition("+")
     shutil.copytree(first, tmp_path / "copy")
     file = tmp_path / "copy" / "model.safetensors"
@@ -123,8 +122,6 @@ def test_weights_that_are_missing_are_an_error(name, tmp_path):
 
 
 def test_a_file_that_is_missing_is_an_error(name, tmp_path):
-    import shutil
-
     first, plus, rest = name.partition("+")
     shutil.copytree(first, tmp_path / "copy")
     (tmp_path / "copy" / "model.safetensors").unlink()
