@@ -4,6 +4,9 @@ timm imports torchvision, and PyPI's torchvision is a CUDA build. Beside a CPU b
 import fails with "operator torchvision::nms does not exist", because its compiled operators could
 not be loaded. Nothing here uses them. Only when that happens, the two operators that torchvision
 registers fake versions of at import are declared (without a body), and the import is tried again.
+
+Most models of transformers (CLIPSeg, SAM 3, ...) import torchvision, too, and fail in the same way.
+A module that needs one of them imports this module first; torchvision is then loaded already.
 """
 
 import sys
