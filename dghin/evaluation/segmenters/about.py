@@ -1,9 +1,9 @@
 """Who answered: what the report, the model card and the literature table say of the model.
 
-    about_run(folder, config)      # of reports/<run>/model.yaml; DGHIN by its settings without one
-    write_about(folder, {"name": "LAVT", "backbone": "Swin-B", "image_size": 480})
+about_run(folder, config)      # of reports/<run>/model.yaml; DGHIN by its settings without one
+write_about(folder, {"name": "LAVT", "backbone": "Swin-B", "image_size": 480})
 
-    dghin evaluate run=lavt predictions=PATH about.name=LAVT about.backbone=Swin-B ...
+dghin evaluate run=lavt predictions=PATH about.name=LAVT about.backbone=Swin-B ...
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ def about_run(folder: Path, config: Config | None) -> About:
         config.model.image_size,
         "mixed" if data.dataset == JOINT else "single",
         "Apache-2.0",
-        "https://doi.org/10.1016/j.displa.2023.102575",
+        "Displays 80 (2023) 102575",
     )
 
 

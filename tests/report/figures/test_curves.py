@@ -155,7 +155,7 @@ def test_ten_splits_have_ten_curves(tmp_path):
     lengths = {f"split{i}": [1, 2, 2, 3 + i] for i in range(10)}
     assert len(length_histogram(lengths).axes[0].lines) == 10
     rows = {"": {f"split{i}": make_rows(f"split{i}", 9, i, KINDS) for i in range(10)}}
-    figure = precision_curves(rows, "strict")
+    figure = precision_curves(rows)
     saved(figure, tmp_path)
     looks = {(line.get_color(), line.get_marker()) for line in figure.axes[0].lines}
     assert len(looks) == 10
