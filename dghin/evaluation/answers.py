@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from data_preprocess.base.errors import UserError
+from data_preprocess.base.errors import UserError, unknown_name
 
 PROTOCOLS = ("strict", "paper", "resized", "threshold=0.35")  # of every row, and in this order
+THRESHOLD = "threshold="  # before its number, in a protocol's name
 AT_ONCE = 16  # expressions of one image that are answered together
 AT_ANY_SIZE = ("strict", "threshold=0.35")  # what can be said without a square of the network's
 OF_FORM = {
@@ -27,6 +28,22 @@ OF_FORM = {
     "probability": PROTOCOLS,
     "logits": PROTOCOLS,
 }
+
+
+def check_protocol(protocol: str) -> str:
+    """The protocol's name, if it is one."""
+    if protocol not in PROTOCOLS and not _is_threshold(protocol):
+        raise unknown_name("protocol", protocol, PROTOCOLS)
+    return protocol
+
+
+def _is_threshold(protocol: str) -> bool:
+    """Whether it reads threshold=NUMBER, with the number in (0, 1)."""
+    name, _, number = protocol.partition("=")
+    try:
+        return name == "threshold" and 0 < float(number) < 1
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from .answers import Answer
-from .metrics import (
-    THRESHOLD,
-    box_iou,
-    check_protocol,
-    intersection_union,
-    mask_box,
-)
+from .answers import THRESHOLD, Answer, check_protocol
 
 try:
     import torch
@@ -82,6 +75,48 @@ def compare(mask: Any, truth: Any, protocol: str) -> tuple[int, int]:
     if protocol == "resized":
         truth = shrunk(_array(truth), mask.shape[0])
     return intersection_union(mask, truth)
+
+
+def intersection_union(mask: Any, truth: Any) -> tuple[int, int]:
+    """Pixels in both masks, and pixels in either: two (H, W), foreground where not 0.
+
+    Arrays or torch tensors; an array is taken to a tensor's device.
+    """
+    if isinstance(mask, np.ndarray) and isinstance(truth, np.ndarray):
+        _check_sizes(mask, truth)
+        mask, truth = mask != 0, truth != 0
+        both = np.count_nonzero(mask & truth)
+        return int(both), int(np.count_nonzero(mask) + np.count_nonzero(truth) - both)
+    import torch
+
+    mask, truth = torch.as_tensor(mask) != 0, torch.as_tensor(truth) != 0
+    _check_sizes(mask, truth)
+    truth = truth.to(mask.device)
+    return int((mask & truth).count_nonzero()), int((mask | truth).count_nonzero())
+
+
+def _check_sizes(mask: Any, truth: Any) -> None:
+    if mask.shape != truth.shape:
+        raise ValueError(f"mask {tuple(mask.shape)} and truth {tuple(truth.shape)} differ in size")
+
+
+def mask_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
+    """The box around a mask (H, W): x0, y0, x1, y1, ends not included; None without a pixel."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not len(columns):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def box_iou(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> float:
+    """The IoU of two boxes (x0, y0, x1, y1); 0 where one is missing, 1 where both are."""
+    if one is None or other is None:
+        return float(one is other)
+    width = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
+    height = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
+    both = width * height
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return both / (sum(areas) - both)
 
 
 def shrunk(truth: np.ndarray, size: int) -> np.ndarray:

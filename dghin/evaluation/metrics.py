@@ -31,11 +31,11 @@ from typing import Any
 
 import numpy as np
 
-from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.errors import UserError
 
-from .answers import PROTOCOLS
+from .answers import PROTOCOLS, check_protocol
+from .masks import intersection_union, score
 
-THRESHOLD = "threshold="  # before its number, in a protocol's name
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 NO_TARGET_PIXELS = 50  # a smaller mask answers "nothing is meant" (the rule of the GRES paper)
 BOX = 0.5  # from this IoU of boxes on, the mask's box counts as right
@@ -62,8 +62,6 @@ class SegmentationMetrics:
         Both are torch tensors or arrays. length: the expression's number of spaCy tokens (0 or
         None: unknown). Returns (intersection, union) in pixels.
         """
-        from .masks import score
-
         intersection, union = score(logits, truth, self.protocol)
         area = int((truth != 0).sum())
         self.counts.append((intersection, union, length or 0, area))
@@ -72,48 +70,6 @@ class SegmentationMetrics:
     def compute(self) -> dict[str, Any]:
         """The scores so far; see `metrics_from_counts`."""
         return metrics_from_counts(*np.array(self.counts, np.int64).reshape(-1, 4).T)
-
-
-def intersection_union(mask: Any, truth: Any) -> tuple[int, int]:
-    """Pixels in both masks, and pixels in either: two (H, W), foreground where not 0.
-
-    Arrays or torch tensors; an array is taken to a tensor's device.
-    """
-    if isinstance(mask, np.ndarray) and isinstance(truth, np.ndarray):
-        _check_sizes(mask, truth)
-        mask, truth = mask != 0, truth != 0
-        both = np.count_nonzero(mask & truth)
-        return int(both), int(np.count_nonzero(mask) + np.count_nonzero(truth) - both)
-    import torch
-
-    mask, truth = torch.as_tensor(mask) != 0, torch.as_tensor(truth) != 0
-    _check_sizes(mask, truth)
-    truth = truth.to(mask.device)
-    return int((mask & truth).count_nonzero()), int((mask | truth).count_nonzero())
-
-
-def _check_sizes(mask: Any, truth: Any) -> None:
-    if mask.shape != truth.shape:
-        raise ValueError(f"mask {tuple(mask.shape)} and truth {tuple(truth.shape)} differ in size")
-
-
-def mask_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
-    """The box around a mask (H, W): x0, y0, x1, y1, ends not included; None without a pixel."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not len(columns):
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
-def box_iou(one: tuple[float, ...] | None, other: tuple[float, ...] | None) -> float:
-    """The IoU of two boxes (x0, y0, x1, y1); 0 where one is missing, 1 where both are."""
-    if one is None or other is None:
-        return float(one is other)
-    width = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
-    height = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
-    both = width * height
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return both / (sum(areas) - both)
 
 
 def expression_iou(
@@ -298,22 +254,6 @@ def first_protocol(rows: Any) -> str:
             "Score the run again: dghin evaluate run=RUN."
         )
     return found[0]
-
-
-def check_protocol(protocol: str) -> str:
-    """The protocol's name, if it is one."""
-    if protocol not in PROTOCOLS and not _is_threshold(protocol):
-        raise unknown_name("protocol", protocol, PROTOCOLS)
-    return protocol
-
-
-def _is_threshold(protocol: str) -> bool:
-    """Whether it reads threshold=NUMBER, with the number in (0, 1)."""
-    name, _, number = protocol.partition("=")
-    try:
-        return name == "threshold" and 0 < float(number) < 1
-    except ValueError:
-        return False
 
 
 def protocols_of(rows: Any) -> list[str]:

@@ -73,5 +73,6 @@ def write_results(results: Results, folder: Path) -> dict[str, pd.DataFrame]:
         write_table(frame, folder / "tables", name)
     for name in {*BREAKDOWNS, "generalized", "controls", "literature"} - {*tables}:
         remove_table(folder / "tables", name)
-    write_latex_document(folder / "tables")
+    if (folder / "tables" / f"{MAIN}.tex").is_file():
+        write_latex_document(folder / "tables")
     return tables
