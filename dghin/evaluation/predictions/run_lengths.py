@@ -60,7 +60,8 @@ def read_run_lengths(value: Any, where: str) -> RunLengths:
     if total != pixels:
         raise UserError(
             f"{where}: the run lengths add up to {total} pixels, but their size is "
-            f"{height}x{width} = {pixels}. The line was cut off, or height and width are exchanged. {_FORM}"
+            f"{height}x{width} = {pixels}. The line was cut off, or height and width are "
+            f"exchanged. {_FORM}"
         )
     return RunLengths(height, width, kept)
 
