@@ -134,10 +134,10 @@ def test_damaged_files(tmp_path):
         archive.writestr("readme.txt", "text")
     with pytest.raises(UserError, match="a.npz, readme.txt: not readable"):
         read_arrays(path)
-    np.savez_compressed(path, **{"1": MASKS[0]})
+    np.savez(path, **{"1": MASKS[0]})
     content = bytearray(path.read_bytes())
-    content[150:160] = bytes(10)  # values, behind the header
+    content[200] ^= 1  # a value, behind the headers
     path.write_bytes(content)
-    with pytest.raises(UserError, match="a.npz, 1: not readable as .npz"):
+    with pytest.raises(UserError, match="a.npz, 1: not readable as .npz .*CRC"):
         for _, stored in read_arrays(path):
             stored.load()

@@ -11,9 +11,8 @@ from dghin.evaluation.predictions.names import Asked, Names
 
 def made(*rows):
     """A split of (segment_id, index, sentence, image, sent_id)."""
-    return SimpleNamespace(
-        expressions=[Expression(s, k, text, "", image, 3, sent_id=i) for s, k, text, image, i in rows]
-    )  # fmt: skip
+    found = [Expression(s, k, text, "", image, 3, sent_id=i) for s, k, text, image, i in rows]
+    return SimpleNamespace(expressions=found)
 
 
 @pytest.fixture
