@@ -108,7 +108,7 @@ def _entries(
     path: Path, splits: set[str], split: str
 ) -> Iterator[tuple[str, str | None, str, Entry]]:
     """(place for messages, name or None, split or "", entry) of each."""
-    if path.suffix == ".jsonl":
+    if path.suffix.lower() == ".jsonl":
         for number, entry in _lines(path):
             yield f"{path}, line {number}", None, split, entry
         return

@@ -56,6 +56,8 @@ def test_masks_at_the_size_of_square_photos_are_masks(saved, split, monkeypatch)
     monkeypatch.setattr("dghin.evaluation.predictions.predictions.photo_sizes", lambda _: sizes)
     found = saved(small(split, 48, 48))
     assert (found.form, found.size, found.answer(0).form) == ("mask", None, "mask")
+    logits = np.zeros((len(split), 2, 48, 48), np.float32)  # always of the network's size
+    assert saved(logits).size == 48
     sizes[3] = 40, 50  # of one photo only: they are small, also about the square ones
     found = saved(small(split, 48, 48))
     assert (found.form, found.size, found.answer(0).form) == ("small", 48, "small")

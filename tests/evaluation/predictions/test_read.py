@@ -123,6 +123,12 @@ def test_a_missing_answer_in_every_form(tmp_path, split, masks, form):
     assert (found.answer(0).values == masks[0]).all()
 
 
+def test_a_split_without_any_answer_is_not_counted_as_empty(tmp_path, splits):
+    write_answers(tmp_path / "a.jsonl", lines(splits["val"]))
+    with pytest.raises(UserError, match="10 of 10 expressions of 'testA' have no answer"):
+        read_predictions(tmp_path / "a.jsonl", splits, missing="empty")
+
+
 def test_missing_is_one_of_two_words(tmp_path, split):
     with pytest.raises(UserError, match="unknown value of missing 'emtpy'. Did you mean 'empty'"):
         read_predictions(tmp_path, {"val": split}, missing="emtpy")
