@@ -29,15 +29,20 @@ Given = list[tuple[Asked, Stored]]
 
 
 def read_predictions(
-    path: Path, splits: Mapping[str, PreparedSplit], missing: str = "error", control: str = ""
+    path: Path,
+    splits: Mapping[str, PreparedSplit],
+    missing: str = "error",
+    control: str = "",
+    asked: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Predictions]:
     """The predictions at a path, by split.
 
     missing: what an expression without an answer is: an "error", or "empty", an empty mask
     (`Predictions.missing` has them, and `answer` gives None). control: the control that entries
-    in JSON have to name; "" those that name none. UserError before anything is drawn, with counts
-    and the first names, for answers that are missing, doubled, of another size, or of expressions
-    that are in none of the splits.
+    in JSON have to name; "" those that name none. asked: the expressions of each split that need
+    an answer (default: all; some controls concern a part). UserError before anything is drawn,
+    with counts and the first names, for answers that are missing, doubled, of another size, or of
+    expressions that are in none of the splits.
     """
     if missing not in MISSING:
         raise unknown_name("value of missing", missing, MISSING)
@@ -46,11 +51,12 @@ def read_predictions(
     for split, files, folder in sources(path, list(splits)):
         given += _read(files, folder, list(splits), split, control)
     answers = _placed(given, names, path)
-    for split, opened in splits.items():
+    needed = {s: (asked[s] if asked else range(len(split))) for s, split in splits.items()}
+    for split in splits:
         if missing == "error" or not answers[split]:
-            _check_missing(path, split, answers[split], len(opened), names)
+            _check_missing(path, split, answers[split], needed[split], names)
     return {
-        split: Predictions(opened, split, answers[split], str(path))
+        split: Predictions(opened, split, answers[split], str(path), needed[split])
         for split, opened in splits.items()
     }
 
@@ -190,15 +196,15 @@ def _refuse(wrong: Sequence[object], path: Path, what: str, remedy: str) -> None
 
 
 def _check_missing(
-    path: Path, split: str, answers: Mapping[int, Stored], count: int, names: Names
+    path: Path, split: str, answers: Mapping[int, Stored], needed: Sequence[int], names: Names
 ) -> None:
-    missing = [index for index in range(count) if index not in answers]
+    missing = [index for index in needed if index not in answers]
     if missing:
         shown = listed(names.shown((split, i) for i in missing[:SHOWN]), len(missing))
         remedy = "Let the model answer them"
         if answers:
             remedy += ", or count them as empty masks with missing=empty"
         raise UserError(
-            f"{path}: {len(missing)} of {count} expressions of '{split}' have no answer: {shown}. "
-            f"{remedy}."
+            f"{path}: {len(missing)} of {len(needed)} expressions of '{split}' have no answer: "
+            f"{shown}. {remedy}."
         )
