@@ -91,8 +91,6 @@ def evaluate_with_controls(
         frames[control] = frame_of([one.columns for one in answers], expected, dataset.split)
         if folder and place.is_main:
             _store(folder, dataset.split, control, answers)
-    if kept:
-        kept.remove()
     return frames
 
 
@@ -179,6 +177,7 @@ def evaluate_run(
     → {"": {split: rows}, control: {split: rows}}, on every rank; the main one writes.
     """
     from .controls import check_control
+    from .kept import forget
     from .provenance import identity_of, provenance
 
     for control in controls:
@@ -208,6 +207,8 @@ def evaluate_run(
                 _write(folder, name, control, rows)
             if len(rows):
                 results.setdefault(control, {})[name] = rows
+    if place.is_main:
+        forget(folder, names)
     return {name: results[name] for name in ("", *controls) if name in results}
 
 

@@ -68,9 +68,15 @@ class Kept:
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(f"\n{line}\n")  # the line before may have been cut off
 
-    def remove(self) -> None:
-        """Remove this rank's file: the evaluation has ended."""
-        self.path.unlink(missing_ok=True)
+
+def forget(folder: Path, splits: Iterable[str]) -> None:
+    """Remove what was kept of these splits, by all ranks: their evaluation has ended."""
+    parts = RunFolder(folder).kept_answers
+    for split in splits:
+        for path in parts.glob(f"{split}-*.jsonl"):
+            path.unlink(missing_ok=True)
+    if parts.is_dir() and not any(parts.iterdir()):
+        parts.rmdir()
 
 
 def store(path: Path, answers: Iterable[Answered]) -> None:
