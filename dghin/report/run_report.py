@@ -30,6 +30,7 @@ from dghin.report.tables.breakdowns import BREAKDOWNS
 from dghin.report.tables.claims import compared_runs, provide_claims, sort_claims
 from dghin.report.tables.failures import KINDS
 from dghin.report.tables.origins import (
+    Origin,
     environment_table,
     origin_facts,
     origin_warnings,
@@ -45,9 +46,11 @@ from dghin.report.tables.scores import (
     with_intervals,
 )
 from dghin.run.config import Config, load_config
+from dghin.run.folder import RunFolder
 from dghin.training.logbook import clock
 
 from .compare import comparison_tables
+from .masks import write_mask_figures
 from .page import data_uri, render
 from .proof import PAGE, Maker, digests, verify, write_proof
 
@@ -62,6 +65,9 @@ def write_report(folder: Path) -> Path:
     provide_claims(folder, about_run(folder, config))
     tables = write_results(results, folder)
     write_figures(results, tables, folder)
+    drawn = RunFolder(folder).figures / "masks_best.png"
+    if not about_run(folder, config).is_dghin or not drawn.is_file():  # else notebook 05 drew them
+        write_mask_figures(folder, config, results)
     path = folder / PAGE
     write_text(path, render(TEMPLATE, contents(folder, config, results, tables)))
     write_proof(folder, "run", [folder, *compared_runs(folder)])
@@ -110,11 +116,26 @@ def contents(
         "settings": (folder / "config.yaml").read_text(encoding="utf-8"),
         "environment": environment_table([origin]),
         "origins": pd.DataFrame(origin_facts(origin).items(), columns=["What", "Value"]),
+        "missing": missing_answers(origin),
         "warnings": origin_warnings([origin]),
         "missing": [],
         "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
         "control": LANGUAGE_CONTROL,
     }
+
+
+def missing_answers(origin: Origin) -> list[str]:
+    """What the reader must know of saved predictions in which answers were missing."""
+    found = {}
+    for provenance in origin.rows.values():
+        for name, entry in (provenance.get("predictions") or {}).items():
+            if entry["missing"]:
+                found[name] = entry["missing"]
+    return [
+        f"{count:,} expressions of {name} have no answer in the predictions: they count as empty "
+        "masks (missing=empty)."
+        for name, count in found.items()
+    ]
 
 
 def literature(frame: pd.DataFrame | None) -> dict[str, Any]:
