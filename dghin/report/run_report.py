@@ -118,7 +118,6 @@ def contents(
         "origins": pd.DataFrame(origin_facts(origin).items(), columns=["What", "Value"]),
         "missing": missing_answers(origin),
         "warnings": origin_warnings([origin]),
-        "missing": [],
         "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
         "control": LANGUAGE_CONTROL,
     }
