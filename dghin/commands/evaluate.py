@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     controls = [check_control(control) for control in filter(None, controls)]
     about = {key: values[f"{PREFIX}{key}"] for key in KEYS}
     if values["write"]:
-        from dghin.evaluation.predictions.ask import write_control
+        from dghin.evaluation.predictions.score import write_control
 
         print(write_control(Path(values["write"]), config, splits, controls))
     elif values["predictions"]:

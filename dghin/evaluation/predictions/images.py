@@ -8,7 +8,7 @@
 CRIS's names: `inference` in engine/engine.py of DerrickWang005/CRIS.pytorch writes
 "{seg_id}-iou={:.2f}-{words}.png", where seg_id is REFER's ref_id and the words have underscores
 for spaces; beside them are the photo ("12-img.jpg") and the true mask ("12-mask.png"), which are
-passed over. Forks of it (DETRIS, ETRIS) write the same.
+passed over.
 """
 
 import re

@@ -9,7 +9,7 @@ What a file holds is one Stored an answer: small, and read from the file by `loa
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,22 +42,30 @@ class Stored(Protocol):
 class Predictions:
     """The saved answers about one split. It can be pickled: what it has opened stays here.
 
-    sha256: the digest over the files that hold its answers; of one file, the file's own.
-    missing: the positions of the expressions without an answer. form: mask (at the photo's size),
+    missing: the positions of the needed expressions without an answer. path: where they are,
+    sha256: the digest of the files there. form: mask (at the photo's size),
     small (masks at the network's size), probability, logits or counts. size: S, where all answers
     are S × S and not at the size of their photos; else None.
     """
 
-    def __init__(self, split: PreparedSplit, name: str, stored: Mapping[int, Stored], where: str):
-        self._stored = dict(stored)
+    def __init__(
+        self,
+        split: PreparedSplit,
+        name: str,
+        stored: Mapping[int, Stored],
+        where: str,
+        needed: Sequence[int] | None = None,
+        sha256: str = "",
+    ):
+        self._stored, self.path, self.sha256 = dict(stored), Path(where), sha256
         self._photos = photo_sizes(split)
-        self.missing = [index for index in range(len(split)) if index not in self._stored]
+        needed = range(len(split)) if needed is None else needed
+        self.missing = [index for index in needed if index not in self._stored]
         shown = [f"{e.segment_id}_{e.sentence_index} '{e.sentence}'" for e in split.expressions]
         self.form = _one_form(self._stored, f"{where}, {name}")
         self.size = self._square(shown, f"{where}, {name}")
         if self.form == "mask" and self.size is not None:
             self.form = "small"
-        self.sha256 = digest({item.file for item in self._stored.values()}, Path(where))
 
     def __len__(self) -> int:
         return len(self._photos)
@@ -83,6 +91,16 @@ class Predictions:
         if found is None:  # nothing is drawn: an empty answer in the form of the others
             found = self._empty(height, width)
         return as_answer(Answer(found, self.form, stored.no_target), (height, width), stored.where)
+
+    def nothing(self, index: int) -> Answer:
+        """An empty answer in the form of the others, for an expression without one."""
+        if self.form == "counts":
+            raise UserError(
+                f"{self.path}: holds scores only, so that a missing answer cannot be counted as "
+                "empty: how large the object is at their size is not known. Let the model answer."
+            )
+        height, width = (int(side) for side in self._photos[index])
+        return Answer(self._empty(height, width), self.form)
 
     def _empty(self, height: int, width: int) -> np.ndarray:
         if self.size is not None:
@@ -145,7 +163,7 @@ def image_header(path: Path, remedy: str) -> Size:
     return image_shape(height, width, str(path), remedy)
 
 
-def digest(files: set[Path], root: Path) -> str:
+def digest(files: Collection[Path], root: Path) -> str:
     """SHA-256 of one file; of several, that of their digests and names in the names' order."""
     if len(files) == 1:
         return sha256_file(next(iter(files)))

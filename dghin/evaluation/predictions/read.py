@@ -19,7 +19,7 @@ from .arrays import read_arrays
 from .entries import read_entries
 from .images import find_images, read_images
 from .names import Asked, Names, Place, Places
-from .predictions import SHOWN, Predictions, Stored, listed
+from .predictions import SHOWN, Predictions, Stored, digest, listed
 
 SUFFIXES = (".json", ".jsonl", ".npz")
 ACCEPTED = "Accepted are .json, .jsonl and .npz files, and folders of .png or .jsonl files"
@@ -29,15 +29,20 @@ Given = list[tuple[Asked, Stored]]
 
 
 def read_predictions(
-    path: Path, splits: Mapping[str, PreparedSplit], missing: str = "error", control: str = ""
+    path: Path,
+    splits: Mapping[str, PreparedSplit],
+    missing: str = "error",
+    control: str = "",
+    asked: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Predictions]:
     """The predictions at a path, by split.
 
     missing: what an expression without an answer is: an "error", or "empty", an empty mask
     (`Predictions.missing` has them, and `answer` gives None). control: the control that entries
-    in JSON have to name; "" those that name none. UserError before anything is drawn, with counts
-    and the first names, for answers that are missing, doubled, of another size, or of expressions
-    that are in none of the splits.
+    in JSON have to name; "" those that name none. asked: the expressions of each split that need
+    an answer (default: all; some controls concern a part). UserError before anything is drawn,
+    with counts and the first names, for answers that are missing, doubled, of another size, or of
+    expressions that are in none of the splits.
     """
     if missing not in MISSING:
         raise unknown_name("value of missing", missing, MISSING)
@@ -46,13 +51,25 @@ def read_predictions(
     for split, files, folder in sources(path, list(splits)):
         given += _read(files, folder, list(splits), split, control)
     answers = _placed(given, names, path)
-    for split, opened in splits.items():
+    needed = {s: (asked[s] if asked else range(len(split))) for s, split in splits.items()}
+    for split in splits:
         if missing == "error" or not answers[split]:
-            _check_missing(path, split, answers[split], len(opened), names)
+            _check_missing(path, split, answers[split], needed[split], names)
     return {
-        split: Predictions(opened, split, answers[split], str(path))
+        split: Predictions(
+            opened, split, answers[split], str(path), needed[split], sources_digest(path, split)
+        )
         for split, opened in splits.items()
     }
+
+
+def sources_digest(path: Path, split: str) -> str:
+    """The SHA-256 of the files that hold the answers about a split; of one file, the file's own.
+
+    A folder that holds several splits together counts as a whole. UserError where nothing is there.
+    """
+    [(_, files, _)] = sources(path, [split])
+    return digest(files, path)
 
 
 def sources(path: Path, splits: Sequence[str]) -> list[tuple[str, list[Path], Path]]:
@@ -190,15 +207,15 @@ def _refuse(wrong: Sequence[object], path: Path, what: str, remedy: str) -> None
 
 
 def _check_missing(
-    path: Path, split: str, answers: Mapping[int, Stored], count: int, names: Names
+    path: Path, split: str, answers: Mapping[int, Stored], needed: Sequence[int], names: Names
 ) -> None:
-    missing = [index for index in range(count) if index not in answers]
+    missing = [index for index in needed if index not in answers]
     if missing:
         shown = listed(names.shown((split, i) for i in missing[:SHOWN]), len(missing))
         remedy = "Let the model answer them"
         if answers:
             remedy += ", or count them as empty masks with missing=empty"
         raise UserError(
-            f"{path}: {len(missing)} of {count} expressions of '{split}' have no answer: {shown}. "
-            f"{remedy}."
+            f"{path}: {len(missing)} of {len(needed)} expressions of '{split}' have no answer: "
+            f"{shown}. {remedy}."
         )

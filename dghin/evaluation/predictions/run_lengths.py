@@ -92,20 +92,3 @@ def _runs(text: str) -> np.ndarray:
     numbers[1::2] = np.cumsum(numbers[1::2])
     numbers[2::2] = np.cumsum(numbers[2::2])
     return numbers
-
-
-def run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    """A mask (H, W) as COCO's run lengths: compressed text where pycocotools is installed, else
-    a list of numbers."""
-    size = [int(side) for side in mask.shape]
-    foreground = np.asarray(mask, bool)
-    try:
-        from pycocotools import mask as coco
-    except ImportError:
-        flat = foreground.ravel(order="F")
-        edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-        starts = [0] if flat[:1].any() else []  # a run of no background before the first pixel
-        bounds = [0, *starts, *edges.tolist(), flat.size]
-        return {"size": size, "counts": np.diff(bounds).tolist()}
-    found = coco.encode(np.asfortranarray(foreground, dtype=np.uint8))
-    return {"size": size, "counts": found["counts"].decode("ascii")}

@@ -1,7 +1,13 @@
-"""Answers as JSONL that `read_predictions` reads back.
+"""Answers as JSONL that `read_predictions` reads back, and what a model is asked, in the same form.
 
-lines = (answer_line(mask, expression) for mask, expression in answers)
-write_answers(Path("predictions.jsonl"), lines)
+    lines = (answer_line(mask, expression) for mask, expression in answers)
+    write_answers(Path("predictions.jsonl"), lines)
+
+    items = [request("shuffled", "val", expression, sentence="words of another photo")]
+    write_answers(Path("requests.jsonl"), items)
+
+Who has only files to hand over answers every line of requests for its `image` and `sentence`, and
+hands it back with the mask as `size` and `counts`: `read_predictions(path, splits, control=...)`.
 """
 
 import json
@@ -12,9 +18,8 @@ from typing import Any
 import numpy as np
 
 from data_preprocess.base.files import atomic_path
+from data_preprocess.raw.segmentation import run_lengths
 from dghin.data.split import Expression
-
-from .run_lengths import run_lengths
 
 
 def answer_line(
@@ -28,6 +33,19 @@ def answer_line(
         raise ValueError(f"a mask (H, W) is expected, not the shape {mask.shape}")
     said = {} if no_target is None else {"no_target": bool(no_target)}
     return names(expression) | said | run_lengths(mask)
+
+
+def request(
+    control: str,
+    split: str,
+    expression: Expression,
+    sentence: str | None = None,
+    image: str | None = None,
+) -> dict[str, Any]:
+    """A line of requests; sentence and image: those to ask with, where the control changes them."""
+    changed = {"sentence": sentence, "image": image}
+    changed = {key: value for key, value in changed.items() if value is not None}
+    return {"control": control, "split": split} | names(expression) | changed
 
 
 def names(expression: Expression) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class Saved:
         return {
             "predictions": {
                 f"{control}/{split}".strip("/"): {
-                    "sha256": found.sha256, "missing": len(found.missing), "path": str(found.path),
+                    "sha256": found.sha256, "path": str(found.path), "missing": len(found.missing),
                 }
                 for control, splits in self.predictions.items()
                 for split, found in splits.items()
@@ -120,4 +120,6 @@ class Saved:
     def answer(
         self, seen: str, inputs: "Altered", chosen: np.ndarray, control: str
     ) -> Sequence[Any]:
-        return [self.predictions[control][seen].answer(int(index)) for index in chosen]
+        found = self.predictions[control][seen]
+        answers = {int(index): found.answer(int(index)) for index in chosen}
+        return [found.nothing(index) if one is None else one for index, one in answers.items()]

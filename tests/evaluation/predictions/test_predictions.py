@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.raw.segmentation import run_lengths
 from dghin.evaluation.answers import PROTOCOLS
 from dghin.evaluation.predictions import read_predictions
 from dghin.evaluation.predictions.predictions import photo_sizes
-from dghin.evaluation.predictions.run_lengths import run_lengths
 from dghin.evaluation.predictions.write import answer_line, names, write_answers
 
 
@@ -217,7 +217,7 @@ for name in ("torch", "pycocotools", "scipy", "pandas", "spacy", "transformers")
 from pathlib import Path
 from dghin.data.split import PreparedSplit
 from dghin.evaluation.predictions import read_predictions
-from dghin.evaluation.predictions import requests, write
+from dghin.evaluation.predictions import write
 split = PreparedSplit({str(split.prepared)!r}, "refcoco", "val")
 found = read_predictions(Path({str(tmp_path / "a.jsonl")!r}), {{"val": split}})["val"]
 assert sum(int(found.answer(i).values.sum()) for i in range(len(split))) == {

@@ -5,10 +5,9 @@ import json
 import pytest
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.raw.segmentation import run_lengths
 from dghin.evaluation.predictions import read_predictions
-from dghin.evaluation.predictions.requests import request, write_requests
-from dghin.evaluation.predictions.run_lengths import run_lengths
-from dghin.evaluation.predictions.write import answer_line, write_answers
+from dghin.evaluation.predictions.write import answer_line, request, write_answers
 
 
 def test_answers_to_requests_are_read_back(tmp_path, split, masks):
@@ -17,7 +16,7 @@ def test_answers_to_requests_are_read_back(tmp_path, split, masks):
         for e in split.expressions
     ]
     items += [request("blind", "val", e, sentence="", image="other.jpg") for e in split.expressions]
-    write_requests(tmp_path / "requests.jsonl", items)
+    write_answers(tmp_path / "requests.jsonl", items)
     asked = [json.loads(line) for line in (tmp_path / "requests.jsonl").read_text().splitlines()]
     assert set(asked[0]) == {"control", "split", "segment_id", "sentence_index", "sent_id", "image",
                              "sentence"}  # fmt: skip

@@ -7,7 +7,8 @@ import pytest
 from pycocotools import mask as coco
 
 from data_preprocess.base.errors import UserError
-from dghin.evaluation.predictions.run_lengths import read_run_lengths, run_lengths
+from data_preprocess.raw.segmentation import run_lengths
+from dghin.evaluation.predictions.run_lengths import read_run_lengths
 
 
 def examples():
