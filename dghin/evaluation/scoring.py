@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from data_preprocess.base.workers import run_tasks, workers_for
+from data_preprocess.raw.segmentation import run_lengths
 from dghin.data.split import PreparedSplit
 from dghin.run.config import Config
 
@@ -23,9 +24,16 @@ from .segmenters.answerers import Answerer
 if TYPE_CHECKING:
     from .controls import Altered
 
-Rows = dict[str, list["Row"]]  # by control
+Rows = dict[str, list["Answered"]]  # by control
 
 WHOLE = ("distractors", "depth")  # columns of whole numbers that may be unknown
+
+
+class Answered(NamedTuple):
+    """A row's columns, and its mask as run lengths; None where it is not known or not wanted."""
+
+    columns: dict[str, Any]
+    mask: dict[str, Any] | None
 
 
 class Row(NamedTuple):
@@ -93,6 +101,16 @@ def describe(dataset: PreparedSplit, index: int, truth: np.ndarray) -> dict[str,
     }
 
 
+def answered(row: Row) -> Answered:
+    """A row as it is kept."""
+    return Answered(row.columns, None if row.mask is None else run_lengths(row.mask))
+
+
+def without_mask(row: Row) -> Answered:
+    """A row of which nobody keeps the mask."""
+    return Answered(row.columns, None)
+
+
 def add_agreement(row: Row, read: str, plain: np.ndarray | None) -> Row:
     """A control's row with the words that were read, and how far its mask is the one before.
 
@@ -155,9 +173,15 @@ class Scorer:
     """The rows of groups of expressions, by control."""
 
     def __init__(
-        self, answerer: Answerer, dataset: PreparedSplit, altered: "Mapping[str, Altered]"
+        self,
+        answerer: Answerer,
+        dataset: PreparedSplit,
+        altered: "Mapping[str, Altered]",
+        with_masks: bool,
     ):
+        """with_masks: whether the answers' masks are wanted, too, as run lengths."""
         self.answerer, self.dataset, self.altered = answerer, dataset, altered
+        self.pack = answered if with_masks else without_mask
 
     def chosen(self, members: Sequence[int]) -> dict[str, list[int]]:
         """Which of a group's expressions are scored, by control."""
@@ -204,7 +228,7 @@ class Scorer:
                     plain[index] = row.mask
                 else:
                     row = add_agreement(row, inputs.sentences[index], plain[index])
-                rows[control].append(row)
+                rows[control].append(self.pack(row))
         return rows
 
 
