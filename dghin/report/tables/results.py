@@ -15,6 +15,7 @@ from dghin.run.config import Config, load_config
 from dghin.run.folder import RunFolder
 
 from .breakdowns import BREAKDOWNS, breakdown_table
+from .claims import claims_table, run_claims
 from .failures import failures_table
 from .latex import write_latex_document
 from .published import literature_table
@@ -29,21 +30,29 @@ from .scores import (
     write_table,
 )
 
-MAIN = "main"
+MAIN, CLAIMS = "main", "claims"
 METRICS = "metrics.json"
 
 
 def score_tables(
-    results: Results, config: Config | None = None, about: About | None = None
+    results: Results,
+    config: Config | None = None,
+    about: About | None = None,
+    folder: Path | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Every table that follows from the rows, by name; those that would be empty are left out.
 
     config: the run's, for the published numbers of its data set beside it. about: its model.
+    folder: the run's, for the claims in there; without it there is no table of claims.
     """
-    literature = pd.DataFrame()
+    claims = literature = pd.DataFrame()
     if config is not None:
         literature = literature_table(results, config, about=about)
+        if folder is not None:
+            own = about or about_run(folder, config)
+            claims = claims_table(results, config, own, run_claims(folder), folder)
     tables = {
+        CLAIMS: claims,
         MAIN: metrics_table(results),
         "intervals": intervals_table(results),
         "generalized": generalized_table(results),
@@ -61,17 +70,21 @@ def settings_of(folder: Path) -> Config | None:
     return load_config(str(path)) if path.is_file() else None
 
 
-def write_results(results: Results, folder: Path) -> dict[str, pd.DataFrame]:
+def write_results(
+    results: Results, folder: Path, run: Path | None = None
+) -> dict[str, pd.DataFrame]:
     """Write metrics.json, the tables and tables.tex (all of them, to compile); → the tables.
 
-    Tables of an earlier evaluation that no longer follow from the rows are removed.
+    Tables of an earlier evaluation that no longer follow from the rows are removed. run: the run's
+    folder, whose settings, model and claims count, where the tables are written to another one.
     """
+    run = folder if run is None else run
     write_json(folder / METRICS, run_metrics(results))
-    config = settings_of(folder)
-    tables = score_tables(results, config, about_run(folder, config))
+    config = settings_of(run)
+    tables = score_tables(results, config, about_run(run, config), run)
     for name, frame in tables.items():
         write_table(frame, folder / "tables", name)
-    for name in {*BREAKDOWNS, "generalized", "controls", "literature"} - {*tables}:
+    for name in {*BREAKDOWNS, CLAIMS, "generalized", "controls", "literature"} - {*tables}:
         remove_table(folder / "tables", name)
     if (folder / "tables" / f"{MAIN}.tex").is_file():
         write_latex_document(folder / "tables")
