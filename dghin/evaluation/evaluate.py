@@ -27,6 +27,7 @@ from dghin.run.config import Config
 from dghin.run.folder import RunFolder
 from dghin.run.processes import ALONE, Place, gather
 
+from .masks import stretched
 from .scoring import Row, add_agreement, frame_of, image_groups, row_of
 from .segmenters.answerers import Answerer
 
@@ -107,7 +108,8 @@ def evaluate_with_controls(
 
     answerer = as_answerer(model, config)
     count = min(limit or config.evaluate.expressions or len(dataset), len(dataset))
-    altered = {control: alter(dataset, control, config) for control in ("", *controls)}
+    encode = answerer.reads_features
+    altered = {control: alter(dataset, control, config, encode) for control in ("", *controls)}
     groups = image_groups(dataset, count)[place.rank :: place.world]
     scorer = Scorer(answerer, dataset, altered)
     kept = _kept(answerer, dataset, folder, identity, place)
@@ -248,6 +250,8 @@ class Scorer:
             seen = self.answerer.look(one.shown) if control == "other-image" else image
             answers = self.answerer.answer(seen, inputs, np.array(chosen), control)
             for index, given in zip(chosen, answers, strict=True):
+                if control == "other-image":
+                    given = stretched(given, one.truths[members.index(index)].shape)
                 row = row_of(self.dataset, index, one.truths[members.index(index)], given)
                 if control == "":
                     plain[index] = row.mask

@@ -12,6 +12,7 @@ import numpy as np
 
 from data_preprocess.base.errors import UserError
 from dghin.data.split import PreparedSplit, open_split, read_image
+from dghin.evaluation.answers import as_answer
 from dghin.run.config import Config
 
 from .protocol import Segmenter
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 class Answerer(Protocol):
     """Answers for `dghin.evaluation.evaluate`.
 
-    reads_photos: whether `load` has anything to read. digest: of what decides its answers, None
-    where that is not known, so that nothing can be kept over an interruption.
+    reads_photos: whether `load` has anything to read. reads_features: whether it reads language
+    features, so that changed sentences must be encoded again; else it reads texts. digest: of what
+    decides its answers, None where that is not known, so that nothing can be kept over an
+    interruption.
     """
 
     reads_photos: bool
+    reads_features: bool
     digest: str | None
 
     def open(self, config: Config, split: str) -> PreparedSplit:
@@ -52,6 +56,7 @@ class Outside:
     """A model of others: it sees the photo as it is, and reads texts."""
 
     reads_photos = True
+    reads_features = False
 
     def __init__(self, segmenter: Segmenter, digest: str | None = None):
         self.segmenter = segmenter
@@ -64,7 +69,8 @@ class Outside:
         return read_image(dataset.photos / name)
 
     def look(self, loaded: Any) -> Any:
-        return self.segmenter.look(loaded)
+        """The photo's size (height, width), and what the model makes of it."""
+        return loaded.size[::-1], self.segmenter.look(loaded)
 
     def origin(self) -> dict[str, Any]:
         return {"model": type(self.segmenter).__name__}
@@ -74,12 +80,18 @@ class Outside:
     ) -> Sequence[Any]:
         texts = [inputs.sentences[index] for index in chosen]
         unique = list(dict.fromkeys(texts))  # those that read the same are answered once
+        size, seen = seen
         found = list(self.segmenter.answer(seen, unique))
         if len(found) != len(unique):
             raise UserError(
                 f"{type(self.segmenter).__name__}.answer returned {len(found)} answers for "
                 f"{len(unique)} expressions. Return one for each, in their order."
             )
+        if control == "other-image":  # of another size than the photo whose mask is compared
+            found = [
+                as_answer(one, size, f"{text} (another photo)")
+                for one, text in zip(found, unique, strict=True)
+            ]
         by_text = dict(zip(unique, found, strict=True))
         return [by_text[text] for text in texts]
 
@@ -88,6 +100,7 @@ class Saved:
     """Answers from files (dghin.evaluation.predictions), by control and split."""
 
     reads_photos = False
+    reads_features = False
     digest = None  # they are read faster than kept
 
     def __init__(self, predictions: Mapping[str, Mapping[str, Any]]):
