@@ -1,56 +1,135 @@
-"""Score the masks of a run's splits, from its best weights or from others.
+"""Score masks of a run's splits: of its best weights, of another model, or saved ones.
 
     dghin evaluate run=demo                                  val and every test split of the run
-    dghin evaluate run=demo split=testA                      one split
-    dghin evaluate run=demo control=all                      under all controls, too
-    dghin evaluate run=theirs config=refcoco model=FOLDER    weights from elsewhere
+    dghin evaluate run=demo split=testA control=all          one split, under all controls, too
+    dghin evaluate run=theirs config=refcoco model=FOLDER    weights of DGHIN from elsewhere
+    dghin evaluate run=mine config=refcoco model=hf:NAME     of transformers, or module:Class
+    dghin evaluate run=lavt config=refcoco predictions=PATH  saved masks; no torch is needed
+    dghin evaluate run=lavt control=left-right write=FILE    what a model of files is to answer
+    dghin evaluate run=lavt control=left-right predictions=PATH       its answers, read back
     torchrun --standalone --nproc-per-node=4 -m dghin evaluate run=demo
 
-Every expression is scored under every protocol and becomes one row of
-reports/<run>/rows/<split>.parquet; metrics.json and the tables are computed from those rows, which
-carry where they come from: commit, checkpoint, data and command.
+Every expression becomes one row of reports/<run>/rows/<split>.parquet, scored under every protocol
+that its answer carries; metrics.json and the tables are computed from those rows. missing=empty
+counts missing answers as empty masks. options: of a model, such as options='{size: 480}'.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from data_preprocess.base.errors import UserError
-from dghin.evaluation.controls import CONTROLS
+from dghin.evaluation.controls import CONTROLS, check_control
 from dghin.evaluation.evaluate import evaluate_run
-from dghin.model.dghin import DGHIN
+from dghin.evaluation.segmenters.about import KEYS, PREFIX, About, write_about
 from dghin.report.tables.results import write_results
 from dghin.report.tables.scores import metrics_table, read_results, with_intervals
 from dghin.run.command_line import read_words
-from dghin.run.config import load_config, save_config
+from dghin.run.config import Config, load_config, save_config
 from dghin.run.environment import record_environment
 from dghin.run.folder import RunFolder
-from dghin.run.processes import join, leave
+
+OWN = {
+    "run": "demo", "split": "", "control": "", "model": "", "options": "", "predictions": "",
+    "missing": "error", "write": "", "config": "", "reports": "reports",
+}  # fmt: skip
+ABOUT = {f"{PREFIX}{field.name}": field.default for field in fields(About)}
 
 
 def main(arguments: Sequence[str]) -> None:
     """`dghin evaluate`; see the module's docstring."""
-    own = {"run": "demo", "split": "", "control": "", "model": "", "config": ""}
-    own["reports"] = "reports"
-    values, words = read_words("dghin evaluate", __doc__, own, arguments)
+    values, words = read_words("dghin evaluate", __doc__, OWN | ABOUT, arguments)
     folder = Path(values["reports"]) / values["run"]
-    if not values["config"] and not (RunFolder(folder).config).is_file():
-        raise UserError(
-            f"{folder / 'config.yaml'}: no such run. Train it first: "
-            f"dghin train config=NAME run={values['run']}"
-        )
-    config = load_config(values["config"] or str(RunFolder(folder).config), words)
-    model = DGHIN.from_pretrained(values["model"]) if values["model"] else None
+    config = _settings(folder, values, words)
     splits = [values["split"]] if values["split"] else []
-    controls = CONTROLS if values["control"] == "all" else list(filter(None, [values["control"]]))
+    controls = list(CONTROLS) if values["control"] == "all" else [values["control"]]
+    controls = [check_control(control) for control in filter(None, controls)]
+    about = {key: values[f"{PREFIX}{key}"] for key in KEYS}
+    if values["write"]:
+        from dghin.evaluation.predictions.ask import write_control
+
+        print(write_control(Path(values["write"]), config, splits, controls))
+    elif values["predictions"]:
+        from dghin.evaluation.predictions.score import score_predictions
+
+        results, found = score_predictions(
+            folder, config, Path(values["predictions"]), splits, controls, values["missing"]
+        )
+        _finish(folder, config, values, results, found | {k: v for k, v in about.items() if v})
+    else:
+        _of_a_model(folder, config, values, splits, controls, about)
+
+
+def _settings(folder: Path, values: Mapping[str, Any], words: Sequence[str]) -> Config:
+    """The settings of the run, or of `config`."""
+    saved = RunFolder(folder).config
+    if not values["config"] and not saved.is_file():
+        raise UserError(
+            f"{saved}: no such run. Train it first: dghin train config=NAME run={values['run']}; "
+            "for a model of others give config=NAME, a config of its data set."
+        )
+    return load_config(values["config"] or str(saved), words)
+
+
+def _of_a_model(
+    folder: Path,
+    config: Config,
+    values: Mapping[str, Any],
+    splits: Sequence[str],
+    controls: Sequence[str],
+    about: Mapping[str, Any],
+) -> None:
+    """Ask a model: DGHIN from the run or a folder, or one of others."""
+    from dghin.run.processes import join, leave
+
     place = join()
     try:
-        weights = Path(values["model"]) if values["model"] else None
-        results = evaluate_run(folder, config, splits, controls, model, place, weights)
+        model, weights, facts = None, None, {}
+        if ":" in values["model"]:
+            from dghin.evaluation.segmenters.answerers import Outside
+            from dghin.evaluation.segmenters.load import load_segmenter
+
+            options = _options(values["options"])
+            segmenter = load_segmenter(values["model"], options, place.device)
+            model = Outside(segmenter, values["model"], options)
+            facts = dict(getattr(segmenter, "facts", {}))
+        elif values["model"]:
+            weights = Path(values["model"])
+        found = evaluate_run(folder, config, splits, controls, model, place, weights)
         if place.is_main:
-            if values["config"]:
-                save_config(config, RunFolder(folder).config)
-            record_environment(folder, config, "evaluate")
-            write_results(read_results(folder), folder)  # with what was scored before
-            print(with_intervals(metrics_table(results)).round(2).to_string(index=False))
+            given = {key: value for key, value in about.items() if value}
+            _finish(folder, config, values, found, facts | given)
     finally:
         leave()
+
+
+def _options(text: str) -> dict[str, Any]:
+    """options='{size: 480}' as a mapping."""
+    try:
+        found = yaml.safe_load(text) if text else {}
+    except yaml.YAMLError as error:
+        raise UserError(f"options={text}: not readable as YAML ({error}).") from error
+    if not isinstance(found, dict):
+        raise UserError(f"options={text}: expected a mapping, such as options='{{size: 480}}'.")
+    return found
+
+
+def _finish(
+    folder: Path,
+    config: Config,
+    values: Mapping[str, Any],
+    results: Mapping[str, Any],
+    about: Mapping[str, Any],
+) -> None:
+    """Settings, environment, who answered, and all tables of what was scored now and before."""
+    if values["config"]:
+        save_config(config, RunFolder(folder).config)
+    if about:
+        write_about(folder, about)
+    record_environment(folder, config, "evaluate")
+    write_results(read_results(folder), folder)
+    shown = results if "" in results else read_results(folder)
+    print(with_intervals(metrics_table(shown)).round(2).to_string(index=False))

@@ -18,8 +18,12 @@ import numpy as np
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
 from data_preprocess.raw.segmentation import run_lengths, run_lengths_mask
+from dghin.data.split import PreparedSplit
 from dghin.run.folder import RunFolder
 
+from .answers import Answer
+from .masks import mask_of
+from .metrics import MaskSample
 from .scoring import Row
 
 NAMED = ("segment_id", "sentence_index", "sent_id", "image")  # of a row, in a stored answer
@@ -100,15 +104,29 @@ def store(path: Path, answers: Iterable[Answered]) -> None:
     write_text(path, "".join(lines))
 
 
-def stored_masks(path: Path, sizes: Mapping[int, tuple[int, int]]) -> dict[int, np.ndarray]:
-    """The masks of some lines of a stored file, bool (H, W), by line number (that of the rows).
+def stored_samples(
+    folder: Path, dataset: PreparedSplit, indices: Sequence[int]
+) -> list[MaskSample]:
+    """Some expressions of a split with photo, truth and the stored mask, at the photo's size.
 
-    sizes: line → the photo's (height, width); a mask at the network's size is enlarged to it.
-    UserError where nothing is stored.
+    A mask at the network's size is enlarged to it. UserError where nothing is stored.
     """
-    from .answers import Answer
-    from .masks import mask_of
+    path = RunFolder(folder).answers(dataset.split)
+    truths = {index: dataset.truth(index) for index in indices}
+    masks = _stored(path, {index: truth.shape for index, truth in truths.items()})
+    return [
+        MaskSample(
+            np.asarray(dataset.image(index)),
+            truths[index],
+            masks[index],
+            dataset.expressions[index].sentence,
+        )
+        for index in indices
+    ]
 
+
+def _stored(path: Path, sizes: Mapping[int, tuple[int, int]]) -> dict[int, np.ndarray]:
+    """The masks of some lines of a stored file, bool (H, W), by line number: that of the rows."""
     if not path.is_file():
         raise UserError(f"{path}: no stored answers. Score the run again: dghin evaluate run=RUN.")
     found = {}
@@ -116,11 +134,13 @@ def stored_masks(path: Path, sizes: Mapping[int, tuple[int, int]]) -> dict[int, 
         for number, line in enumerate(file):
             if number not in sizes:
                 continue
-            entry = json.loads(line)
+            entry, place = json.loads(line), f"{path}:{number + 1}"
             if "counts" not in entry:
-                raise UserError(f"{path}: holds scores only, and no masks that could be drawn.")
-            small = run_lengths_mask(entry, *entry["size"], f"{path}:{number + 1}").astype(bool)
-            whole = tuple(entry["size"]) == tuple(sizes[number])
-            answer = Answer(small, "mask" if whole else "small")
+                raise UserError(f"{place}: holds a score only, and no mask that could be drawn.")
+            mask = run_lengths_mask(entry, *entry["size"], place).astype(bool)
+            form = "mask" if mask.shape == tuple(sizes[number]) else "small"
+            answer = Answer(mask, form)
             found[number] = np.asarray(mask_of(answer, sizes[number], answer.protocols[0]))
+    if len(found) < len(sizes):
+        raise UserError(f"{path}: fewer answers than rows. Score the run again.")
     return found

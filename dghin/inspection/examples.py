@@ -1,4 +1,4 @@
-"""Single expressions to show: which ones, their masks, what the network looked at."""
+"""Single expressions to show: which ones, and what the network looked at."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +12,7 @@ from torch import nn
 from data_preprocess.language.encoder import Language, LanguageEncoder
 from dghin.data.batches import collate, model_inputs
 from dghin.data.dataset import PreparedDataset
-from dghin.evaluation.masks import predict_mask
-from dghin.evaluation.metrics import MaskSample, expression_iou, first_protocol
+from dghin.evaluation.metrics import expression_iou, first_protocol
 from dghin.model.dghin import DGHIN
 from dghin.model.pretrained import load_pretrained
 from dghin.run.config import Config
@@ -79,21 +78,6 @@ def _of_other_images(rows: pd.DataFrame, order: np.ndarray, count: int) -> list[
         if len(images) == count:
             break
     return list(images.values())
-
-
-@torch.inference_mode()
-def mask_samples(
-    model: DGHIN, dataset: PreparedDataset, indices: Sequence[int]
-) -> list[MaskSample]:
-    """The masks that the model draws for these expressions (strict protocol), with the truth."""
-    samples = []
-    for index in indices:
-        truth = dataset.truth(index)
-        out = model(**_inputs(model, dataset, [index]))
-        mask = predict_mask(out.mask[0].float().cpu(), truth.shape, "strict").numpy()
-        photo = np.asarray(dataset.image(index))
-        samples.append(MaskSample(photo, truth, mask, dataset.expressions[index].sentence))
-    return samples
 
 
 def points_of(truth: np.ndarray) -> list[Point]:

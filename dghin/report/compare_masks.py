@@ -2,8 +2,8 @@
 
     compared_masks(runs)         # {"apart": {run: samples}, "random": {run: samples}}
 
-Which are shown follows from the rows, by a rule and a seed; drawing them needs every run's weights
-and its prepared data.
+Which are shown follows from the rows, by a rule and a seed; drawing them needs every run's stored
+answers and its prepared data.
 """
 
 import logging
@@ -13,16 +13,15 @@ import numpy as np
 import pandas as pd
 
 from data_preprocess.base.errors import UserError
-from dghin.data.dataset import PreparedDataset, open_split
-from dghin.evaluation.metrics import MaskSample, expression_iou
+from dghin.data.split import open_split
+from dghin.evaluation.kept import stored_samples
+from dghin.evaluation.metrics import MaskSample, expression_iou, first_protocol
 from dghin.evaluation.uncertainty import expression_keys
-from dghin.inspection.examples import mask_samples
-from dghin.model.dghin import DGHIN
 from dghin.report.tables.compare import ComparedRun
-from dghin.run.folder import RunFolder
+
+from .masks import check_places
 
 log = logging.getLogger(__name__)
-PROTOCOL = "strict"
 SHOWN = 4  # expressions of each choice
 MOST = 5  # runs side by side
 Samples = Mapping[str, list[MaskSample]]  # by run
@@ -31,7 +30,7 @@ Samples = Mapping[str, list[MaskSample]]  # by run
 def compared_masks(runs: Sequence[ComparedRun], seed: int = 0) -> dict[str, Samples]:
     """The masks to show, by choice: those the runs are furthest apart on, and random ones.
 
-    Empty, with a line in the log, where a run has no weights here, or not the data of its rows, or
+    Empty, with a line in the log, where a run has no stored masks, or not the data of its rows, or
     where the runs share no split. Of more than MOST runs the first ones are shown.
     """
     runs = runs[:MOST]
@@ -69,7 +68,8 @@ def choices(runs: Sequence[ComparedRun], split: str, seed: int) -> dict[str, lis
     tables = []
     for run in runs:
         rows = run.splits[split]
-        iou = expression_iou(rows[f"{PROTOCOL}_intersection"], rows[f"{PROTOCOL}_union"])
+        protocol = first_protocol(rows)
+        iou = expression_iou(rows[f"{protocol}_intersection"], rows[f"{protocol}_union"])
         tables.append(dict(zip(expression_keys(rows), iou.tolist(), strict=True)))
     images = dict(
         zip(expression_keys(runs[0].splits[split]), runs[0].splits[split]["image"], strict=True)
@@ -104,22 +104,8 @@ def _draw(
     """One run's masks of the chosen expressions, by choice."""
     if run.config is None:
         raise UserError(f"{run.folder}: has no config.yaml, which says where its data are.")
-    model = DGHIN.from_pretrained(RunFolder(run.folder).best)
     dataset = open_split(run.config, split)
-    for key in (key for keys in chosen.values() for key in keys):
-        _check_place(run, dataset, key, numbers[key])
-    return {
-        choice: mask_samples(model, dataset, [numbers[key] for key in keys])
-        for choice, keys in chosen.items()
-    }
-
-
-def _check_place(run: ComparedRun, dataset: PreparedDataset, key: tuple, number: int) -> None:
-    """Data that were prepared anew since the scoring may have another expression there, or none."""
-    here = dataset.expressions[number : number + 1]
-    if [(str(one.segment_id), int(one.sentence_index)) for one in here] != [key[2:]]:
-        raise UserError(
-            f"{run.folder}: its row {number} of {dataset.split}, segment {key[2]}, sentence "
-            f"{key[3]}, is not at this place of the prepared data. Score the run anew: "
-            f"dghin evaluate run={run.name}."
-        )
+    places = {choice: [numbers[key] for key in keys] for choice, keys in chosen.items()}
+    for shown in places.values():
+        check_places(run.splits[split], dataset, shown)
+    return {choice: stored_samples(run.folder, dataset, shown) for choice, shown in places.items()}

@@ -44,9 +44,11 @@ from dghin.report.tables.scores import (
     with_intervals,
 )
 from dghin.run.config import Config, load_config
+from dghin.run.folder import RunFolder
 from dghin.training.logbook import clock
 
 from .compare import comparison_tables
+from .masks import write_mask_figures
 from .page import data_uri, render
 from .proof import PAGE, Maker, digests, verify, write_proof
 
@@ -60,6 +62,9 @@ def write_report(folder: Path) -> Path:
     config = load_config(str(folder / "config.yaml"))
     tables = write_results(results, folder)
     write_figures(results, tables, folder)
+    drawn = RunFolder(folder).figures / "masks_best.png"
+    if not about_run(folder, config).is_dghin or not drawn.is_file():  # else notebook 05 drew them
+        write_mask_figures(folder, config, results)
     path = folder / PAGE
     write_text(path, render(TEMPLATE, contents(folder, config, results, tables)))
     write_proof(folder, "run", [folder])

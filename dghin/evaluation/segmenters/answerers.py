@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import sha256_json
 from dghin.data.split import PreparedSplit, open_split, read_image
 from dghin.evaluation.answers import as_answer
 from dghin.run.config import Config
@@ -58,12 +59,14 @@ class Outside:
     reads_photos = True
     reads_features = False
 
-    def __init__(self, segmenter: Segmenter, digest: str | None = None):
-        self.segmenter = segmenter
-        self.digest = digest or getattr(segmenter, "digest", None)
+    def __init__(self, segmenter: Segmenter, name: str = "", options: Mapping[str, Any] = {}):
+        """name, options: what it was asked for by; both are part of what decides its answers."""
+        self.segmenter, self.name = segmenter, name or type(segmenter).__name__
+        own = getattr(segmenter, "digest", None)
+        self.digest = sha256_json([own, dict(options)]) if own else None
 
     def open(self, config: Config, split: str) -> PreparedSplit:
-        return open_split(config, split)
+        return open_split(config, split, checked=False)
 
     def load(self, dataset: PreparedSplit, name: str) -> Any:
         return read_image(dataset.photos / name)
@@ -73,7 +76,7 @@ class Outside:
         return loaded.size[::-1], self.segmenter.look(loaded)
 
     def origin(self) -> dict[str, Any]:
-        return {"model": type(self.segmenter).__name__}
+        return {"model": self.name}
 
     def answer(
         self, seen: Any, inputs: "Altered", chosen: np.ndarray, control: str
@@ -107,7 +110,7 @@ class Saved:
         self.predictions = predictions
 
     def open(self, config: Config, split: str) -> PreparedSplit:
-        return open_split(config, split)
+        return open_split(config, split, checked=False)
 
     def load(self, dataset: PreparedSplit, name: str) -> str:
         return dataset.split
