@@ -124,7 +124,8 @@ def descriptors(words: Sequence[str]) -> list[str]:
     """What every word of an expression describes its referent by: one of DESCRIPTORS, or "".
 
     By the word lists alone, without a parse: words in lower case. A word that ties the thing to
-    another one ("near the dog", "above the box") is a place only where nothing follows it.
+    another one ("near the dog", "close to it", "above the box") is a place only where nothing
+    follows it.
     """
     return [_descriptor(words, i) for i in range(len(words))]
 
@@ -132,12 +133,12 @@ def descriptors(words: Sequence[str]) -> list[str]:
 def _descriptor(words: Sequence[str], i: int) -> str:
     word = words[i]
     after = words[i + 1] if i + 1 < len(words) else ""
-    if _is_rank(words, i):
+    if _is_rank(words, i) and word != "one":  # "the third one from the left"
         return "ordinal"
     if word in _SUPERLATIVES or (word.endswith("most") and word != "almost"):
         return "superlative"
     if _is_place(words, i):
-        tied = after == "than" or (after and (word in _ALONE or word in _LINKS))
+        tied = after in ("than", "to") or (after and (word in _ALONE or word in _LINKS))
         return "" if tied else "place"
     if word in _COLOURS or (word in _SHADES and after in _COLOURS):
         return "colour"

@@ -22,7 +22,7 @@ from .names import NEGATION, WITHOUT, WORD_ORDER
 
 ARTICLES = frozenset("the a an this that's".split())
 LINKING = frozenset(
-    "in on at to from of by with for and or that which who is are not only please".split()
+    "in on at to from of by with for and or that which who is are only please".split()
 )
 SMALL = ARTICLES | LINKING  # words that describe nothing by themselves
 PARTS = frozenset("side edge part area end half section corner row portion hand".split())
@@ -67,6 +67,7 @@ def negated(sentence: str) -> str | None:
 def without(sentence: str, kind: str) -> str | None:
     """The expression without its words of a class; None if it has none, or nothing but these.
 
+    None, too, where something is negated: "not red" without "red" would say something else.
     With a place go the part and the picture that follow it ("left side of the picture"). Small
     words that would be left hanging go, too: "star on the left" becomes "star", "plus that is
     green" becomes "plus".
@@ -74,7 +75,7 @@ def without(sentence: str, kind: str) -> str | None:
     words = sentence.split()
     plain = _plain(words)
     left_out = [name == kind for name in descriptors(plain)]
-    if not any(left_out):
+    if not any(left_out) or NEGATED & set(plain):
         return None
     if kind == "place":
         _leave_out_parts(plain, left_out)

@@ -15,6 +15,7 @@ from dghin.run.config import Config, load_config
 from dghin.run.folder import RunFolder
 
 from .breakdowns import BREAKDOWNS, breakdown_table
+from .exam import card_table, exam_table
 from .failures import failures_table
 from .latex import write_latex_document
 from .published import literature_table
@@ -31,6 +32,8 @@ from .scores import (
 
 MAIN = "main"
 METRICS = "metrics.json"
+# tables that a run has or has not, by what was scored
+AS_SCORED = ("generalized", "controls", "exam", "exam_card", "literature")
 
 
 def score_tables(
@@ -43,11 +46,14 @@ def score_tables(
     literature = pd.DataFrame()
     if config is not None:
         literature = literature_table(results, config, about=about)
+    exam = exam_table(results)
     tables = {
         MAIN: metrics_table(results),
         "intervals": intervals_table(results),
         "generalized": generalized_table(results),
         "controls": controls_table(results),
+        "exam": exam,
+        "exam_card": card_table(exam),
         "failures": failures_table(results),
         **{name: breakdown_table(results, name) for name in BREAKDOWNS},
         "literature": literature,
@@ -71,7 +77,9 @@ def write_results(results: Results, folder: Path) -> dict[str, pd.DataFrame]:
     tables = score_tables(results, config, about_run(folder, config))
     for name, frame in tables.items():
         write_table(frame, folder / "tables", name)
-    for name in {*BREAKDOWNS, "generalized", "controls", "literature"} - {*tables}:
+    for name in {*BREAKDOWNS, "generalized", "controls", "exam", "exam_card", "literature"} - {
+        *tables
+    }:
         remove_table(folder / "tables", name)
     if (folder / "tables" / f"{MAIN}.tex").is_file():
         write_latex_document(folder / "tables")
