@@ -22,8 +22,9 @@ from typing import Any
 import yaml
 
 from data_preprocess.base.errors import UserError
-from dghin.evaluation.controls import CONTROLS, check_control
+from dghin.evaluation.controls import CONTROLS, EXAM, check_control
 from dghin.evaluation.evaluate import evaluate_run
+from dghin.evaluation.reference import is_reference, reference_answerer
 from dghin.evaluation.segmenters.about import KEYS, PREFIX, About, write_about
 from dghin.report.tables.results import write_results
 from dghin.report.tables.scores import metrics_table, read_results, with_intervals
@@ -45,11 +46,12 @@ def main(arguments: Sequence[str]) -> None:
     folder = Path(values["reports"]) / values["run"]
     config = _settings(folder, values, words)
     splits = [values["split"]] if values["split"] else []
-    controls = list(CONTROLS) if values["control"] == "all" else [values["control"]]
+    several = {"all": CONTROLS, "exam": EXAM}
+    controls = several.get(values["control"], [values["control"]])
     controls = [check_control(control) for control in filter(None, controls)]
     about = {key: values[f"{PREFIX}{key}"] for key in KEYS}
     if values["write"]:
-        from dghin.evaluation.predictions.ask import write_control
+        from dghin.evaluation.predictions.score import write_control
 
         print(write_control(Path(values["write"]), config, splits, controls))
     elif values["predictions"]:
@@ -88,7 +90,10 @@ def _of_a_model(
     place = join()
     try:
         model, weights, facts = None, None, {}
-        if ":" in values["model"]:
+        if is_reference(values["model"]):
+            model = reference_answerer(values["model"])
+            facts = {"name": model.name, "training_data": "none: it knows the annotations"}
+        elif ":" in values["model"]:
             from dghin.evaluation.segmenters.answerers import Outside
             from dghin.evaluation.segmenters.load import load_segmenter
 

@@ -13,63 +13,25 @@ from those rows. The rows carry where they come from: commit, checkpoint, data a
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from data_preprocess.base.files import atomic_path
-from data_preprocess.base.workers import run_tasks, workers_for
 from dghin.data.split import PreparedSplit
 from dghin.run.config import Config
 from dghin.run.folder import RunFolder
 from dghin.run.processes import ALONE, Place, gather
 
-from .masks import stretched
-from .scoring import Row, add_agreement, frame_of, image_groups, row_of
+from .scoring import Scorer, frame_of, image_groups
 from .segmenters.answerers import Answerer
 
 if TYPE_CHECKING:  # what only controls and rows on the disk need is imported where it is needed:
-    from .controls import Altered  # a training does not depend on it
-    from .kept import Answered, Kept
+    from .kept import Answered, Kept  # a training does not depend on it
 
 log = logging.getLogger(__name__)
-Rows = dict[str, list[Row]]  # by control
-
-
-class Pass(NamedTuple):
-    """One image with the expressions of it that are answered together."""
-
-    number: int
-    image: Any  # what the answerer has loaded
-    shown: Any  # the image in its place under the control `other-image`
-    truths: list[np.ndarray]  # the expressions' masks at the photo's own size, (H, W) bool
-
-
-class Passes:
-    """What evaluation reads, pass by pass."""
-
-    def __init__(
-        self,
-        answerer: Answerer,
-        dataset: PreparedSplit,
-        groups: list[list[int]],
-        other: "Altered | None",
-    ):
-        self.load, self.dataset = answerer.load, dataset
-        self.groups, self.other = groups, other
-
-    def name(self, number: int) -> str:
-        return self.dataset.name(self.groups[number][0])
-
-    def __getitem__(self, number: int) -> Pass:
-        members = self.groups[number]
-        name = self.dataset.expressions[members[0]].image
-        image = self.load(self.dataset, name)
-        shown = self.load(self.dataset, self.other.image(name)) if self.other else None
-        return Pass(number, image, shown, [self.dataset.truth(index) for index in members])
 
 
 def evaluate_split(
@@ -200,79 +162,6 @@ def _answers(
         for control, chosen in scorer.chosen(members).items() if kept else ():
             kept.add(control, chosen, found[control])
         yield found
-
-
-class Scorer:
-    """The rows of groups of expressions, by control."""
-
-    def __init__(
-        self, answerer: Answerer, dataset: PreparedSplit, altered: "Mapping[str, Altered]"
-    ):
-        self.answerer, self.dataset, self.altered = answerer, dataset, altered
-
-    def chosen(self, members: Sequence[int]) -> dict[str, list[int]]:
-        """Which of a group's expressions are scored, by control."""
-        return {
-            control: np.intersect1d(members, inputs.indices).tolist()
-            for control, inputs in self.altered.items()
-        }
-
-    def run(self, groups: list[list[int]], config: Config) -> Iterator[tuple[list[int], Rows]]:
-        """Every group with its rows: photos are read ahead; without photos, on all cores."""
-        passes = Passes(self.answerer, self.dataset, groups, self.altered.get("other-image"))
-        if not self.answerer.reads_photos:
-            size = 64  # groups that a process takes at a time
-            tasks = [groups[start : start + size] for start in range(0, len(groups), size)]
-            workers = workers_for(config.train.threads, len(tasks) // 4)
-            for task, found in run_tasks(_scored, tasks, workers, _begin, (self,)):
-                yield from zip(task, found, strict=True)
-            return
-        from dghin.data.loading import load_batches
-
-        total, size = len(groups), config.evaluate.batch
-        batches = [list(range(start, min(start + size, total))) for start in range(0, total, size)]
-        loaded = load_batches(passes, batches, list, config.evaluate.workers)
-        with contextlib.closing(loaded):
-            for batch in loaded:
-                for one in batch:
-                    yield groups[one.number], self.score(one, groups[one.number])
-
-    def score(self, one: Pass, members: Sequence[int]) -> Rows:
-        """The rows of one pass, by control: `members` are its expressions; "" comes first."""
-        image = self.answerer.look(one.image)
-        plain: dict[int, np.ndarray | None] = {}  # which those under controls are compared with
-        rows: Rows = {}
-        for control, chosen in self.chosen(members).items():
-            inputs = self.altered[control]
-            rows[control] = []
-            if not chosen:
-                continue
-            seen = self.answerer.look(one.shown) if control == "other-image" else image
-            answers = self.answerer.answer(seen, inputs, np.array(chosen), control)
-            for index, given in zip(chosen, answers, strict=True):
-                if control == "other-image":
-                    given = stretched(given, one.truths[members.index(index)].shape)
-                row = row_of(self.dataset, index, one.truths[members.index(index)], given)
-                if control == "":
-                    plain[index] = row.mask
-                else:
-                    row = add_agreement(row, inputs.sentences[index], plain[index])
-                rows[control].append(row)
-        return rows
-
-
-_of_process: list[Scorer] = []  # of a worker process
-
-
-def _begin(scorer: Scorer) -> None:
-    _of_process[:] = [scorer]
-
-
-def _scored(groups: list[list[int]]) -> list[Rows]:
-    """The rows of some groups, in a worker process that has no photos to read."""
-    scorer = _of_process[0]
-    passes = Passes(scorer.answerer, scorer.dataset, groups, None)
-    return [scorer.score(passes[number], members) for number, members in enumerate(groups)]
 
 
 @contextlib.contextmanager

@@ -134,7 +134,13 @@ def _stored(path: Path, sizes: Mapping[int, tuple[int, int]]) -> dict[int, np.nd
         for number, line in enumerate(file):
             if number not in sizes:
                 continue
-            entry, place = json.loads(line), f"{path}:{number + 1}"
+            place = f"{path}:{number + 1}"
+            try:
+                entry = json.loads(line)
+            except ValueError as error:
+                raise UserError(
+                    f"{place}: not readable as JSON ({error}). Score the run again."
+                ) from error
             if "counts" not in entry:
                 raise UserError(f"{place}: holds a score only, and no mask that could be drawn.")
             mask = run_lengths_mask(entry, *entry["size"], place).astype(bool)

@@ -29,6 +29,7 @@ from dghin.report.figures.scores import breakdown_figure, controls_figure
 from dghin.report.tables.breakdowns import BREAKDOWNS
 from dghin.report.tables.failures import KINDS
 from dghin.report.tables.origins import (
+    Origin,
     environment_table,
     origin_facts,
     origin_warnings,
@@ -112,10 +113,25 @@ def contents(
         "settings": (folder / "config.yaml").read_text(encoding="utf-8"),
         "environment": environment_table([origin]),
         "origins": pd.DataFrame(origin_facts(origin).items(), columns=["What", "Value"]),
+        "missing": missing_answers(origin),
         "warnings": origin_warnings([origin]),
         "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
         "control": LANGUAGE_CONTROL,
     }
+
+
+def missing_answers(origin: Origin) -> list[str]:
+    """What the reader must know of saved predictions in which answers were missing."""
+    found = {}
+    for provenance in origin.rows.values():
+        for name, entry in (provenance.get("predictions") or {}).items():
+            if entry["missing"]:
+                found[name] = entry["missing"]
+    return [
+        f"{count:,} expressions of {name} have no answer in the predictions: they count as empty "
+        "masks (missing=empty)."
+        for name, count in found.items()
+    ]
 
 
 def literature(frame: pd.DataFrame | None) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from dghin.ablation.trainings import (
     read_members,
     run_ablation,
 )
+from dghin.evaluation.provenance import checkpoint
 from dghin.model.dghin import DGHIN
 from dghin.model.hub import WEIGHTS
 from dghin.run.config import load_config, save_config
@@ -173,7 +174,7 @@ def test_rows_of_other_weights_data_or_counts_are_scored_anew(as_then, tmp_path,
     weights.write_bytes(before)
     assert is_scored(member, config)
     for key in ("data", "commit"):
-        now = origin_of(config, RunFolder(member.folder).best) | {key: "another"}
+        now = origin_of(config, checkpoint(member.folder)) | {key: "another"}
         monkeypatch.setattr(ablation, "provenance", lambda *_, now=now: now)
         assert not is_scored(member, config), key
     monkeypatch.setattr(ablation, "provenance", origin_of)
@@ -204,7 +205,7 @@ def asked(monkeypatch, as_then):
         (folder / "rows").mkdir(exist_ok=True)
         for split in ("val", "testA", "testB"):
             rows = scored_rows(split, 0.5)
-            rows.attrs["provenance"] = origin_of(config, RunFolder(folder).best)
+            rows.attrs["provenance"] = origin_of(config, checkpoint(folder))
             rows.to_parquet(folder / "rows" / f"{split}.parquet")
 
     def aside(folder, config, force, processes):

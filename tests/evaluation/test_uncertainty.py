@@ -10,9 +10,8 @@ from helpers.rows import make_rows
 
 from data_preprocess.base.errors import UserError
 from dghin.evaluation import uncertainty
-from dghin.evaluation.metrics import metrics_from_rows
+from dghin.evaluation.metrics import SINGLE, metrics_from_rows
 from dghin.evaluation.uncertainty import (
-    SCORES,
     bootstrap,
     expression_keys,
     image_sums,
@@ -41,9 +40,9 @@ def clustered(images, seed, each=4, shift=0.0, split="val"):
 @pytest.mark.parametrize("protocol", ["strict", "paper"])
 def test_ratios_of_the_sums_are_the_scores(protocol):
     rows = make_rows("val", 37)
-    scores = dict(zip(SCORES, ratios(image_sums(rows, protocol, SCORES).sum(axis=0)), strict=True))
+    scores = dict(zip(SINGLE, ratios(image_sums(rows, protocol, SINGLE).sum(axis=0)), strict=True))
     expected = metrics_from_rows(rows, protocol)
-    assert scores == pytest.approx({name: expected[name] for name in SCORES})
+    assert scores == pytest.approx({name: expected[name] for name in SINGLE})
 
 
 def plain_interval(sums, statistic):
@@ -94,7 +93,7 @@ def test_order_of_rows_and_batches_do_not_matter(monkeypatch):
     monkeypatch.setattr(uncertainty, "BATCH", 100)
     mixed = a.sample(frac=1, random_state=0), b.sample(frac=1, random_state=1)
     found = bootstrap(mixed[0], "strict"), paired_difference(*mixed, "strict", "miou")
-    for name in SCORES:
+    for name in SINGLE:
         assert found[0][name] == pytest.approx(expected[0][name], abs=1e-12)
     assert tuple(found[1]) == pytest.approx(tuple(expected[1]), abs=1e-12)
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data_preprocess.base.files import sha256_file, write_json
+from data_preprocess.base.files import write_json
 from dghin.ablation.trainings import Member, member_config, members
+from dghin.evaluation.provenance import checkpoint
 from dghin.model.hub import WEIGHTS
 from dghin.run.config import Config, load_config, save_config
 from dghin.run.folder import RunFolder
@@ -49,13 +50,13 @@ def scored_rows(split: str, score: float, count: int = 20) -> pd.DataFrame:
     return rows
 
 
-def origin_of(config: Config, weights: Path) -> dict[str, Any]:
+def origin_of(config: Config, checkpoint: str | None) -> dict[str, Any]:
     """Where the rows of a training come from; in place of `provenance`."""
     return {
         "commit": COMMIT,
         "changed files": 0,
         "command": "dghin reproduce run=ablation",
-        "checkpoint": sha256_file(weights / WEIGHTS),
+        "checkpoint": checkpoint,
         "data": {"dataset": "refcoco"},
     }
 
@@ -72,7 +73,7 @@ def write_member(member: Member, score: float, config: Config | None = None) -> 
     save_config(config, folder / "config.yaml")
     RunFolder(folder).best.mkdir(parents=True, exist_ok=True)
     (RunFolder(folder).best / WEIGHTS).write_bytes(f"{member.variant} {member.seed}".encode())
-    origin = origin_of(config, RunFolder(folder).best)
+    origin = origin_of(config, checkpoint(folder))
     (folder / "rows").mkdir(exist_ok=True)
     for split in SPLITS:
         rows = scored_rows(split, score)

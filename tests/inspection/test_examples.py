@@ -8,7 +8,6 @@ from helpers.rows import make_rows
 from dghin.data.dataset import open_split
 from dghin.evaluation.metrics import expression_iou
 from dghin.inspection.examples import (
-    mask_samples,
     parsed,
     points_of,
     ranked,
@@ -50,15 +49,6 @@ def test_ranked_by_iou_each_of_another_image():
     assert abs((iou > middle).sum() - (iou < middle).sum()) <= 1
     assert all(len({rows.image[i] for i in numbers}) == 3 for numbers in chosen.values())
     assert len(ranked(rows, 500)["best"]) == rows.image.nunique()
-
-
-def test_masks_are_those_of_the_evaluation(dataset, tiny_config, tiny_model):
-    from dghin.evaluation.evaluate import evaluate_split
-
-    rows = evaluate_split(tiny_model, dataset, tiny_config, limit=3)
-    iou = expression_iou(rows.strict_intersection, rows.strict_union)
-    samples = mask_samples(tiny_model, dataset, [0, 1, 2])
-    assert [sample.iou for sample in samples] == pytest.approx(iou.tolist(), abs=1e-3)
 
 
 def test_points_lie_inside_and_outside():

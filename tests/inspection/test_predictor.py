@@ -10,8 +10,8 @@ from data_preprocess.base.errors import UserError
 from data_preprocess.language.encoder import LanguageEncoder
 from dghin.commands.predict import main
 from dghin.data.dataset import open_split
-from dghin.evaluation.evaluate import evaluate_split
-from dghin.evaluation.metrics import intersection_union
+from dghin.evaluation.evaluate import evaluate_run
+from dghin.evaluation.kept import stored_samples
 from dghin.inspection.predictor import Predictor
 
 
@@ -23,18 +23,12 @@ def by_image(dataset):
     return found
 
 
-def test_the_evaluation_scores_these_very_masks(predictor, tiny_config, monkeypatch):
+def test_the_evaluation_scores_these_very_masks(predictor, tiny_config, tmp_path):
     """To the last pixel, for every expression of a split."""
-    scored = []
-    monkeypatch.setattr(
-        "dghin.evaluation.evaluate.compare",
-        lambda mask, truth, protocol: (
-            scored.append(mask.numpy()) if protocol == "strict" else None,
-            intersection_union(mask, mask),
-        )[1],
-    )
     dataset = open_split(tiny_config, "val")
-    evaluate_split(predictor.model, dataset, tiny_config)
+    evaluate_run(tmp_path, tiny_config, ["val"], model=predictor.model)
+    samples = stored_samples(tmp_path, dataset, range(len(dataset)))
+    scored = [samples[i].prediction for members in by_image(dataset).values() for i in members]
     given = [
         (members, predictor.predict(dataset.image(members[0]), texts))
         for members in by_image(dataset).values()

@@ -20,6 +20,7 @@ from dghin.data.dataset import open_split
 from dghin.evaluation.evaluate import evaluate_run, evaluate_split
 from dghin.evaluation.metrics import NO_TARGET_PIXELS, generalized_scores, metrics_from_rows
 from dghin.report.run_report import write_report
+from dghin.report.tables.breakdowns import breakdown_table
 from dghin.report.tables.results import write_results
 from dghin.report.tables.scores import generalized_table, metrics_table
 
@@ -146,7 +147,8 @@ def test_scores_are_those_of_the_definition():
 
 def test_scores_without_any_empty_target():
     found = generalized_scores([50], [100], [100], [2])
-    assert found == {"giou": 0.5, "ciou": 0.5, "n_acc": None, "t_acc": 1.0, "empty": 0}
+    expected = {"giou": 0.5, "ciou": 0.5, "n_acc": None, "t_acc": 1.0, "empty": 0, "pr50": 1.0}
+    assert {name: found[name] for name in expected} == expected and found["pr60"] == 0.0
 
 
 def test_masks_that_say_nothing_nowhere_give_the_plain_mean():
@@ -163,9 +165,16 @@ def test_evaluation_to_tables(config, tiny_model, tmp_path):
     scores = metrics_from_rows(rows, "strict")
     assert scores["empty"] == 1 and scores["n_acc"] in (0.0, 1.0)
     table = generalized_table({"": {"val": rows}})
-    assert table["Without target"].tolist() == [1, 1, 1]
-    assert "resized" not in set(table["Protocol"]), "areas are of the photo"
-    assert table.columns.tolist()[-4:] == ["gIoU", "cIoU", "N-acc", "T-acc"]
+    assert table["Without target"].tolist() == [1, 1]
+    assert table["Protocol"].tolist() == ["resized", "strict"]  # ReLA scores at the network's size
+    assert [name for name in table.columns if "," not in name][-4:] == [
+        "gIoU", "cIoU", "N-acc", "T-acc",
+    ]  # fmt: skip
+    main = metrics_table({"": {"val": rows}})
+    assert main["mIoU"].tolist()[0] == table["gIoU"].tolist()[1], "one answer, one IoU"
+    assert breakdown_table({"": {"val": rows}}, "by_targets")["Objects meant"].tolist() == [
+        "none", "one", "several",
+    ]  # fmt: skip
     write_results({"": {"val": rows}}, tmp_path)
     assert (tmp_path / "tables/generalized.md").is_file()
     written = json.loads((tmp_path / "metrics.json").read_text())["val"]["strict"]

@@ -1,4 +1,4 @@
-"""Masks side by side: chosen by rule from the rows, drawn by every run's own weights."""
+"""Masks side by side: chosen by rule from the rows, drawn from the stored answers."""
 
 import dataclasses
 import shutil
@@ -10,7 +10,6 @@ import torch
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.evaluation.metrics import expression_iou
 from dghin.model.dghin import DGHIN
-from dghin.model.hub import WEIGHTS
 from dghin.report.compare import compare_runs
 from dghin.report.compare_masks import SHOWN, choices, compared_masks, places
 from dghin.report.figures.masks import mask_comparison_figure
@@ -80,28 +79,33 @@ def test_masks_are_those_that_the_runs_were_scored_by(runs):
         assert len(figure.axes) == 4 * len(one)
 
 
-def test_the_page_shows_them_and_is_made_without_weights_too(reports, tmp_path, caplog):
+def test_the_page_shows_them_without_weights_and_is_made_without_answers_too(
+    reports, tmp_path, caplog
+):
     caplog.set_level("INFO")
     copy = shutil.copytree(reports, tmp_path / "reports")
     page = compare_runs(["one", "two"], copy)
     assert "Masks side by side" in page.read_text()
     assert list(page.parent.glob("figures/masks_*.pdf"))  # of so few images, of one choice alone
     assert "verified: " in verify_report(page.parent)
-    shutil.rmtree(RunFolder(copy / "two").best)
+    shutil.rmtree(RunFolder(copy / "one").best)  # no model is asked again
+    assert "Masks side by side" in compare_runs(["one", "two"], copy).read_text()
+    RunFolder(copy / "two").answers("testA").unlink()
     page = compare_runs(["one", "two"], copy)
     assert "Masks side by side" not in page.read_text()
     assert not list(page.parent.glob("figures/masks_*"))
     assert "no masks side by side: " in caplog.text and "two" in caplog.text
 
 
-def test_weights_that_cannot_be_read_are_named(reports, tmp_path, caplog):
+def test_stored_answers_that_cannot_be_read_are_named(reports, tmp_path, caplog):
     caplog.set_level("INFO")
     copy = shutil.copytree(reports, tmp_path / "reports")
-    weights = RunFolder(copy / "two").best / WEIGHTS
-    weights.write_bytes(weights.read_bytes()[:5000])
+    answers = RunFolder(copy / "two").answers("testA")
+    answers.write_text(answers.read_text().replace('{"segment_id"', "{segment_id"))
     page = compare_runs(["one", "two"], copy)
     assert "Masks side by side" not in page.read_text()
-    assert f"no masks side by side: {weights}: cannot be read" in caplog.text
+    assert f"no masks side by side: {answers}:" in caplog.text
+    assert "not readable as JSON" in caplog.text
 
 
 @pytest.mark.parametrize("before", [1, 1000])

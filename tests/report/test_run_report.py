@@ -128,7 +128,7 @@ def test_headline_of_a_network_that_marks_nothing():
     rows = make_rows("val", 5)
     rows["strict_intersection"] = 0
     (entry,) = headline({"": {"val": rows}, "shuffled": {"val": rows}}, ())
-    assert entry["strict"] == 0 and entry["share"] is None
+    assert entry["oiou"] == 0 and entry["share"] is None
 
 
 def test_a_damaged_environment_file_does_no_harm(run):

@@ -133,4 +133,6 @@ class Saved:
     def answer(
         self, seen: str, inputs: "Altered", chosen: np.ndarray, control: str
     ) -> Sequence[Any]:
-        return [self.predictions[control][seen].answer(int(index)) for index in chosen]
+        found = self.predictions[control][seen]
+        answers = {int(index): found.answer(int(index)) for index in chosen}
+        return [found.nothing(index) if one is None else one for index, one in answers.items()]

@@ -304,7 +304,10 @@ def test_rows_of_an_older_evaluation_lack_protocols(write):
     old = {"": {"val": make_rows("val", ("strict", "paper"))}}
     frame = table(old, write({}))
     assert list(frame["Method"]) == ["this run", "LAVT"]
-    assert only(frame)["Compares"] == "no: this run has no such scores yet: evaluate it again"
+    assert (
+        only(frame)["Compares"]
+        == "no: this run has no such scores: evaluate it again, or save logits"
+    )
 
 
 def test_a_trial_of_some_expressions_compares_with_nothing(results, write):
