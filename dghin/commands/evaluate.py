@@ -1,7 +1,8 @@
 """Score masks of a run's splits: of its best weights, of another model, or saved ones.
 
     dghin evaluate run=demo                                  val and every test split of the run
-    dghin evaluate run=demo split=testA control=all          one split, under all controls, too
+    dghin evaluate run=demo split=testA control=all          one split, under the five controls, too
+    dghin evaluate run=demo control=exam                     under those of the exam; or NAME,NAME
     dghin evaluate run=theirs config=refcoco model=FOLDER    weights of DGHIN from elsewhere
     dghin evaluate run=mine config=refcoco model=hf:NAME     of transformers, or module:Class
     dghin evaluate run=lavt config=refcoco predictions=PATH  saved masks; no torch is needed
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     config = _settings(folder, values, words)
     splits = [values["split"]] if values["split"] else []
     several = {"all": CONTROLS, "exam": EXAM}
-    controls = several.get(values["control"], [values["control"]])
+    controls = several.get(values["control"], values["control"].split(","))
     controls = [check_control(control) for control in filter(None, controls)]
     about = {key: values[f"{PREFIX}{key}"] for key in KEYS}
     if values["write"]:

@@ -49,7 +49,10 @@ def score_predictions(
         found[""] = {name: _stored(folder, name, split) for name, split in opened.items()}
     for control in controls:
         own = _of_control(path, control, controls)
-        asked = {name: alter(split, control, config, encode=False).indices for name, split in opened.items()}
+        asked = {
+            name: alter(split, control, config, encode=False).indices
+            for name, split in opened.items()
+        }
         asked = {name: indices.tolist() for name, indices in asked.items()}
         found[control] = read_predictions(own[0], opened, missing, own[1], asked)
     answerer = Saved(found)
