@@ -20,10 +20,9 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from tqdm import tqdm
-
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json_or, write_json
+from data_preprocess.base.progress import tqdm
 
 log = logging.getLogger(__name__)
 

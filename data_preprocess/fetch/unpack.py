@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tqdm import tqdm
-
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import atomic_path
+from data_preprocess.base.progress import tqdm
 
 from .download import WrongFile
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_json
+from data_preprocess.base.progress import tqdm
 from data_preprocess.base.resources import describe_missing, resolve, short_name, vocabulary_digest
 from data_preprocess.raw.records import clean_sentence
 

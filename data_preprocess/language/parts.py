@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_json
+from data_preprocess.base.progress import tqdm
 from data_preprocess.base.workers import run_tasks, workers_for
 
 from .encoder import LanguageEncoder, distinct
 from .features import KEY_FIELDS, Features, concatenate, is_current, read_features, write_features
+from .unparsed import Unparsed
 
 log = logging.getLogger(__name__)
 
 PART = 4096  # distinct expressions a part: seconds of work
-_encoder: LanguageEncoder | None = None  # of this process
+_encoder: LanguageEncoder | Unparsed | None = None  # of this process
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,10 @@ class Part:
 
 
 def encode_in_parts(
-    encoder: LanguageEncoder, sentences: Sequence[str], folder: Path, workers: int = 0
+    encoder: LanguageEncoder | Unparsed,
+    sentences: Sequence[str],
+    folder: Path,
+    workers: int = 0,
 ) -> Features:
     """The features of all expressions, in their order; the parts are kept in `folder`.
 
@@ -61,7 +64,7 @@ def remove_parts(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _parts(encoder: LanguageEncoder, sentences: list[str], folder: Path) -> list[Part]:
+def _parts(encoder: LanguageEncoder | Unparsed, sentences: list[str], folder: Path) -> list[Part]:
     key = encoder.key()
     named = [key.get(name) for name in KEY_FIELDS]
     parts = []
@@ -86,15 +89,15 @@ def _is_made(part: Part) -> bool:
     return current
 
 
-def _preparation(encoder: LanguageEncoder, workers: int) -> tuple[Any, tuple[Any, ...]]:
+def _preparation(encoder: LanguageEncoder | Unparsed, workers: int) -> tuple[Any, tuple[Any, ...]]:
     """How a process gets its encoder: this one takes the one at hand, others load their own."""
-    if workers <= 1:
+    if workers <= 1 or isinstance(encoder, Unparsed):
         return _take, (encoder,)
     names = (encoder.tokenizer_spec, encoder.parser_spec)
     return _load, (*names, encoder.words, encoder.alignment, encoder.data)
 
 
-def _take(encoder: LanguageEncoder) -> None:
+def _take(encoder: LanguageEncoder | Unparsed) -> None:
     global _encoder
     _encoder = encoder
 

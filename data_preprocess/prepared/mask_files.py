@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import atomic_path, sha256_file, sha256_json
+from data_preprocess.base.progress import tqdm
 from data_preprocess.base.workers import by_image, run_tasks, workers_for
 from data_preprocess.raw.masks import check_size, draw_mask, image_size
 from data_preprocess.raw.records import Record

@@ -19,6 +19,7 @@ from data_preprocess.base.settings import to_mapping
 from data_preprocess.language.encoder import LanguageEncoder, features_key
 from data_preprocess.language.features import is_current, write_features
 from data_preprocess.language.parts import encode_in_parts, remove_parts
+from data_preprocess.language.unparsed import NONE, Unparsed
 from data_preprocess.raw.datasets import Dataset, find_dataset
 from data_preprocess.raw.readers import read_raw
 from data_preprocess.raw.records import Raw, Record
@@ -46,7 +47,7 @@ class LanguageSettings:
     data: str = "data"  # the raw root: the folder that holds refcoco/, images/, ...
     output: str = ""  # the prepared root; DATA/data_v3 if empty
     tokenizer: str = "bert-base-uncased"  # a folder, package:NAME/FOLDER, or a hub name
-    parser: str = "en_core_web_lg"  # a spaCy package
+    parser: str = "en_core_web_lg"  # a spaCy package; none: for scoring masks only
     words: int = 17  # positions kept, [CLS] and [SEP] included
     alignment: Literal["paper", "aligned"] = "paper"
     workers: int = 0  # processes; 0 for one a core
@@ -148,8 +149,10 @@ def _masks(settings: PrepareSettings, dataset: Dataset, raw: Raw) -> dict[str, s
     return masks
 
 
-def load_encoder(settings: LanguageSettings) -> LanguageEncoder:
+def load_encoder(settings: LanguageSettings) -> LanguageEncoder | Unparsed:
     """The tokenizer and parser of these settings; a missing one is an error that says so."""
+    if settings.parser == NONE:
+        return Unparsed(settings.words)
     return LanguageEncoder(
         settings.tokenizer,
         settings.parser,

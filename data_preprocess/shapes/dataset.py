@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json, sha256_file, sha256_json, write_json
+from data_preprocess.base.progress import tqdm
 
 from .draw import paint, visible
 from .phrases import choose, descriptions

@@ -16,8 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
+from data_preprocess.base.progress import tqdm
 from data_preprocess.language.encoder import Language, LanguageEncoder
 from data_preprocess.prepared.one_dataset import SplitSettings
 from data_preprocess.raw.datasets import find_raw_dataset

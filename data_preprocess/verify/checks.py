@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
+from data_preprocess.base.progress import tqdm
 from data_preprocess.base.values import four_numbers
 from data_preprocess.base.workers import by_image, run_tasks, workers_for
 from data_preprocess.language.features import read_features

@@ -11,15 +11,15 @@ from those rows. The rows carry where they come from: commit, checkpoint, data a
 (dghin.evaluation.provenance). Interrupted, it goes on with what was answered (kept.py).
 """
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from data_preprocess.base.files import atomic_path
+from data_preprocess.base.progress import tqdm
 from dghin.data.split import PreparedSplit
 from dghin.run.config import Config
 from dghin.run.folder import RunFolder
@@ -76,11 +76,14 @@ def evaluate_with_controls(
     scorer = Scorer(answerer, dataset, altered)
     kept = _kept(answerer, dataset, folder, identity, place)
     own: dict[str, list[Answered]] = {control: [] for control in altered}
-    with _bar(len(groups), dataset.split, progress) as shown:
+    shown = tqdm(
+        total=len(groups), desc=dataset.split, unit="image", disable=not progress, mininterval=2
+    )
+    with shown:
         for found in _answers(scorer, groups, kept, config, with_masks=folder is not None):
             for control, answers in found.items():
                 own[control] += answers
-            shown(1)
+            shown.update(1)
     parts = gather(own, place)
     frames = {}
     for control, inputs in altered.items():
@@ -162,18 +165,6 @@ def _answers(
         for control, chosen in scorer.chosen(members).items() if kept else ():
             kept.add(control, chosen, found[control])
         yield found
-
-
-@contextlib.contextmanager
-def _bar(total: int, name: str, shown: bool) -> Iterator[Callable[[int], Any]]:
-    """A progress bar, where it is asked for and tqdm is installed."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield lambda count: None
-        return
-    with tqdm(total=total, desc=name, unit="image", disable=not shown, mininterval=2) as bar:
-        yield bar.update
 
 
 def evaluate_run(

@@ -8,17 +8,14 @@ same arithmetic, with which a pixel on the border may fall otherwise where two v
 equal. Masks of two values come out the same (tests/evaluation/test_masks.py).
 """
 
+import functools
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from .answers import THRESHOLD, Answer, check_protocol
-
-try:
-    import torch
-except ImportError:  # an environment for scoring alone
-    torch = None
 
 
 class Compared(NamedTuple):
@@ -84,11 +81,10 @@ def intersection_union(mask: Any, truth: Any) -> tuple[int, int]:
     """
     if isinstance(mask, np.ndarray) and isinstance(truth, np.ndarray):
         _check_sizes(mask, truth)
-        mask, truth = mask != 0, truth != 0
+        mask, truth = (one if one.dtype == bool else one != 0 for one in (mask, truth))
         both = np.count_nonzero(mask & truth)
         return int(both), int(np.count_nonzero(mask) + np.count_nonzero(truth) - both)
-    import torch
-
+    torch = _torch()
     mask, truth = torch.as_tensor(mask) != 0, torch.as_tensor(truth) != 0
     _check_sizes(mask, truth)
     truth = truth.to(mask.device)
@@ -144,11 +140,12 @@ def mask_of(answer: Answer, size: tuple[int, int], protocol: str) -> Any:
     log-odds, which is what the difference of two logits is.
     """
     check_protocol(protocol)
-    values = _tensor(answer.values)
-    if answer.form == "mask":
+    values = answer.values
+    if answer.form == "mask" or answer.form == "small" and protocol == "resized":
         return values
+    values = _tensor(values)
     if answer.form == "small":
-        return values if protocol == "resized" else _enlarged(values, size) > 0
+        return _enlarged(values, size) > 0
     if protocol.startswith(THRESHOLD):
         probability = _softmax(values) if answer.form == "logits" else _float(values)
         return _enlarged(probability, size) > float(protocol.removeprefix(THRESHOLD))
@@ -175,16 +172,26 @@ def stretched(given: Any, size: tuple[int, int]) -> Any:
 
 def _beside(values: Any, truth: np.ndarray) -> Any:
     """The truth on the device of the answer's values, once for all protocols."""
-    if torch is None or not isinstance(values, torch.Tensor):
+    if isinstance(values, np.ndarray):
         return truth
-    return torch.from_numpy(truth).to(values.device)
+    return sys.modules["torch"].from_numpy(truth).to(values.device)
+
+
+@functools.cache
+def _torch() -> Any:
+    """torch, imported when something is enlarged; None where it is not installed."""
+    try:
+        import torch
+    except ImportError:  # an environment for scoring alone
+        return None
+    return torch
 
 
 def _tensor(values: Any) -> Any:
     """A tensor where torch is there; an array elsewhere."""
-    if torch is None or isinstance(values, torch.Tensor):
+    if not isinstance(values, np.ndarray) or _torch() is None:
         return values
-    return torch.from_numpy(np.ascontiguousarray(values))
+    return _torch().from_numpy(np.ascontiguousarray(values))
 
 
 def _array(values: Any) -> np.ndarray:
@@ -223,7 +230,7 @@ def _resize(maps: Any, size: tuple[int, int]) -> Any:
         return maps
     if isinstance(maps, np.ndarray):
         return _bilinear(_bilinear(maps, size[0], 1), size[1], 2)
-    return torch.nn.functional.interpolate(
+    return _torch().nn.functional.interpolate(
         maps[None], tuple(size), mode="bilinear", align_corners=False
     )[0]
 

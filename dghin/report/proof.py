@@ -8,6 +8,7 @@ metrics.json again, compares them with the files, and compares the page with its
 files are not checked: they are drawn from the same tables.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -22,6 +23,7 @@ import pandas as pd
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import read_json, sha256_file, write_json
 from data_preprocess.base.settings import flatten
+from dghin.evaluation.predictions.read import sources_digest
 from dghin.evaluation.provenance import checkpoint
 from dghin.report.tables.latex import DOCUMENT
 from dghin.report.tables.published import PUBLISHED
@@ -64,6 +66,7 @@ def write_proof(folder: Path, kind: str, runs: Sequence[Path], names: Sequence[s
             "name": name,
             "folder": _relative(run, folder),
             "rows": digests(run),
+            "answers": digests(run, "answers", "jsonl"),
             "checkpoint": checkpoint(run),
         }
         for name, run in zip(names, runs, strict=True)
@@ -86,11 +89,12 @@ def read_proof(folder: Path) -> dict[str, Any]:
     return made
 
 
-def digests(run: Path) -> dict[str, str]:
-    """The SHA-256 of every rows file of a run, by its path in there."""
+def digests(run: Path, folder: str = "rows", suffix: str = "parquet") -> dict[str, str]:
+    """The SHA-256 of every rows file (or stored answer) of a run, by its path in there."""
     return {
         path.relative_to(run).as_posix(): sha256_file(path)
-        for path in sorted((run / "rows").rglob("*.parquet"))
+        for path in sorted((run / folder).rglob(f"*.{suffix}"))
+        if path.parent.name != ".kept"  # of an evaluation that goes on
     }
 
 
@@ -142,11 +146,29 @@ def _check_sources(run: Path, entry: dict[str, Any], verdict: Verdict) -> None:
                 "was altered"
             )  # fmt: skip
             verdict.differences.append(f"{run / name}: {state} since the report was made")
-        elif name in found and there:
-            scored = pd.read_parquet(run / name).attrs.get("provenance", {}).get("checkpoint")
-            if scored and scored != there:
+        elif name in found:
+            _check_origin(run, name, weights, there, verdict)
+    stored = digests(run, "answers", "jsonl")
+    for name, noted in entry.get("answers", {}).items():
+        if stored.get(name, noted) != noted:  # that they are gone is no harm: rows have the counts
+            verdict.differences.append(f"{run / name}: was altered since the report was made")
+
+
+def _check_origin(run: Path, name: str, weights: Path, there: str | None, verdict: Verdict) -> None:
+    """Whether the weights, and the saved predictions, that rows are of are those that are here."""
+    origin = pd.read_parquet(run / name, columns=[]).attrs.get("provenance") or {}
+    scored = origin.get("checkpoint")
+    if there and scored and scored != there:
+        verdict.differences.append(
+            f"{run / name}: of weights {scored[:12]}, but {weights} is {there[:12]}"
+        )
+    place = name.removeprefix("rows/").removesuffix(".parquet")
+    if source := (origin.get("predictions") or {}).get(place):
+        with contextlib.suppress(UserError):  # they are elsewhere: nobody can say
+            now = sources_digest(Path(source["path"]), place.rpartition("/")[2])
+            if now != source["sha256"]:
                 verdict.differences.append(
-                    f"{run / name}: of weights {scored[:12]}, but {weights} is {there[:12]}"
+                    f"{source['path']}: the predictions that {run / name} is of were altered since"
                 )
 
 

@@ -83,6 +83,16 @@ def run_cli(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str
         print(f"error: {error}" if rank == "0" else f"error of process {rank}: {error}",
               file=sys.stderr)  # fmt: skip
         return 2
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.split(".")[0] in ("dghin", "data_preprocess"):
+            raise  # a fault of ours
+        print(
+            f"error: this command needs the package '{error.name}', which is not installed here. "
+            "Install all: pip install 'dghin[all]' (see README); scoring saved masks "
+            "(dghin evaluate predictions=PATH) needs no more than pip install 'dghin[score]'.",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

@@ -42,9 +42,8 @@ class Stored(Protocol):
 class Predictions:
     """The saved answers about one split. It can be pickled: what it has opened stays here.
 
-    sha256: the digest over the files that hold its answers; of one file, the file's own.
-    missing: the positions of the needed expressions without an answer. files: that hold the others,
-    path: where they were looked for. form: mask (at the photo's size),
+    missing: the positions of the needed expressions without an answer. path: where they are,
+    sha256: the digest of the files there. form: mask (at the photo's size),
     small (masks at the network's size), probability, logits or counts. size: S, where all answers
     are S × S and not at the size of their photos; else None.
     """
@@ -56,8 +55,9 @@ class Predictions:
         stored: Mapping[int, Stored],
         where: str,
         needed: Sequence[int] | None = None,
+        sha256: str = "",
     ):
-        self._stored, self.path = dict(stored), Path(where)
+        self._stored, self.path, self.sha256 = dict(stored), Path(where), sha256
         self._photos = photo_sizes(split)
         needed = range(len(split)) if needed is None else needed
         self.missing = [index for index in needed if index not in self._stored]
@@ -66,8 +66,6 @@ class Predictions:
         self.size = self._square(shown, f"{where}, {name}")
         if self.form == "mask" and self.size is not None:
             self.form = "small"
-        self.files = sorted({item.file for item in self._stored.values()})
-        self.sha256 = digest(self.files, self.path)
 
     def __len__(self) -> int:
         return len(self._photos)

@@ -19,7 +19,7 @@ from .arrays import read_arrays
 from .entries import read_entries
 from .images import find_images, read_images
 from .names import Asked, Names, Place, Places
-from .predictions import SHOWN, Predictions, Stored, listed
+from .predictions import SHOWN, Predictions, Stored, digest, listed
 
 SUFFIXES = (".json", ".jsonl", ".npz")
 ACCEPTED = "Accepted are .json, .jsonl and .npz files, and folders of .png or .jsonl files"
@@ -56,9 +56,20 @@ def read_predictions(
         if missing == "error" or not answers[split]:
             _check_missing(path, split, answers[split], needed[split], names)
     return {
-        split: Predictions(opened, split, answers[split], str(path), needed[split])
+        split: Predictions(
+            opened, split, answers[split], str(path), needed[split], sources_digest(path, split)
+        )
         for split, opened in splits.items()
     }
+
+
+def sources_digest(path: Path, split: str) -> str:
+    """The SHA-256 of the files that hold the answers about a split; of one file, the file's own.
+
+    A folder that holds several splits together counts as a whole. UserError where nothing is there.
+    """
+    [(_, files, _)] = sources(path, [split])
+    return digest(files, path)
 
 
 def sources(path: Path, splits: Sequence[str]) -> list[tuple[str, list[Path], Path]]:

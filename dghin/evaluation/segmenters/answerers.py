@@ -123,7 +123,7 @@ class Saved:
         return {
             "predictions": {
                 f"{control}/{split}".strip("/"): {
-                    "sha256": found.sha256, "missing": len(found.missing), "path": str(found.path),
+                    "sha256": found.sha256, "path": str(found.path), "missing": len(found.missing),
                 }
                 for control, splits in self.predictions.items()
                 for split, found in splits.items()
