@@ -22,10 +22,10 @@ from dghin.report.tables.exam import (
     QUESTIONS,
     RULES,
     beside,
-    card_table,
     exam_table,
     has_exam,
-    references_table,
+    references_beside,
+    verdicts_beside,
 )
 from dghin.report.tables.results import settings_of, write_results
 from dghin.report.tables.scores import Results, read_results, with_intervals, write_table
@@ -71,7 +71,7 @@ def contents(
         "who": {folder.name: _facts(folder)},
         "split": chosen,
         "splits": list(dict.fromkeys(frame["Split"])),
-        "headline": _headline(card[card["Split"] == chosen]),
+        "headline": card.loc[card["Split"] == chosen, ["Question", "Verdict"]],
         "card": with_intervals(card[card["Split"] == chosen].drop(columns="Split")),
         "others": {
             name: with_intervals(part.drop(columns="Split"))
@@ -96,19 +96,13 @@ def _explained() -> dict[str, Any]:
             for rule in RULES
         },
         "few": FEW,
-        "references": references_table(),
+        "references": references_beside(),
     }
 
 
 def _facts(folder: Path) -> dict[str, str]:
     """Who answered; a run without any settings is at least named."""
     return about_run(folder, settings_of(folder)).facts()
-
-
-def _headline(card: pd.DataFrame) -> list[dict[str, str]]:
-    """A question and its verdict, in the order of the card."""
-    return [{"question": line["Question"], "verdict": line["Verdict"]} for _, line in
-            card.iterrows()]  # fmt: skip
 
 
 def chosen_split(folders: Sequence[Path], frames: Sequence[pd.DataFrame], split: str = "") -> str:
@@ -146,13 +140,12 @@ def compare_exams(names: Sequence[str], reports: Path, split: str = "") -> Path:
     output = Path(reports) / f"exam-{'-'.join(names)}"
     write_table(card, RunFolder(output).tables, CARD)
     write_table(full, RunFolder(output).tables, "exam")
-    cards = {name: card_table(frame[frame["Split"] == chosen]) for name, frame in frames.items()}
     values = {
         "title": f"Do they read? {', '.join(names)}",
         "who": {folder.name: _facts(folder) for folder in folders},
         "split": chosen,
         "splits": list(dict.fromkeys(full["Split"])),
-        "headline": _verdicts(cards),
+        "headline": verdicts_beside(frames, chosen),
         "card": card,
         "others": {},
         "by_kind": with_intervals(full[full["Kind"] != ALL]),
@@ -164,17 +157,3 @@ def compare_exams(names: Sequence[str], reports: Path, split: str = "") -> Path:
     }
     write_text(output / EXAM_PAGE, render(TEMPLATE, values))
     return output / EXAM_PAGE
-
-
-def _verdicts(cards: Mapping[str, pd.DataFrame]) -> list[dict[str, str]]:
-    """Every question with all runs' verdicts on one line."""
-    lines = []
-    for question in QUESTIONS:
-        said = [
-            f"{name} {card[card['Control'] == question.control]['Verdict'].iloc[0]}"
-            for name, card in cards.items()
-            if (card["Control"] == question.control).any()
-        ]
-        if said:
-            lines.append({"question": question.text, "verdict": ", ".join(said)})
-    return lines

@@ -152,6 +152,14 @@ def beside(frames: Mapping[str, pd.DataFrame], split: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["Question", "Control", *cards])
 
 
+def verdicts_beside(frames: Mapping[str, pd.DataFrame], split: str) -> pd.DataFrame:
+    """The verdicts alone: a row a question, a column a model. frames: of `exam_table`."""
+    cells = beside(frames, split).drop(columns="Control")
+    for name in frames:
+        cells[name] = cells[name].map(lambda text: text.split(":")[0], na_action="ignore")
+    return cells
+
+
 def _cell(line: Mapping[str, float]) -> str:
     return (
         f"{line['Verdict']}: {line[REAL]:.1f} → {line[CONTROL]:.1f}; fall {line[FALL]:.1f} "
@@ -163,3 +171,17 @@ def _cell(line: Mapping[str, float]) -> str:
 def references_table() -> pd.DataFrame:
     """What the three reference answerers score on the embedded data set's testA, in percent."""
     return pd.read_csv(REFERENCES)
+
+
+def references_beside() -> pd.DataFrame:
+    """`references_table` with a row a control and a column an answerer, as the card has them."""
+    table = references_table()
+    columns = {"Control": [], EXPRESSIONS: []}
+    columns |= {name: [] for name in dict.fromkeys(table["Model"])}
+    for control, lines in table.groupby("Control", sort=False):
+        columns["Control"].append(control)
+        columns[EXPRESSIONS].append(lines[EXPRESSIONS].iloc[0])
+        for _, line in lines.iterrows():
+            text = f"{line[REAL]:.1f} → {line[CONTROL]:.1f}; changed {line[CHANGED]:.1f}"
+            columns[line["Model"]].append(text)
+    return pd.DataFrame(columns)
