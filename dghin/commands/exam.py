@@ -6,7 +6,7 @@
     dghin exam run=perfect config=demo model=reference:perfect       or deaf, deaf-to-place
     dghin exam runs=demo,mine                             several models on one card
 
-What is scored already is not scored again; where nothing is missing, only tables and page are made.
+What is scored already is not scored again; where nothing is missing, only report and page are made.
 On several GPUs, score first: torchrun ... -m dghin evaluate run=demo control=exam.
 A model of files answers the questions of `dghin evaluate control=exam write=FILE`; once its answers
 are scored (`dghin evaluate control=exam predictions=PATH`), `dghin exam run=RUN` makes the page.
@@ -22,8 +22,11 @@ from data_preprocess.base.errors import UserError
 from dghin.data.split import open_split
 from dghin.evaluation.controls import EXAM, alter
 from dghin.evaluation.evaluate import possible_controls
-from dghin.report.exam import compare_exams, write_exam
+from dghin.report.exam import check_scored, compare_exams
+from dghin.report.proof import EXAM_PAGE
 from dghin.report.run_report import write_report
+from dghin.report.tables.exam import has_exam
+from dghin.report.tables.scores import read_results
 from dghin.run.command_line import read_words
 from dghin.run.config import Config, load_config
 from dghin.run.folder import REPORTS, RunFolder, enter_project
@@ -51,10 +54,9 @@ def main(arguments: Sequence[str]) -> None:
         for _ in range(2):  # where the plain rows were of other weights, all others were, too
             for name, controls in missing(folder, config, split).items():
                 evaluate(_words(values, words, name, controls))
-    path = write_exam(folder, split)
-    if RunFolder(folder).page.is_file():
-        write_report(folder)  # whose proof names all rows, the exam's among them
-    print(path)
+    check_scored(folder, has_exam(read_results(folder)))
+    write_report(folder, split)  # the page is made with it: one proof is of both
+    print(folder / EXAM_PAGE)
 
 
 def _config(folder: Path, values: Mapping[str, Any], words: Sequence[str]) -> Config:

@@ -9,7 +9,7 @@ judged alike.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,6 +150,13 @@ def beside(frames: Mapping[str, pd.DataFrame], split: str) -> pd.DataFrame:
             line.append(_cell(found.iloc[0]) if len(found) else None)
         lines.append(line)
     return pd.DataFrame(lines, columns=["Question", "Control", *cards])
+
+
+def shared_splits(frames: Iterable[pd.DataFrame]) -> list[str]:
+    """The splits that all of these tables have, in the order of the first."""
+    first, *others = frames
+    known = [set(frame["Split"]) for frame in others]
+    return [name for name in dict.fromkeys(first["Split"]) if all(name in k for k in known)]
 
 
 def verdicts_beside(frames: Mapping[str, pd.DataFrame], split: str) -> pd.DataFrame:
