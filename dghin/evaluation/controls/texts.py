@@ -21,9 +21,7 @@ from dghin.data.split import Expression
 from .names import NEGATION, WITHOUT, WORD_ORDER
 
 ARTICLES = frozenset("the a an this that's".split())
-LINKING = frozenset(
-    "in on at to from of by with for and or that which who is are only please".split()
-)
+LINKING = frozenset("in on at to from of by with for and or that which who is are please".split())
 SMALL = ARTICLES | LINKING  # words that describe nothing by themselves
 PARTS = frozenset("side edge part area end half section corner row portion hand".split())
 PICTURE = frozenset("picture pic image photo photograph screen frame".split())

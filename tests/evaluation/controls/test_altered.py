@@ -1,136 +1,20 @@
 """Controls: what the network reads, or sees, instead of its own."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from helpers.rows import make_rows
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
 from dghin.data.dataset import open_split
-from dghin.evaluation.controls import (
-    BERT_IDS,
-    BERT_VOCABULARY,
-    SWAPS,
-    alter,
-    exchange,
-    other_images,
-    shuffled,
-    word_ids,
-)
+from dghin.evaluation.controls import MERGED, OF_TEXTS, SWAPS, alter
 from dghin.report.tables.scores import changed_share
-
-
-@dataclasses.dataclass
-class Split:
-    """What `alter` asks of a split."""
-
-    expressions: list
-    features: object
-    manifest: dict
-
-    def __len__(self):
-        return len(self.expressions)
 
 
 @pytest.fixture
 def dataset(tiny_config):
     return open_split(tiny_config, "train")
-
-
-def test_shuffled_takes_another_images_expression(dataset):
-    other = shuffled(dataset)
-    images = np.array([e.image for e in dataset.expressions])
-    assert (images != images[other]).all()
-    assert np.array_equal(other, shuffled(dataset))
-
-
-def test_every_image_gets_another_one_once(dataset):
-    shown = other_images(dataset)
-    names = {e.image for e in dataset.expressions}
-    assert set(shown) == set(shown.values()) == names
-    assert all(this != that for this, that in shown.items())
-
-
-def test_blind_reads_what_the_tokenizer_makes_of_no_words(dataset, tiny_config):
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(resolve(tiny_config.data.tokenizer))
-    altered = alter(dataset, "blind", tiny_config)
-    expected = tokenizer("", padding="max_length", max_length=17)
-    assert (altered.features.word_ids == expected["input_ids"]).all()
-    assert (altered.features.attention_mask == expected["attention_mask"]).all()
-    assert (altered.features.pos == 0).all() and (altered.features.heads == -1).all()
-    assert dataset.features.word_ids.any(), "the split's own features are as they were"
-
-
-def test_a_swap_reads_what_the_tokenizer_makes_of_the_swapped_words(dataset, tiny_config):
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(resolve(tiny_config.data.tokenizer))
-    for control in SWAPS:
-        altered = alter(dataset, control, tiny_config)
-        assert 0 < len(altered.indices) < len(dataset)
-        for index in range(len(dataset)):
-            expected = tokenizer(altered.sentences[index])["input_ids"][:17]
-            found = altered.features.word_ids[index]
-            assert found[found != 0].tolist() == expected, altered.sentences[index]
-            changed = altered.sentences[index] != dataset.expressions[index].sentence
-            assert changed == (index in altered.indices)
-        assert np.array_equal(altered.features.heads, dataset.features.heads)
-
-
-def test_words_are_exchanged_whole():
-    pairs = SWAPS["left-right"]
-    assert exchange("the leftmost, right of the Left", pairs) == "the rightmost, left of the right"
-    assert exchange("a bright leftover", pairs) == "a bright leftover"
-    assert exchange("upper top above", SWAPS["above-below"]) == "lower bottom below"
-
-
-def test_pieces_of_longer_words_and_what_is_worn_are_left_alone(dataset, tiny_config):
-    """The network would read "righty" for "lefty", and a red bottom is no place."""
-    from data_preprocess.language.encoder import LanguageEncoder
-
-    sentences = ["lefty", "left of lefty", "the left star", "topless", "man in red top", "top star"]
-    data = tiny_config.data
-    encoder = LanguageEncoder(data.tokenizer, data.parser)
-    expressions = [SimpleNamespace(sentence=sentence, image="a.jpg") for sentence in sentences]
-    features = encoder.encode_many(sentences, progress=False)
-    given = Split(expressions, features, dataset.manifest)
-    read = {
-        sentences[index]: altered.sentences[index]
-        for control in SWAPS
-        for altered in [alter(given, control, tiny_config)]
-        for index in altered.indices
-    }
-    assert read == {"the left star": "the right star", "top star": "bottom star"}
-
-
-def test_known_ids_are_those_of_the_vocabulary(dataset, tiny_config):
-    vocabulary = folder_vocabulary(resolve(tiny_config.data.tokenizer))
-    assert vocabulary_digest(vocabulary) == BERT_VOCABULARY
-    assert {word: vocabulary[word] for word in BERT_IDS} == BERT_IDS
-    nowhere = dataclasses.replace(tiny_config.data, tokenizer="nowhere")
-    assert word_ids(dataset, dataclasses.replace(tiny_config, data=nowhere)) == BERT_IDS
-
-
-def test_another_vocabulary_is_read_or_asked_for(dataset, tiny_config, tmp_path):
-    words = ["[PAD]", *BERT_IDS]
-    (tmp_path / "vocab.txt").write_text("\n".join(words))
-    settings = dataclasses.replace(tiny_config.data, tokenizer=str(tmp_path))
-    config = dataclasses.replace(tiny_config, data=settings)
-    digest = vocabulary_digest({word: number for number, word in enumerate(words)})
-    dataset.manifest["language"]["tokenizer"] = digest
-    assert word_ids(dataset, config) == {
-        word: number for number, word in enumerate(words) if number
-    }
-    dataset.manifest["language"]["tokenizer"] = "another"
-    with pytest.raises(
-        UserError, match="not the one of these data.*left-right and above-below out"
-    ):
-        word_ids(dataset, config)
 
 
 def test_only_the_plain_inputs_are_all_the_splits_own(dataset, tiny_config):
@@ -144,3 +28,44 @@ def test_only_the_plain_inputs_are_all_the_splits_own(dataset, tiny_config):
 
 def test_rows_of_older_versions_do_not_say_what_changed():
     assert changed_share(make_rows("val", 3)) is None
+
+
+@pytest.mark.parametrize("control", OF_TEXTS)
+def test_a_control_of_the_text_changes_what_it_scores_and_nothing_else(
+    dataset, tiny_config, control
+):
+    altered = alter(dataset, control, tiny_config, encode=False)
+    before = [expression.sentence for expression in dataset.expressions]
+    changed = [i for i, text in enumerate(altered.sentences) if text != before[i]]
+    assert set(changed) <= set(altered.indices.tolist())
+    if control != MERGED:  # an object with one sentence is read as it is
+        assert changed == altered.indices.tolist()
+    assert changed and altered.features is dataset.features and not altered.images
+
+
+def test_features_are_those_of_the_changed_sentences(dataset, tiny_config, encoder):
+    altered = alter(dataset, "negation", tiny_config)
+    texts = [altered.sentences[index] for index in altered.indices]
+    expected = encoder.encode_many(texts, progress=False)
+    assert np.array_equal(altered.features.word_ids[altered.indices], expected.word_ids)
+    assert np.array_equal(altered.features.heads[altered.indices], expected.heads)
+
+
+def test_texts_alone_need_no_word_ids(dataset, tiny_config):
+    """A model that reads texts can be asked where the tokenizer of the data is not at hand."""
+    expected = alter(dataset, "left-right", tiny_config)
+    dataset.manifest["language"]["tokenizer"] = "another"
+    with pytest.raises(UserError, match="not the one of these data"):
+        alter(dataset, "left-right", tiny_config)
+    found = alter(dataset, "left-right", tiny_config, encode=False)
+    assert found.indices.tolist() == expected.indices.tolist()
+    assert found.sentences == expected.sentences
+
+
+def test_text_controls_need_no_parser_without_features(dataset, tiny_config):
+    nowhere = dataclasses.replace(tiny_config.data, parser="nowhere")
+    config = dataclasses.replace(tiny_config, data=nowhere)
+    for control in (*OF_TEXTS, *SWAPS, "blind"):
+        assert len(alter(dataset, control, config, encode=False).indices)
+    with pytest.raises(UserError, match="nowhere"):
+        alter(dataset, "word-order", config)
