@@ -66,6 +66,7 @@ class PreparedSplit:
         made = {"parser_version": self.manifest["language"].get("parser_version")}
         self.features = read_features(path, {**made, **(expected_key or {})}, sentences)
         self.expressions = self._expressions(entries)
+        self._sizes: dict[str, Any] = {}  # a photo → its size, or a mask that has it
         self.photos = self.prepared / self.manifest["images_folder"]
         self.masks = self.prepared / self.manifest.get("masks_folder", f"masks/{dataset}")
 
@@ -106,6 +107,24 @@ class PreparedSplit:
     def image(self, index: int) -> Image.Image:
         """The photo of an expression, RGB, at its own size."""
         return read_image(self.photos / self.expressions[index].image)
+
+    def photo_size(self, name: str) -> tuple[int, int]:
+        """(height, width) of a photo of this split, by the header of one of its masks."""
+        if not self._sizes:
+            for expression in self.expressions:
+                self._sizes.setdefault(expression.image, expression.segment_id)
+        found = self._sizes[name]
+        if isinstance(found, str):
+            path = self.masks / f"{found}.png"
+            try:
+                with Image.open(path) as mask:
+                    found = (mask.height, mask.width)
+            except (OSError, UnidentifiedImageError) as error:
+                raise UserError(
+                    f"{path}: not readable as a mask ({error}). {PREPARE.format(self.dataset)}"
+                ) from error
+            self._sizes[name] = found
+        return found
 
     def truth(self, index: int) -> np.ndarray:
         """The referent's mask, bool, at the photo's own size (H, W)."""

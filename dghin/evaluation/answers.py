@@ -7,7 +7,8 @@ small        (S, S), foreground or not, at the network's size           resized,
 probability  (h, w), the referent's probability; at any size            all, where it is square
 logits       (2, S, S), of background and referent                      all
 
-The form decides which protocols can be computed: from a mask at the photo's size nobody can say
+The form decides which protocols can be computed (from probabilities, `strict` to a pixel where two
+values are all but equal): from a mask at the photo's size nobody can say
 what another way of enlarging would have given. NumPy arrays and torch tensors are taken alike.
 """
 

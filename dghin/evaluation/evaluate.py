@@ -25,11 +25,11 @@ from dghin.run.config import Config
 from dghin.run.folder import RunFolder
 from dghin.run.processes import ALONE, Place, gather
 
-from .scoring import Scorer, frame_of, image_groups
+from .scoring import Answered, Scorer, frame_of, image_groups
 from .segmenters.answerers import Answerer
 
 if TYPE_CHECKING:  # what only controls and rows on the disk need is imported where it is needed:
-    from .kept import Answered, Kept  # a training does not depend on it
+    from .kept import Kept  # a training does not depend on it
 
 log = logging.getLogger(__name__)
 
@@ -73,14 +73,14 @@ def evaluate_with_controls(
     encode = answerer.reads_features
     altered = {control: alter(dataset, control, config, encode) for control in ("", *controls)}
     groups = image_groups(dataset, count)[place.rank :: place.world]
-    scorer = Scorer(answerer, dataset, altered)
+    scorer = Scorer(answerer, dataset, altered, with_masks=folder is not None)
     kept = _kept(answerer, dataset, folder, identity, place)
     own: dict[str, list[Answered]] = {control: [] for control in altered}
     shown = tqdm(
         total=len(groups), desc=dataset.split, unit="image", disable=not progress, mininterval=2
     )
     with shown:
-        for found in _answers(scorer, groups, kept, config, with_masks=folder is not None):
+        for found in _answers(scorer, groups, kept, config):
             for control, answers in found.items():
                 own[control] += answers
             shown.update(1)
@@ -92,12 +92,10 @@ def evaluate_with_controls(
         frames[control] = frame_of([one.columns for one in answers], expected, dataset.split)
         if folder and place.is_main:
             _store(folder, dataset.split, control, answers)
-    if kept:
-        kept.remove()
     return frames
 
 
-def _store(folder: Path, split: str, control: str, answers: list["Answered"]) -> None:
+def _store(folder: Path, split: str, control: str, answers: list[Answered]) -> None:
     """Store the answers beside the rows; where there is none, those of before go."""
     from .kept import store
 
@@ -144,11 +142,8 @@ def _answers(
     groups: list[list[int]],
     kept: "Kept | None",
     config: Config,
-    with_masks: bool,
-) -> Iterator[dict[str, list["Answered"]]]:
+) -> Iterator[dict[str, list[Answered]]]:
     """Every group's answers by control: those that are kept, then the others as they come."""
-    from .kept import Answered, answered
-
     left = []
     for members in groups:
         done = {
@@ -159,9 +154,7 @@ def _answers(
             yield done
         else:
             left.append(members)
-    pack = answered if with_masks else (lambda row: Answered(row.columns, None))
-    for members, rows in scorer.run(left, config):
-        found = {control: [pack(row) for row in part] for control, part in rows.items()}
+    for members, found in scorer.run(left, config):
         for control, chosen in scorer.chosen(members).items() if kept else ():
             kept.add(control, chosen, found[control])
         yield found
@@ -185,6 +178,7 @@ def evaluate_run(
     → {"": {split: rows}, control: {split: rows}}, on every rank; the main one writes.
     """
     from .controls import check_control
+    from .kept import forget
     from .provenance import identity_of, provenance
 
     for control in controls:
@@ -214,6 +208,8 @@ def evaluate_run(
                 _write(folder, name, control, rows)
             if len(rows):
                 results.setdefault(control, {})[name] = rows
+    if place.is_main:
+        forget(folder, names)
     return {name: results[name] for name in ("", *controls) if name in results}
 
 

@@ -11,35 +11,21 @@ The stored ones are predictions in a form that `dghin evaluate predictions=` rea
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
-from data_preprocess.raw.segmentation import run_lengths, run_lengths_mask
+from data_preprocess.raw.segmentation import run_lengths_mask
 from dghin.data.split import PreparedSplit
 from dghin.run.folder import RunFolder
 
 from .answers import Answer
 from .masks import mask_of
 from .metrics import MaskSample
-from .scoring import Row
+from .scoring import Answered
 
 NAMED = ("segment_id", "sentence_index", "sent_id", "image")  # of a row, in a stored answer
-
-
-class Answered(NamedTuple):
-    """A row's columns, and its mask as run lengths; None where only counts are known."""
-
-    columns: dict[str, Any]
-    mask: dict[str, Any] | None
-
-    def pixels(self) -> np.ndarray | None:
-        """The mask again, bool."""
-        if self.mask is None:
-            return None
-        return run_lengths_mask(self.mask, *self.mask["size"], "a kept answer").astype(bool)
 
 
 class Kept:
@@ -82,14 +68,15 @@ class Kept:
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(f"\n{line}\n")  # the line before may have been cut off
 
-    def remove(self) -> None:
-        """Remove this rank's file: the evaluation has ended."""
-        self.path.unlink(missing_ok=True)
 
-
-def answered(row: Row) -> Answered:
-    """A row as it is kept."""
-    return Answered(row.columns, None if row.mask is None else run_lengths(row.mask))
+def forget(folder: Path, splits: Iterable[str]) -> None:
+    """Remove what was kept of these splits, by all ranks: their evaluation has ended."""
+    parts = RunFolder(folder).kept_answers
+    for split in splits:
+        for path in parts.glob(f"{split}-*.jsonl"):
+            path.unlink(missing_ok=True)
+    if parts.is_dir() and not any(parts.iterdir()):
+        parts.rmdir()
 
 
 def store(path: Path, answers: Iterable[Answered]) -> None:

@@ -160,16 +160,6 @@ def mask_of(answer: Answer, size: tuple[int, int], protocol: str) -> Any:
     return _enlarged(_log_odds(_float(values)), size) > 0
 
 
-def stretched(given: Any, size: tuple[int, int]) -> Any:
-    """An answer about a photo of another size: a mask as wide and high as that photo is stretched
-    to `size` (H, W), nearest neighbour. Answers of other forms fit any photo, and stay."""
-    if not isinstance(given, Answer) or given.form != "mask" or given.values.shape == tuple(size):
-        return given
-    mask = Image.fromarray((_array(given.values) != 0).astype(np.uint8))
-    values = np.asarray(mask.resize((size[1], size[0]), Image.Resampling.NEAREST)) != 0
-    return Answer(values, "mask", given.no_target)
-
-
 def _beside(values: Any, truth: np.ndarray) -> Any:
     """The truth on the device of the answer's values, once for all protocols."""
     if isinstance(values, np.ndarray):

@@ -7,25 +7,35 @@ frame = frame_of(rows, split)                 # a DataFrame, in the order of the
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from data_preprocess.base.workers import run_tasks, workers_for
+from data_preprocess.raw.segmentation import run_lengths
 from dghin.data.split import PreparedSplit
 from dghin.run.config import Config
 
 from .answers import AT_ONCE, Counts, as_answer
-from .masks import compared, intersection_union, stretched
+from .masks import compared, intersection_union
 from .segmenters.answerers import Answerer
 
 if TYPE_CHECKING:
     from .controls import Altered
 
-Rows = dict[str, list["Row"]]  # by control
+Rows = dict[str, list["Answered"]]  # by control
 
 WHOLE = ("distractors", "depth")  # columns of whole numbers that may be unknown
+
+
+class Answered(NamedTuple):
+    """A row's columns, and its mask as run lengths; None where it is not known or not wanted."""
+
+    columns: dict[str, Any]
+    mask: dict[str, Any] | None
 
 
 class Row(NamedTuple):
@@ -55,8 +65,18 @@ def image_groups(dataset: PreparedSplit, count: int) -> list[list[int]]:
     ]
 
 
-def row_of(dataset: PreparedSplit, index: int, truth: np.ndarray, given: Any) -> Row:
-    """The row of one expression. given: an answer in any form (see dghin.evaluation.answers)."""
+def row_of(
+    dataset: PreparedSplit,
+    index: int,
+    truth: np.ndarray,
+    given: Any,
+    shown: tuple[int, int] | None = None,
+) -> Row:
+    """The row of one expression. given: an answer in any form (see dghin.evaluation.answers).
+
+    shown: (height, width) of the photo that it is about, where that is another one (the control
+    `other-image`): a mask at its size is stretched over this expression's photo.
+    """
     columns = {"index": index, **describe(dataset, index, truth)}
     if isinstance(given, Counts):
         columns[f"{given.protocol}_intersection"] = given.intersection
@@ -64,9 +84,17 @@ def row_of(dataset: PreparedSplit, index: int, truth: np.ndarray, given: Any) ->
         if given.no_target is not None:
             columns["no_target"] = given.no_target
         return Row(columns, None)
-    answer = as_answer(given, truth.shape, dataset.name(index))
+    answer = as_answer(given, shown or truth.shape, dataset.name(index))
+    if answer.form == "mask" and shown:
+        answer = replace(answer, values=_stretched(answer.values, truth.shape))
     found = compared(answer, truth, dataset.expressions[index].bbox)
     return Row(columns | found.columns, found.mask)
+
+
+def _stretched(mask: Any, size: tuple[int, int]) -> np.ndarray:
+    """A mask (h, w) as large as `size`, by its nearest pixels: bool (H, W)."""
+    image = Image.fromarray(np.asarray(mask).astype(np.uint8))
+    return np.asarray(image.resize(size[::-1], Image.Resampling.NEAREST)) != 0
 
 
 def describe(dataset: PreparedSplit, index: int, truth: np.ndarray) -> dict[str, Any]:
@@ -91,6 +119,16 @@ def describe(dataset: PreparedSplit, index: int, truth: np.ndarray) -> dict[str,
         "width": truth.shape[1],
         "area": int(truth.sum()),
     }
+
+
+def answered(row: Row) -> Answered:
+    """A row as it is kept."""
+    return Answered(row.columns, None if row.mask is None else run_lengths(row.mask))
+
+
+def without_mask(row: Row) -> Answered:
+    """A row of which nobody keeps the mask."""
+    return Answered(row.columns, None)
 
 
 def add_agreement(row: Row, read: str, plain: np.ndarray | None) -> Row:
@@ -155,9 +193,15 @@ class Scorer:
     """The rows of groups of expressions, by control."""
 
     def __init__(
-        self, answerer: Answerer, dataset: PreparedSplit, altered: "Mapping[str, Altered]"
+        self,
+        answerer: Answerer,
+        dataset: PreparedSplit,
+        altered: "Mapping[str, Altered]",
+        with_masks: bool,
     ):
+        """with_masks: whether the answers' masks are wanted, too, as run lengths."""
         self.answerer, self.dataset, self.altered = answerer, dataset, altered
+        self.pack = answered if with_masks else without_mask
 
     def chosen(self, members: Sequence[int]) -> dict[str, list[int]]:
         """Which of a group's expressions are scored, by control."""
@@ -198,17 +242,20 @@ class Scorer:
                 continue
             seen = self.answerer.look(one.shown) if control == "other-image" else image
             answers = self.answerer.answer(seen, inputs, np.array(chosen), control)
+            shown = self._shown_size(members[0]) if control == "other-image" else None
             for index, given in zip(chosen, answers, strict=True):
-                truth = one.truths[members.index(index)]
-                if control == "other-image":
-                    given = stretched(given, truth.shape)
-                row = row_of(self.dataset, index, truth, given)
+                row = row_of(self.dataset, index, one.truths[members.index(index)], given, shown)
                 if control == "":
                     plain[index] = row.mask
                 else:
                     row = add_agreement(row, inputs.sentences[index], plain[index])
-                rows[control].append(row)
+                rows[control].append(self.pack(row))
         return rows
+
+    def _shown_size(self, index: int) -> tuple[int, int]:
+        """(height, width) of the photo that is shown instead of an expression's own."""
+        name = self.altered["other-image"].image(self.dataset.expressions[index].image)
+        return self.dataset.photo_size(name)
 
 
 _of_process: list[Scorer] = []  # of a worker process

@@ -5,7 +5,8 @@
     write_card("FOLDER", run="reports/demo")                    # the card of weights that are there
 
 The header is what the Hub reads (huggingface_hub's ModelCardData, with the scores as evaluation
-results); the text is templates/card.md.
+results); the text is templates/card.md. Beside it stand the scores in the hub's newer form,
+.eval_results/<data set>.yaml (eval_results.py), where the hub knows the data set.
 """
 
 import tempfile
@@ -32,6 +33,7 @@ from dghin.report.tables.scores import (
 from dghin.run.config import Config, load_config
 from dghin.run.folder import RunFolder
 
+from .eval_results import write_eval_results
 from .page import render
 
 CARD = "README.md"
@@ -69,7 +71,7 @@ def write_card(folder: str | Path, run: str | Path | None = None) -> None:
     """Write the card of the weights in a folder, which names its tokenizer and parser.
 
     run: the run's folder (reports/<run>), whose scores, settings and origin the card shows. It must
-    be the run that these weights are from.
+    be the run that these weights are from. Its scores are written to .eval_results/, too.
     """
     folder = Path(folder)
     model = DGHIN.from_pretrained(folder)
@@ -91,6 +93,7 @@ def write_card(folder: str | Path, run: str | Path | None = None) -> None:
     if run is not None:
         results, config = _of_run(Path(run), weights)
         values |= _scores(Path(run), results, config)
+    write_eval_results(folder, results, config, run)
     write_text(folder / CARD, f"---\n{_header(results, config)}\n---\n{render('card.md', values)}")
 
 

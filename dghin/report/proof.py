@@ -3,9 +3,9 @@
     dghin verify reports/demo
 
 A report's folder names, in provenance.json, what it was made from, the rows files of its runs with
-their digests, and the digest of report.html. `verify` reads those rows, computes every table and
-metrics.json again, compares them with the files, and compares the page with its digest. Figures as
-files are not checked: they are drawn from the same tables.
+their digests, and the digests of claims.yaml and report.html. `verify` reads those rows, computes
+every table and metrics.json again, compares them with the files, and compares the page with its
+digest. Figures as files are not checked: they are drawn from the same tables.
 """
 
 import contextlib
@@ -73,8 +73,13 @@ def write_proof(folder: Path, kind: str, runs: Sequence[Path], names: Sequence[s
         }
         for name, run in zip(names, runs, strict=True)
     ]
-    values = {"kind": kind, "published": digest(PUBLISHED), "page": digest(folder / PAGE)}
-    values["exam"] = digest(folder / EXAM_PAGE)
+    values = {
+        "kind": kind,
+        "published": digest(PUBLISHED),
+        "claims": digest(RunFolder(folder).claims),
+        "page": digest(folder / PAGE),
+        "exam": digest(folder / EXAM_PAGE),
+    }
     write_json(folder / FILE, values | {"runs": entries})
 
 
@@ -113,8 +118,9 @@ def verify(folder: Path, makers: Mapping[str, Maker]) -> Verdict:
         raise unknown_name("kind of report", made["kind"], makers)
     runs = [folder / entry["folder"] for entry in made["runs"]]
     verdict = Verdict()
-    if made.get("published") != digest(PUBLISHED):
-        verdict.differences.append(f"{PUBLISHED}: was altered since the report was made")
+    for name, path in (("published", PUBLISHED), ("claims", RunFolder(folder).claims)):
+        if made.get(name) != digest(path):
+            verdict.differences.append(f"{path}: was altered since the report was made")
     for run, entry in zip(runs, made["runs"], strict=True):
         _check_sources(run, entry, verdict)
     with tempfile.TemporaryDirectory() as temporary:

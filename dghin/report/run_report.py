@@ -27,6 +27,7 @@ from dghin.report.figures.curves import (
 )
 from dghin.report.figures.scores import breakdown_figure, controls_figure
 from dghin.report.tables.breakdowns import BREAKDOWNS
+from dghin.report.tables.claims import compared_runs, provide_claims, sort_claims
 from dghin.report.tables.failures import KINDS
 from dghin.report.tables.origins import (
     Origin,
@@ -36,7 +37,7 @@ from dghin.report.tables.origins import (
     read_origin,
 )
 from dghin.report.tables.published import why_not
-from dghin.report.tables.results import write_results
+from dghin.report.tables.results import CLAIMS, write_results
 from dghin.report.tables.scores import (
     LANGUAGE_CONTROL,
     Results,
@@ -65,6 +66,7 @@ def write_report(folder: Path, split: str = "") -> Path:
     """
     results = read_results(folder)
     config = load_config(str(folder / "config.yaml"))
+    provide_claims(folder, about_run(folder, config))
     tables = write_results(results, folder)
     write_figures(results, tables, folder)
     drawn = RunFolder(folder).figures / "masks_best.png"
@@ -74,7 +76,7 @@ def write_report(folder: Path, split: str = "") -> Path:
     write_text(path, render(TEMPLATE, contents(folder, config, results, tables)))
     if "exam" in tables:
         write_exam_page(folder, tables, split)
-    write_proof(folder, "run", [folder])
+    write_proof(folder, "run", [folder, *compared_runs(folder)])
     return path
 
 
@@ -106,6 +108,7 @@ def contents(
         "about": about_run(folder, config),
         "headline": headline(results, config.data.test_splits),
         "tables": shown,
+        "claims": sort_claims(shown[CLAIMS]) if CLAIMS in shown else {},
         "breakdowns": BREAKDOWNS,
         "literature": literature(shown.get(LITERATURE)),
         "literature_note": why_not(config),
@@ -244,6 +247,4 @@ def verify_report(folder: Path, others: Mapping[str, Maker] = {}) -> str:
 def run_tables(folder: Path, runs: Sequence[Path], output: Path) -> None:
     """Write metrics.json and the tables of a run into `output`, from its rows."""
     output.mkdir(parents=True)
-    config = folder / "config.yaml"
-    (output / config.name).write_bytes(config.read_bytes())
-    write_results(read_results(folder), output)
+    write_results(read_results(folder), output, folder)

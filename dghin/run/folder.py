@@ -79,6 +79,11 @@ class RunFolder:
         return self.path / "model.yaml"
 
     @property
+    def claims(self) -> Path:
+        """What a paper claims, for the report's table of verdicts."""
+        return self.path / "claims.yaml"
+
+    @property
     def metrics(self) -> Path:
         """All scores: {split: {protocol: {...}}}, and "controls"."""
         return self.path / "metrics.json"

@@ -6,10 +6,12 @@ import shutil
 
 import pandas as pd
 import pytest
+import yaml
 from helpers.ablation_folders import SPLITS, scored_rows
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
+from dghin.evaluation.segmenters.about import write_about
 from dghin.model.hub import WEIGHTS
 from dghin.report.proof import Verdict, read_proof, verify, write_proof
 from dghin.report.run_report import run_tables, verify_report, write_report
@@ -242,3 +244,71 @@ def test_a_verdict_in_words():
     assert Verdict(differences=["a", "b"]).text() == (
         "The report does not follow from its rows:\na\nb"
     )
+
+
+def write_claims(run, **values):
+    """A claim about the embedded data set, and the report of it; → its verdict."""
+    entry = {"claim": "It reaches this.", "where": "table 1", "dataset": "shapes", "metric": "oiou",
+             "split": "testB", "protocol": "strict"}  # fmt: skip
+    RunFolder(run).claims.write_text(yaml.safe_dump([entry | values]))
+    write_report(run)
+    return pd.read_csv(run / "tables" / "claims.csv")["Verdict"].item()
+
+
+def test_one_altered_row_flips_a_verdict(run):
+    assert write_claims(run, expected=65.05) == "not reproduced" and found(run) == []
+    path = run / "rows" / "testB.parquet"
+    rows = pd.read_parquet(path)
+    rows.loc[3, "strict_intersection"] += 5
+    rows.to_parquet(path)
+    differences = found(run)
+    assert differences[0] == f"{path}: was altered since the report was made"
+    (of_claims,) = (text for text in differences if "tables/claims.csv: line 2" in text)
+    before, after = of_claims.split(", by the rows ")
+    assert ",not reproduced," in before and ",reproduced," in after
+    with pytest.raises(UserError, match="claims.csv: line 2"):
+        verify_report(run)
+
+
+def test_a_verdict_that_was_altered(run):
+    assert write_claims(run, expected=70.0) == "not reproduced"
+    replace(run / "tables" / "claims.csv", "not reproduced", "reproduced")
+    (difference,) = found(run)
+    assert "tables/claims.csv: line 2: 'It reaches this." in difference
+
+
+def test_claims_that_were_altered_or_are_gone(run):
+    write_claims(run, expected=70.0)
+    claims = RunFolder(run).claims
+    text = claims.read_text()
+    replace(claims, "expected: 70.0", "expected: 65.0")
+    differences = found(run)
+    assert differences[0] == f"{claims}: was altered since the report was made"
+    assert any("tables/claims.csv: line 2" in difference for difference in differences)
+    claims.write_text(text + "  wher: x\n")
+    assert any("unknown key 'wher'" in difference for difference in found(run))
+    claims.unlink()
+    differences = found(run)
+    assert f"{run / 'tables' / 'claims.csv'}: does not follow from the rows" in differences
+
+
+def test_rows_of_a_run_that_a_claim_compares_with(run):
+    other = run.parent / "without" / "rows"
+    shutil.copytree(run / "rows", other)
+    scored_rows("testB", 0.60).to_parquet(other / "testB.parquet")
+    assert write_claims(run, better_than="../without") == "reproduced" and found(run) == []
+    scored_rows("testB", 0.70).to_parquet(other / "testB.parquet")
+    differences = found(run)
+    assert differences[0].endswith(
+        "without/rows/testB.parquet: was altered since the report was made"
+    )
+    assert any("claims.csv: line 2" in text and "not reproduced" in text for text in differences)
+
+
+def test_the_run_of_another_model(run):
+    """Its model.yaml is read for the second computation as for the first."""
+    save_config(load_config("refcoco"), run / "config.yaml")
+    write_about(run, {"name": "LAVT", "backbone": "Swin-B", "image_size": 480})
+    write_report(run)
+    assert "resized, 480×480" in (run / "tables" / "literature.csv").read_text()
+    assert found(run) == []

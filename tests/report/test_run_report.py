@@ -12,6 +12,7 @@ from helpers.rows import as_control, make_rows, records
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_json
 from data_preprocess.base.tables import cells
+from dghin.evaluation.segmenters.about import write_about
 from dghin.report.figures.curves import length_histogram, save_figure
 from dghin.report.run_report import headline, split_table, write_report
 from dghin.report.tables.results import score_tables
@@ -92,6 +93,37 @@ def test_the_page_holds_every_table_that_follows_from_the_rows(run):
     shown = page_tables(write_report(run).read_text())
     for frame in map(with_intervals, score_tables(read_results(run)).values()):
         assert [list(frame.columns), *cells(frame)] in shown
+
+
+def test_claims_come_first_and_those_about_other_data_are_folded(tmp_path):
+    folder = fill(tmp_path / "own", "refcoco")
+    page = write_report(folder).read_text()
+    names = re.findall(r'<h2 id="(\w+)"', page)
+    assert names[:3] == ["what", "claims", "results"] and '<a href="#claims">' in page
+    shown, *_ = page_tables(page)
+    assert {line[2] for line in shown[1:]} == {"refcoco val", "refcoco testA", "refcoco testB"}
+    paper = run_metrics(read_results(folder))["testA"]["paper"]["oiou"]
+    assert f"{100 * paper:.2f}" in shown[2]  # measured, though the claimed value is not public
+    assert "value not public: fill in &#39;expected&#39;" in page
+    folded = page[page.index("<summary>All 10 claims") :]
+    assert len(page_tables(folded)[0]) == 11 and "10 not comparable." in words_of(page)
+
+
+def test_of_the_embedded_data_set_no_claim_says_anything(run):
+    page = write_report(run).read_text()
+    claims = page[page.index('<h2 id="claims"') : page.index('<h2 id="results"')]
+    assert "10 not comparable." in claims and "which no paper has scored" in claims
+    opened = claims[: claims.index("<details>")]
+    assert page_tables(opened) == [] and len(page_tables(claims)) == 1
+    assert (run / "claims.yaml").is_file() and (run / "tables" / "claims.tex").is_file()
+
+
+def test_a_model_without_claims_has_no_such_table(tmp_path):
+    folder = fill(tmp_path / "lavt", "refcoco")
+    write_about(folder, {"name": "LAVT"})
+    page = write_report(folder).read_text()
+    assert 'id="claims"' not in page and "#claims" not in page
+    assert not (folder / "claims.yaml").exists()
 
 
 def test_made_again_it_is_the_same(run):

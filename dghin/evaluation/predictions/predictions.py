@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
 from data_preprocess.base.values import image_shape
-from dghin.data.split import PREPARE, PreparedSplit
+from dghin.data.split import PreparedSplit
 from dghin.evaluation.answers import AT_ANY_SIZE, OF_FORM, Answer, Counts, as_answer
 
 SHOWN = 3  # names in a message
@@ -56,9 +56,10 @@ class Predictions:
         where: str,
         needed: Sequence[int] | None = None,
         sha256: str = "",
+        shown: Mapping[str, str] = {},
     ):
         self._stored, self.path, self.sha256 = dict(stored), Path(where), sha256
-        self._photos = photo_sizes(split)
+        self._photos = photo_sizes(split, shown)
         needed = range(len(split)) if needed is None else needed
         self.missing = [index for index in needed if index not in self._stored]
         shown = [f"{e.segment_id}_{e.sentence_index} '{e.sentence}'" for e in split.expressions]
@@ -142,15 +143,13 @@ def _one_form(stored: Mapping[int, Stored], where: str) -> str:
     return next(iter(forms), "mask")
 
 
-def photo_sizes(split: PreparedSplit) -> np.ndarray:
-    """(N, 2) height and width of every expression's photo, from the headers of the true masks."""
-    known: dict[str, Size] = {}
-    for expression in split.expressions:
-        if expression.segment_id not in known:
-            path = split.masks / f"{expression.segment_id}.png"
-            known[expression.segment_id] = image_header(path, PREPARE.format(split.dataset))
-    sizes = [known[expression.segment_id] for expression in split.expressions]
-    return np.array(sizes, np.int32).reshape(-1, 2)
+def photo_sizes(split: PreparedSplit, shown: Mapping[str, str] = {}) -> np.ndarray:
+    """(N, 2) height and width of the photo that every expression is asked about.
+
+    shown: photo → the one in its place (the control `other-image`).
+    """
+    names = [shown.get(expression.image, expression.image) for expression in split.expressions]
+    return np.array([split.photo_size(name) for name in names], np.int32).reshape(-1, 2)
 
 
 def image_header(path: Path, remedy: str) -> Size:

@@ -34,13 +34,15 @@ def read_predictions(
     missing: str = "error",
     control: str = "",
     asked: Mapping[str, Sequence[int]] | None = None,
+    shown: Mapping[str, Mapping[str, str]] = {},
 ) -> dict[str, Predictions]:
     """The predictions at a path, by split.
 
     missing: what an expression without an answer is: an "error", or "empty", an empty mask
     (`Predictions.missing` has them, and `answer` gives None). control: the control that entries
     in JSON have to name; "" those that name none. asked: the expressions of each split that need
-    an answer (default: all; some controls concern a part). UserError before anything is drawn,
+    an answer (default: all; some controls concern a part). shown: by split, photo → the one that
+    was shown in its place. UserError before anything is drawn,
     with counts and the first names, for answers that are missing, doubled, of another size, or of
     expressions that are in none of the splits.
     """
@@ -57,7 +59,13 @@ def read_predictions(
             _check_missing(path, split, answers[split], needed[split], names)
     return {
         split: Predictions(
-            opened, split, answers[split], str(path), needed[split], sources_digest(path, split)
+            opened,
+            split,
+            answers[split],
+            str(path),
+            needed[split],
+            sources_digest(path, split),
+            shown.get(split, {}),
         )
         for split, opened in splits.items()
     }

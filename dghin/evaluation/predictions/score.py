@@ -49,12 +49,12 @@ def score_predictions(
         found[""] = {name: _stored(folder, name, split) for name, split in opened.items()}
     for control in controls:
         own = _of_control(path, control, controls)
-        asked = {
-            name: alter(split, control, config, encode=False).indices
-            for name, split in opened.items()
+        inputs = {
+            name: alter(split, control, config, encode=False) for name, split in opened.items()
         }
-        asked = {name: indices.tolist() for name, indices in asked.items()}
-        found[control] = read_predictions(own[0], opened, missing, own[1], asked)
+        asked = {name: one.indices.tolist() for name, one in inputs.items()}
+        shown = {name: one.images for name, one in inputs.items()}
+        found[control] = read_predictions(own[0], opened, missing, own[1], asked, shown)
     answerer = Saved(found)
     results = evaluate_run(
         folder, config, list(opened), controls, answerer, without_plain=bool(controls)

@@ -13,7 +13,6 @@ import numpy as np
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_json
 from dghin.data.split import PreparedSplit, open_split, read_image
-from dghin.evaluation.answers import as_answer
 from dghin.run.config import Config
 
 from .protocol import Segmenter
@@ -72,8 +71,7 @@ class Outside:
         return read_image(dataset.photos / name)
 
     def look(self, loaded: Any) -> Any:
-        """The photo's size (height, width), and what the model makes of it."""
-        return loaded.size[::-1], self.segmenter.look(loaded)
+        return self.segmenter.look(loaded)
 
     def origin(self) -> dict[str, Any]:
         return {"model": self.name}
@@ -83,18 +81,12 @@ class Outside:
     ) -> Sequence[Any]:
         texts = [inputs.sentences[index] for index in chosen]
         unique = list(dict.fromkeys(texts))  # those that read the same are answered once
-        size, seen = seen
         found = list(self.segmenter.answer(seen, unique))
         if len(found) != len(unique):
             raise UserError(
                 f"{type(self.segmenter).__name__}.answer returned {len(found)} answers for "
                 f"{len(unique)} expressions. Return one for each, in their order."
             )
-        if control == "other-image":  # of another size than the photo whose mask is compared
-            found = [
-                as_answer(one, size, f"{text} (another photo)")
-                for one, text in zip(found, unique, strict=True)
-            ]
         by_text = dict(zip(unique, found, strict=True))
         return [by_text[text] for text in texts]
 

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from dghin.data.split import open_split
-from dghin.evaluation.answers import Answer
 from dghin.evaluation.controls import EXAM, alter
 from dghin.evaluation.evaluate import evaluate_with_controls
-from dghin.evaluation.masks import stretched
 from dghin.evaluation.segmenters.answerers import Outside, Saved
 from dghin.evaluation.segmenters.network import Network
 
@@ -57,17 +55,6 @@ def test_a_mask_of_another_photo_is_stretched_over_this_one(dataset, tiny_config
         assert abs(row.strict_union + row.strict_intersection - truth.sum() - truth.size / 2) < (
             2 * len(truth)
         )
-
-
-def test_only_a_mask_of_the_photos_size_is_stretched():
-    mask = np.eye(4, dtype=bool)
-    big = stretched(Answer(mask, "mask", True), (8, 4))
-    assert big.values.shape == (8, 4) and big.no_target
-    assert np.array_equal(big.values, np.repeat(mask, 2, axis=0))
-    for other in (Answer(mask, "small"), mask, Answer(mask, "mask")):
-        assert stretched(other, (4, 4)) is other
-    small = Answer(mask, "small")
-    assert stretched(small, (8, 8)) is small
 
 
 def test_only_dghin_reads_features():
