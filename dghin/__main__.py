@@ -19,6 +19,7 @@ COMMANDS = {  # name: (module, function, what it does)
     "evaluate": ("dghin.commands.evaluate", "main", "score the masks of a run's splits"),
     "predict": ("dghin.commands.predict", "main", "a photo and a phrase: write the mask"),
     "report": ("dghin.commands.report", "main", "make a run's report.html and tables again"),
+    "exam": ("dghin.commands.exam", "main", "does it read? all controls, and a page of verdicts"),
     "compare": ("dghin.commands.report", "compare", "one page over several runs"),
     "verify": ("dghin.commands.report", "verify", "do a report's numbers follow from its rows?"),
     "demo": ("dghin.commands.demo", "main", "a page to try a network in the browser"),

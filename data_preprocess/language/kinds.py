@@ -23,6 +23,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+DESCRIPTORS = ("colour", "size", "place", "superlative", "ordinal")  # of `descriptors`
 RULE = 1  # features of another one are made anew; add 1 when a kind changes by what is below
 
 
@@ -57,6 +58,11 @@ _COLOURS = _set(
     "red orange yellow green blue purple violet pink brown black white gray grey tan beige silver "
     "gold golden maroon teal turquoise navy cream blond blonde plaid striped stripes"
 )
+_SHADES = _set("light dark bright pale deep")  # part of the colour that follows
+_SIZE = _set(
+    "small smaller little tiny large larger big bigger huge giant tall taller short shorter long "
+    "longer wide narrow thin thick fat skinny mini"
+)
 # what one wears, has on one's body, or what is part of a thing
 _WORN = _COLOURS | _set(
     "shirt shirts tshirt sweater sweatshirt hoodie jacket jackets coat coats vest suit dress "
@@ -78,6 +84,7 @@ _WEARING = _set("wearing wears dressed with")
 _NUMBERS = _set("one two three four five six")
 _HOLDING = _set("in with without on at from for")  # what follows may be worn: "in red"
 _PARTS = _PLACES | _set("side sides edge end half")
+PLACE_WORDS = _PLACES | _ALONE
 _FACING = _set("facing looking pointing turned turning leaning faces looks")
 _BEFORE_NOUN = _set("DET ADJ NUM ADV PART")  # may stand between an adposition and its noun
 _ATTRIBUTES = _COLOURS | _set("only not both two three four all")
@@ -111,6 +118,31 @@ def kind(doc: Any, continued: Sequence[bool] = ()) -> str:
     if any(_is_attribute(doc[i], words, i) for i in before):
         return "attribute"
     return ""
+
+
+def descriptors(words: Sequence[str]) -> list[str]:
+    """What every word of an expression describes its referent by: one of DESCRIPTORS, or "".
+
+    By the word lists alone, without a parse: words in lower case. A word that ties the thing to
+    another one ("near the dog", "close to it", "above the box") is a place only where nothing
+    follows it.
+    """
+    return [_descriptor(words, i) for i in range(len(words))]
+
+
+def _descriptor(words: Sequence[str], i: int) -> str:
+    word = words[i]
+    after = words[i + 1] if i + 1 < len(words) else ""
+    if _is_rank(words, i) and word != "one":  # "the third one from the left"
+        return "ordinal"
+    if word in _SUPERLATIVES or (word.endswith("most") and word != "almost"):
+        return "superlative"
+    if _is_place(words, i):
+        tied = after in ("than", "to") or (after and (word in _ALONE or word in _LINKS))
+        return "" if tied else "place"
+    if word in _COLOURS or (word in _SHADES and after in _COLOURS):
+        return "colour"
+    return "size" if word in _SIZE else ""
 
 
 def depth(doc: Any) -> int:
@@ -177,7 +209,7 @@ def _is_doing(token: Any, words: list[str], i: int) -> bool:
     return not first or any(child.dep_ == "dobj" for child in token.children)
 
 
-def _is_rank(words: list[str], i: int) -> bool:
+def _is_rank(words: Sequence[str], i: int) -> bool:
     """A rank ("second", "3rd", "last"), or a number from a side ("two from left")."""
     after = words[i + 1] if i + 1 < len(words) else ""
     if words[i] in _RANKS or _RANK.fullmatch(words[i]):
@@ -197,7 +229,7 @@ def _is_superlative(token: Any, words: list[str], i: int) -> bool:
     return token.tag_ in ("JJS", "RBS") and word.endswith("est")
 
 
-def _is_place(words: list[str], i: int) -> bool:
+def _is_place(words: Sequence[str], i: int) -> bool:
     """A place in the picture: not where someone looks ("facing left"), nor clothes ("red top")."""
     word = words[i]
     before, after = words[i - 1] if i else "", words[i + 1] if i + 1 < len(words) else ""

@@ -1,7 +1,8 @@
 """Score masks of a run's splits: of its best weights, of another model, or saved ones.
 
     dghin evaluate run=demo                                  val and every test split of the run
-    dghin evaluate run=demo split=testA control=all          one split, under all controls, too
+    dghin evaluate run=demo split=testA control=all          one split, under the five controls, too
+    dghin evaluate run=demo control=exam                     under those of the exam; or NAME,NAME
     dghin evaluate run=theirs config=refcoco model=FOLDER    weights of DGHIN from elsewhere
     dghin evaluate run=mine config=refcoco model=hf:NAME     of transformers, or module:Class
     dghin evaluate run=lavt config=refcoco predictions=PATH  saved masks; no torch is needed
@@ -22,8 +23,9 @@ from typing import Any
 import yaml
 
 from data_preprocess.base.errors import UserError
-from dghin.evaluation.controls import CONTROLS, check_control
+from dghin.evaluation.controls import CONTROLS, EXAM, check_control
 from dghin.evaluation.evaluate import evaluate_run
+from dghin.evaluation.reference import is_reference, reference_answerer
 from dghin.evaluation.segmenters.about import KEYS, PREFIX, About, write_about
 from dghin.report.tables.results import write_results
 from dghin.report.tables.scores import metrics_table, read_results, with_intervals
@@ -45,7 +47,8 @@ def main(arguments: Sequence[str]) -> None:
     folder = Path(values["reports"]) / values["run"]
     config = _settings(folder, values, words)
     splits = [values["split"]] if values["split"] else []
-    controls = list(CONTROLS) if values["control"] == "all" else [values["control"]]
+    several = {"all": CONTROLS, "exam": EXAM}
+    controls = several.get(values["control"], values["control"].split(","))
     controls = [check_control(control) for control in filter(None, controls)]
     about = {key: values[f"{PREFIX}{key}"] for key in KEYS}
     if values["write"]:
@@ -88,7 +91,10 @@ def _of_a_model(
     place = join()
     try:
         model, weights, facts = None, None, {}
-        if ":" in values["model"]:
+        if is_reference(values["model"]):
+            model = reference_answerer(values["model"])
+            facts = {"name": model.name, "training_data": "none: it knows the annotations"}
+        elif ":" in values["model"]:
             from dghin.evaluation.segmenters.answerers import Outside
             from dghin.evaluation.segmenters.load import load_segmenter
 

@@ -70,7 +70,8 @@ def evaluate_with_controls(
 
     answerer = as_answerer(model, config)
     count = min(limit or config.evaluate.expressions or len(dataset), len(dataset))
-    altered = {control: alter(dataset, control, config) for control in ("", *controls)}
+    encode = answerer.reads_features
+    altered = {control: alter(dataset, control, config, encode) for control in ("", *controls)}
     groups = image_groups(dataset, count)[place.rank :: place.world]
     scorer = Scorer(answerer, dataset, altered, with_masks=folder is not None)
     kept = _kept(answerer, dataset, folder, identity, place)

@@ -84,8 +84,8 @@ def bootstrap(
     if len(sums) < 2:
         return dict.fromkeys(scores, UNKNOWN)
     of_nothing = _of_nothing(scores)
-    bounds = _bounds(sums, lambda totals: ratios(totals, of_nothing), resamples, seed, level)
-    return {name: Interval(*bounds[i]) for i, name in enumerate(scores)}
+    ends = bounds(sums, lambda totals: ratios(totals, of_nothing), resamples, seed, level)
+    return {name: Interval(*ends[i]) for i, name in enumerate(scores)}
 
 
 def paired_difference(
@@ -116,7 +116,7 @@ def paired_difference(
     value = _difference(sums.sum(axis=0))
     interval = UNKNOWN
     if images > 1:
-        interval = Interval(*_bounds(sums, _difference, resamples, seed, level))
+        interval = Interval(*bounds(sums, _difference, resamples, seed, level))
     swapped = np.concatenate([_difference(t) for t in _swapped(sums, permutations, seed)])
     as_large = int((np.abs(swapped) >= abs(value) - TIE).sum())
     p_value = (as_large + 1) / (permutations + 1)
@@ -152,11 +152,16 @@ def image_sums(
     parts = score_parts(rows, protocol, generalized)
     if unknown := [name for name in scores if name not in parts]:
         raise unknown_name("score", unknown[0], parts)
-    names = [name for name in ("dataset", "image") if name in rows]
-    image = rows.groupby(names, sort=True).ngroup().to_numpy()
+    image = image_numbers(rows)
     count = int(image.max()) + 1 if len(image) else 0
     sums = [[np.bincount(image, part, count) for part in parts[name]] for name in scores]
     return np.array(sums).reshape(len(scores), 2, count).transpose(2, 0, 1)
+
+
+def image_numbers(rows: pd.DataFrame) -> np.ndarray:
+    """For every row the number of its image (N,), in the order of data set and file name."""
+    names = [name for name in ("dataset", "image") if name in rows]
+    return rows.groupby(names, sort=True).ngroup().to_numpy()
 
 
 def ratios(totals: np.ndarray, empty: np.ndarray | float = 1.0) -> np.ndarray:
@@ -230,7 +235,7 @@ def _shown(key: Key) -> str:
     return f"{dataset} {split} {segment_id}/{sentence_index}"
 
 
-def _bounds(sums: np.ndarray, statistic: Callable, resamples: int, seed: int, level: float) -> list:
+def bounds(sums: np.ndarray, statistic: Callable, resamples: int, seed: int, level: float) -> list:
     """[low, high] of every value of a statistic of totals; sums (N, ...) are by image.
 
     scipy draws the images. Sums times how often each image was drawn are the drawn images' total,

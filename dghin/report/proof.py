@@ -31,6 +31,7 @@ from dghin.run.folder import WEIGHTS, RunFolder
 
 FILE = "provenance.json"
 PAGE = "report.html"
+EXAM_PAGE = "exam.html"  # beside it, where the exam was scored; the only page of kind "exam"
 OTHERS = ("splits", "overlap", "alignment", "settings", "provenance")  # tables not from rows
 ROUNDING = 1e-12  # relative; sums of floats may differ so much between machines
 Maker = Callable[[Path, list[Path], Path], Any]  # writes metrics.json and tables/ into the last one
@@ -56,7 +57,8 @@ class Verdict:
 
 
 def write_proof(folder: Path, kind: str, runs: Sequence[Path], names: Sequence[str] = ()) -> None:
-    """Note what a report is made from, and its page as it is now. kind: run, comparison, ablation.
+    """Note what a report is made from, and its page as it is now. kind: run, comparison, ablation,
+    exam.
 
     names: what the report calls the runs (default: their folders' names).
     """
@@ -76,6 +78,7 @@ def write_proof(folder: Path, kind: str, runs: Sequence[Path], names: Sequence[s
         "published": digest(PUBLISHED),
         "claims": digest(RunFolder(folder).claims),
         "page": digest(folder / PAGE),
+        "exam": digest(folder / EXAM_PAGE),
     }
     write_json(folder / FILE, values | {"runs": entries})
 
@@ -129,10 +132,20 @@ def verify(folder: Path, makers: Mapping[str, Maker]) -> Verdict:
         _check_files(folder, output, verdict)
         tables = sorted(output.rglob("*.csv"))
         verdict.tables, verdict.numbers = len(tables), sum(map(_numbers, tables))
-    if (page := digest(folder / PAGE)) != made["page"] or page is None:
-        state = "was altered since the report was made" if page else "no such file"
-        verdict.differences.append(f"{folder / PAGE}: {state}")
+    _check_pages(folder, made, verdict)
     return verdict
+
+
+def _check_pages(folder: Path, made: Mapping[str, Any], verdict: Verdict) -> None:
+    """Whether the pages are those that were made; the exam's only where one was."""
+    noted = {PAGE: made["page"]} if made["kind"] != "exam" else {}
+    if made.get("exam") or not noted:
+        noted[EXAM_PAGE] = made.get("exam")
+    for name, expected in noted.items():
+        page = digest(folder / name)
+        if page != expected or page is None:
+            state = "was altered since the report was made" if page else "no such file"
+            verdict.differences.append(f"{folder / name}: {state}")
 
 
 def _numbers(path: Path) -> int:

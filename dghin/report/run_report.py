@@ -50,6 +50,7 @@ from dghin.run.folder import RunFolder
 from dghin.training.logbook import clock
 
 from .compare import comparison_tables
+from .exam import exam_tables, write_exam_page
 from .masks import write_mask_figures
 from .page import data_uri, render
 from .proof import PAGE, Maker, digests, verify, write_proof
@@ -58,8 +59,11 @@ TEMPLATE = "report.html"
 LITERATURE = "literature"
 
 
-def write_report(folder: Path) -> Path:
-    """Write tables, the figures of numbers, and report.html of a run's folder; → the page."""
+def write_report(folder: Path, split: str = "") -> Path:
+    """Write tables, the figures of numbers, and report.html of a run's folder; → the page.
+
+    Where the exam was scored, exam.html, too; split: the one that its verdicts are of.
+    """
     results = read_results(folder)
     config = load_config(str(folder / "config.yaml"))
     provide_claims(folder, about_run(folder, config))
@@ -70,6 +74,8 @@ def write_report(folder: Path) -> Path:
         write_mask_figures(folder, config, results)
     path = folder / PAGE
     write_text(path, render(TEMPLATE, contents(folder, config, results, tables)))
+    if "exam" in tables:
+        write_exam_page(folder, tables, split)
     write_proof(folder, "run", [folder, *compared_runs(folder)])
     return path
 
@@ -230,7 +236,9 @@ def verify_report(folder: Path, others: Mapping[str, Maker] = {}) -> str:
 
     others: what makes the tables of reports of other kinds than a run or a comparison, by kind.
     """
-    verdict = verify(folder, {"run": run_tables, "comparison": comparison_tables, **others})
+    verdict = verify(
+        folder, {"run": run_tables, "comparison": comparison_tables, "exam": exam_tables, **others}
+    )
     if verdict.differences:
         raise UserError(verdict.text())
     return verdict.text()

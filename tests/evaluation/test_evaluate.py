@@ -137,7 +137,7 @@ def test_agreement_is_with_the_plain_answer(tiny_model, dataset, tiny_config, mo
     from dghin.evaluation import controls
 
     alter = controls.alter
-    monkeypatch.setattr(controls, "alter", lambda data, control, config: alter(data, "", config))
+    monkeypatch.setattr(controls, "alter", lambda data, control, *rest: alter(data, "", *rest))
     rows = evaluate_with_controls(tiny_model, dataset, tiny_config, ["shuffled"])
     same, plain = rows["shuffled"], rows[""]
     assert (same.agreement_intersection == same.agreement_union).mean() > 0.95

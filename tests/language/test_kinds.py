@@ -7,7 +7,7 @@ import spacy
 from spacy.tokens import Doc
 
 from data_preprocess.language.features import CODES
-from data_preprocess.language.kinds import depth, kind
+from data_preprocess.language.kinds import DESCRIPTORS, depth, descriptors, kind
 from data_preprocess.raw.records import KINDS
 from data_preprocess.shapes import phrases
 
@@ -116,3 +116,22 @@ def test_depth_is_that_of_the_deepest_word():
     assert depth(doc[:1].as_doc()) == 0
     two = Doc(doc.vocab, words, heads=[0, 0, 2, 2, 3], deps=["dep"] * 5)  # two roots
     assert depth(two) == 2
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("the small red star", ["", "size", "colour", ""]),
+        ("second from the left", ["ordinal", "", "", "place"]),
+        ("the third one from left", ["", "ordinal", "", "", "place"]),
+        ("leftmost light blue car", ["superlative", "colour", "colour", ""]),
+        ("the one behind", ["", "", "place"]),
+        ("star above the box", ["", "", "", ""]),
+        ("woman in red top", ["", "", "colour", ""]),
+        ("forest on top", ["", "", "place"]),
+        ("", []),
+    ],
+)
+def test_what_a_word_describes_by(sentence, expected):
+    assert descriptors(sentence.split()) == expected
+    assert set(expected) - {""} <= set(DESCRIPTORS)

@@ -49,7 +49,9 @@ def score_predictions(
         found[""] = {name: _stored(folder, name, split) for name, split in opened.items()}
     for control in controls:
         own = _of_control(path, control, controls)
-        inputs = {name: alter(split, control, config) for name, split in opened.items()}
+        inputs = {
+            name: alter(split, control, config, encode=False) for name, split in opened.items()
+        }
         asked = {name: one.indices.tolist() for name, one in inputs.items()}
         shown = {name: one.images for name, one in inputs.items()}
         found[control] = read_predictions(own[0], opened, missing, own[1], asked, shown)
@@ -115,7 +117,7 @@ def write_control(
         for name, split in opened.items():
             if control and not possible_controls(split, [control]):
                 continue
-            inputs = alter(split, control, config)
+            inputs = alter(split, control, config, encode=False)
             counts.append(f"{len(inputs.indices):,} of {name}" + (f", {control}" * bool(control)))
             lines += [_line(control, name, split, inputs, i) for i in inputs.indices.tolist()]
     write_answers(path, lines)

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 class Answerer(Protocol):
     """Answers for `dghin.evaluation.evaluate`.
 
-    reads_photos: whether `load` has anything to read. digest: of what decides its answers, None
-    where that is not known, so that nothing can be kept over an interruption.
+    reads_photos: whether `load` has anything to read. reads_features: whether it reads language
+    features, so that changed sentences must be encoded again; else it reads texts. digest: of what
+    decides its answers, None where that is not known, so that nothing can be kept over an
+    interruption.
     """
 
     reads_photos: bool
+    reads_features: bool
     digest: str | None
 
     def open(self, config: Config, split: str) -> PreparedSplit:
@@ -53,6 +56,7 @@ class Outside:
     """A model of others: it sees the photo as it is, and reads texts."""
 
     reads_photos = True
+    reads_features = False
 
     def __init__(self, segmenter: Segmenter, name: str = "", options: Mapping[str, Any] = {}):
         """name, options: what it was asked for by; both are part of what decides its answers."""
@@ -91,6 +95,7 @@ class Saved:
     """Answers from files (dghin.evaluation.predictions), by control and split."""
 
     reads_photos = False
+    reads_features = False
     digest = None  # they are read faster than kept
 
     def __init__(self, predictions: Mapping[str, Mapping[str, Any]]):

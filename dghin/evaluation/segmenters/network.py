@@ -40,6 +40,7 @@ class Network:
     """Logits of a DGHIN, from a split's prepared features."""
 
     reads_photos = True
+    reads_features = True
 
     def __init__(self, model: DGHIN, precision: str = "float32", weights: Path | None = None):
         self.model, self.precision = model.eval(), precision

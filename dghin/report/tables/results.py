@@ -16,6 +16,7 @@ from dghin.run.folder import RunFolder
 
 from .breakdowns import BREAKDOWNS, breakdown_table
 from .claims import claims_table, run_claims
+from .exam import card_table, exam_table
 from .failures import failures_table
 from .latex import write_latex_document
 from .published import literature_table
@@ -32,6 +33,8 @@ from .scores import (
 
 MAIN, CLAIMS = "main", "claims"
 METRICS = "metrics.json"
+# tables that a run has or has not, by what was scored
+AS_SCORED = (CLAIMS, "generalized", "controls", "exam", "exam_card", "literature")
 
 
 def score_tables(
@@ -51,12 +54,15 @@ def score_tables(
         if folder is not None:
             own = about or about_run(folder, config)
             claims = claims_table(results, config, own, run_claims(folder), folder)
+    exam = exam_table(results)
     tables = {
         CLAIMS: claims,
         MAIN: metrics_table(results),
         "intervals": intervals_table(results),
         "generalized": generalized_table(results),
         "controls": controls_table(results),
+        "exam": exam,
+        "exam_card": card_table(exam),
         "failures": failures_table(results),
         **{name: breakdown_table(results, name) for name in BREAKDOWNS},
         "literature": literature,
@@ -84,7 +90,7 @@ def write_results(
     tables = score_tables(results, config, about_run(run, config), run)
     for name, frame in tables.items():
         write_table(frame, folder / "tables", name)
-    for name in {*BREAKDOWNS, CLAIMS, "generalized", "controls", "literature"} - {*tables}:
+    for name in {*BREAKDOWNS, *AS_SCORED} - {*tables}:
         remove_table(folder / "tables", name)
     if (folder / "tables" / f"{MAIN}.tex").is_file():
         write_latex_document(folder / "tables")

@@ -17,7 +17,7 @@ import pandas as pd
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
 from data_preprocess.base.tables import to_markdown
-from dghin.evaluation.controls import CONTROLS
+from dghin.evaluation.controls import EXAM, OF_TEXTS
 from dghin.evaluation.metrics import (
     BOXES,
     THRESHOLDS,
@@ -49,7 +49,7 @@ MOVED = 0.5  # an answer has changed where its IoU with the one before is smalle
 
 def read_results(folder: Path) -> dict[str, dict[str, pd.DataFrame]]:
     """The rows that evaluation wrote into a run's folder: no control first, val first."""
-    order = {control: number for number, control in enumerate(("", *CONTROLS))}
+    order = {control: number for number, control in enumerate(("", *EXAM))}
     found = {
         (path.parent.relative_to(folder / "rows").as_posix().removeprefix("."), path.stem): path
         for path in folder.glob("rows/**/*.parquet")
@@ -129,7 +129,8 @@ def intervals_table(results: Results) -> pd.DataFrame:
 def controls_table(results: Results) -> pd.DataFrame:
     """How far the answer follows the words: a row for every split and control, in percent.
 
-    Under the first protocol that the rows have.
+    Under the first protocol that the rows have. Controls of the text have a table of their own
+    (dghin.report.tables.exam).
 
     "oIoU, real" is of the same expressions as they are (a swap concerns only those that hold such a
     word), "oIoU, control" of the altered ones; Share is the second over the first. Changed: the
@@ -139,7 +140,7 @@ def controls_table(results: Results) -> pd.DataFrame:
     columns += [f"oIoU, {of}{end}" for of in ("real", "control") for end in ("", LOW, HIGH)]
     columns += ["Share", "Changed"]
     lines = []
-    for control in filter(None, results):
+    for control in [name for name in results if name and name not in OF_TEXTS]:
         for split, altered in results[control].items():
             if split not in results[""]:
                 continue
