@@ -52,10 +52,10 @@ ENTRIES = (
      "and lower) swapped, in expressions that hold such a word.", "this kit"),
     ("word-order, negation", CONTROL, "The exam: the words in another order (three words or more); "
      "“not” before the expression, so that its object is what is not meant.", "this kit"),
-    ("without-colour, -size, -place, -superlative, -ordinal", CONTROL, "The exam: all words of that "
-     "kind left out, in expressions that hold one and keep another.", "this kit"),
-    ("merged", CONTROL, "The exam: all sentences of an object as one query, with commas between; one "
-     "row an object.", "this kit"),
+    ("without-colour, -size, -place, -superlative, -ordinal", CONTROL, "The exam: all words of "
+     "that kind left out, in expressions that hold one and keep another.", "this kit"),
+    ("merged", CONTROL, "The exam: all sentences of an object as one query, with commas "
+     "between; one row an object.", "this kit"),
     ("Share, Changed", CONTROL, "The score under a control over that of the same expressions as "
      "they are; the share of expressions whose mask has an IoU below 0.5 with the one before.",
      "this kit"),
