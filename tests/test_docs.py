@@ -68,7 +68,7 @@ def test_the_page_is_followed(tmp_path, monkeypatch, capsys):
         assert words[0] == "dghin", line
         if words[1] == "train":
             words += TINY
-            words = [word for word in words if not word.startswith("train.validate_every=20")]
+            words = [word for word in words if not word.startswith("train.validate_every=5")]
         if "predictions=answered.jsonl" in words:
             answer(tmp_path)
         assert not command.run(words[1:]), line
