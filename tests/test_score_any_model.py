@@ -151,7 +151,7 @@ def test_relas_scores_alone_are_taken_as_they_are(reports, own_logits, tmp_path)
         assert saved[name].tolist() == own[name].tolist()
     assert "strict_union" not in saved
     dghin(["report", "run=saved"])
-    assert "verified" not in (reports / "saved/report.html").read_text()
+    assert "in the resized protocol" in (reports / "saved/report.html").read_text()
     dghin(["verify", "reports/saved"])
 
 
@@ -275,3 +275,72 @@ def test_a_model_of_transformers_from_photos_to_the_verified_report(
     dghin(["verify", f"reports/compare-own-{kind}"])
     shown = (reports / f"compare-own-{kind}/tables/differences.csv").read_text()
     assert kind in shown and "strict" in shown
+
+
+class OfSomebody:
+    """A model with the two methods; what it answers is set in a test."""
+
+    given = None
+
+    def look(self, photo):
+        return np.asarray(photo).shape[:2]
+
+    def answer(self, seen, expressions):
+        if callable(self.given):
+            return self.given(seen, expressions)
+        return self.given
+
+
+def test_one_run_is_of_one_model(reports, own_logits, tmp_path, monkeypatch):
+    path, _ = write_form("jsonl", tmp_path, *own_logits)
+    words = ["evaluate", "config=mine.yaml", "split=val"]
+    with pytest.raises(UserError, match="holds a training of DGHIN; saved predictions is another"):
+        dghin([*words, "run=own", f"predictions={path}"])
+    dghin([*words, "run=saved", f"predictions={path}"])
+    before = RunFolder(reports / "saved").rows("val").read_bytes()
+    (tmp_path / "theirs.py").write_text(
+        "class Mine:\n    look = lambda self, photo: photo.size[::-1]\n"
+        "    answer = lambda self, seen, texts: [[[0] * seen[1]] * seen[0] for _ in texts]\n"
+    )
+    with pytest.raises(UserError, match="was answered by saved predictions, and not by theirs"):
+        dghin([*words, "run=saved", "model=theirs:Mine"])
+    assert RunFolder(reports / "saved").rows("val").read_bytes() == before
+    dghin([*words, "run=mine", "model=theirs:Mine"])
+    assert "name: theirs:Mine" in RunFolder(reports / "mine").about.read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (None, "returned no list of answers for .* expressions .NoneType.. Return a list"),
+        ([], "returned 0 answers for"),
+        (lambda seen, texts: [None for _ in texts], "an array of shape"),
+        (lambda seen, texts: [np.full(seen, np.nan) for _ in texts], "not finite"),
+        (lambda seen, texts: [np.full(seen, 200.0) for _ in texts], "no probabilities"),
+    ],
+)
+def test_what_a_model_returns_by_mistake_is_named(tmp_path, tiny_config, given, message):
+    from dghin.evaluation.segmenters.answerers import Outside
+
+    model = OfSomebody()
+    model.given = given
+    with pytest.raises(UserError, match=message):
+        evaluate_run(tmp_path, tiny_config, ["val"], model=Outside(model))
+
+
+def test_an_error_inside_a_model_says_which_expression(tmp_path, tiny_config):
+    from dghin.evaluation.segmenters.answerers import Outside
+
+    model = OfSomebody()
+    model.given = lambda seen, texts: 1 / 0
+    with pytest.raises(ZeroDivisionError) as caught:
+        evaluate_run(tmp_path, tiny_config, ["val"], model=Outside(model))
+    assert "while answering refcoco val" in caught.value.__notes__[0]
+
+
+def test_a_name_of_transformers_without_hf_is_recognized(reports, tmp_path):
+    tiny_models.write_tiny_clipseg(tmp_path / "clipseg")
+    with pytest.raises(UserError, match="Give model=hf:clipseg"):
+        dghin(["evaluate", "config=mine.yaml", "run=x", "model=clipseg"])
+    with pytest.raises(UserError, match="name the module, not the file: mine:Mine"):
+        dghin(["evaluate", "config=mine.yaml", "run=x", "model=mine.py:Mine"])

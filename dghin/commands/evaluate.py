@@ -23,12 +23,18 @@ from typing import Any
 import yaml
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json_or
 from dghin.evaluation.controls import CONTROLS, EXAM, check_control
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.evaluation.reference import is_reference, reference_answerer
 from dghin.evaluation.segmenters.about import KEYS, PREFIX, About, about_run, write_about
 from dghin.report.tables.results import write_results
-from dghin.report.tables.scores import metrics_table, read_results, with_intervals
+from dghin.report.tables.scores import (
+    controls_table,
+    metrics_table,
+    read_results,
+    with_intervals,
+)
 from dghin.run.command_line import read_words
 from dghin.run.config import Config, load_config, save_config
 from dghin.run.environment import record_environment
@@ -61,6 +67,7 @@ def main(arguments: Sequence[str]) -> None:
         results, found = score_predictions(
             folder, config, Path(values["predictions"]), splits, controls, values["missing"]
         )
+        found = _unknown(folder, {"name": values["run"]} | found)
         _finish(folder, config, values, results, found | {k: v for k, v in about.items() if v})
     else:
         _of_a_model(folder, config, values, splits, controls, about)
@@ -101,15 +108,26 @@ def _of_a_model(
             options = _options(values["options"])
             segmenter = load_segmenter(values["model"], options, place.device)
             model = Outside(segmenter, values["model"], options)
-            facts = dict(getattr(segmenter, "facts", {}))
+            facts = {"name": values["model"]} | dict(getattr(segmenter, "facts", {}))
         elif values["model"]:
             weights = Path(values["model"])
+            _check_weights(weights)
         found = evaluate_run(folder, config, splits, controls, model, place, weights)
         if place.is_main:
             given = {key: value for key, value in about.items() if value}
             _finish(folder, config, values, found, _unknown(folder, facts) | given)
     finally:
         leave()
+
+
+def _check_weights(folder: Path) -> None:
+    """UserError for a folder of transformers' models: hf: is missing before it."""
+    path = folder / "config.json"
+    if path.is_file() and "architectures" in read_json_or(path, {}):
+        raise UserError(
+            f"model={folder}: a model of transformers, and no weights of DGHIN. "
+            f"Give model=hf:{folder}."
+        )
 
 
 def _unknown(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,5 +161,11 @@ def _finish(
         write_about(folder, about)
     record_environment(folder, config, "evaluate")
     write_results(read_results(folder), folder)
-    shown = results if "" in results else read_results(folder)
-    print(with_intervals(metrics_table(shown)).round(2).to_string(index=False))
+    everything = read_results(folder)
+    shown = (
+        results if "" in results else {control: everything[control] for control in ["", *results]}
+    )
+    if "" in results:
+        print(with_intervals(metrics_table(results)).round(2).to_string(index=False))
+    if len(shown) > 1:
+        print(with_intervals(controls_table(shown)).round(2).to_string(index=False))

@@ -179,7 +179,7 @@ def evaluate_run(
     """
     from .controls import check_control
     from .kept import forget
-    from .provenance import identity_of, provenance
+    from .provenance import check_same_model, identity_of, provenance
 
     for control in controls:
         check_control(control)
@@ -190,6 +190,7 @@ def evaluate_run(
         weights = weights or (RunFolder(folder).best if model is None else None)
         model = network_of(model, config, weights, place)
     place = place or ALONE
+    check_same_model(folder, model.origin())
     names = list(splits) or [s for s in (config.data.val_split, *config.data.test_splits) if s]
     datasets = {name: model.open(config, name) for name in names}
     origin = provenance(config, model.digest, model.origin()) if place.is_main else {}

@@ -8,11 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
 from dghin.run.code_digest import code_digest
 from dghin.run.config import Config
 from dghin.run.environment import ROOT, command, data_digests, git_state
 from dghin.run.folder import WEIGHTS, RunFolder
+
+DGHIN = "DGHIN"
 
 
 def provenance(
@@ -31,6 +36,22 @@ def provenance(
         "data": data_digests(config),
         **origin,
     }
+
+
+def check_same_model(folder: Path, origin: Mapping[str, Any]) -> None:
+    """UserError where a run's folder holds a training, or rows, of another model than answers now.
+
+    origin: the answerer's. DGHIN's own rows name no model: they have a checkpoint.
+    """
+    paths, name = RunFolder(folder), origin.get("answered by", DGHIN)
+    remedy = f"Score this one in a run of its own (run=NAME), or remove {folder}."
+    if name != DGHIN and paths.best.is_dir():
+        raise UserError(f"{folder}: holds a training of DGHIN; {name} is another model. {remedy}")
+    for path in sorted(paths.all_rows.rglob("*.parquet")):
+        there = pd.read_parquet(path, columns=[]).attrs.get("provenance")
+        known = there.get("answered by", DGHIN) if there else name
+        if known != name:
+            raise UserError(f"{path}: was answered by {known}, and not by {name}. {remedy}")
 
 
 def identity_of(config: Config) -> str:

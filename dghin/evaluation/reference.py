@@ -86,7 +86,7 @@ class Reference:
         return loaded
 
     def origin(self) -> dict[str, Any]:
-        return {"model": f"{PREFIX}{self.name}"}
+        return {"answered by": f"{PREFIX}{self.name}"}
 
     def answer(
         self, seen: Scene, inputs: "Altered", chosen: np.ndarray, control: str

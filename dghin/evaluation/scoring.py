@@ -244,7 +244,14 @@ class Scorer:
             if not chosen:
                 continue
             seen = self.answerer.look(one.shown) if control == "other-image" else image
-            answers = self.answerer.answer(seen, inputs, np.array(chosen), control)
+            try:
+                answers = self.answerer.answer(seen, inputs, np.array(chosen), control)
+            except Exception as error:
+                error.add_note(
+                    f"while answering {self.dataset.name(chosen[0])}"
+                    + (f", {control}" * bool(control))
+                )
+                raise
             shown = self._shown_size(members[0]) if control == "other-image" else None
             for index, given in zip(chosen, answers, strict=True):
                 row = row_of(self.dataset, index, one.truths[members.index(index)], given, shown)

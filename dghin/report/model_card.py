@@ -134,13 +134,18 @@ def _scores(run: Path, results: Results, config: Config) -> dict[str, Any]:
     origin = next(iter(results[""].values())).attrs.get("provenance", {})
     return {
         "run": run.name,
-        "dataset": config.data.dataset,
+        "dataset": _dataset(config),
         "scores": to_markdown(with_intervals(table[columns])),
         "controls": to_markdown(controls[shown]) if len(controls) else "",
         "origin": origin,
         "data": flatten(origin.get("data") or {}),
         "train": flatten(to_mapping(config)),
     }
+
+
+def _dataset(config: Config) -> str:
+    """The data set's name; of the embedded one, so that nobody takes it for RefCOCO."""
+    return "dghin-drawn-shapes" if config.data.shapes else config.data.dataset
 
 
 def _header(results: Results, config: Config | None, about: About) -> str:
@@ -154,8 +159,8 @@ def _header(results: Results, config: Config | None, about: About) -> str:
                 EvalResult(
                     task_type="image-segmentation",
                     task_name="Referring image segmentation",
-                    dataset_type=config.data.dataset,
-                    dataset_name=config.data.dataset,
+                    dataset_type=_dataset(config),
+                    dataset_name=_dataset(config),
                     dataset_split=split,
                     metric_type=name,
                     metric_name=f"{shown} ({protocol})",

@@ -28,6 +28,7 @@ from dghin.report.figures.curves import (
 from dghin.report.figures.scores import breakdown_figure, controls_figure
 from dghin.report.tables.breakdowns import BREAKDOWNS
 from dghin.report.tables.claims import compared_runs, provide_claims, sort_claims
+from dghin.report.tables.exam import FEW
 from dghin.report.tables.failures import KINDS
 from dghin.report.tables.origins import (
     Origin,
@@ -155,7 +156,7 @@ def headline(results: Results, test_splits: Sequence[str]) -> list[dict[str, Any
     """The overall IoU of every test split (all splits where none is one), with its control.
 
     One entry a split: split, protocol (the first there is), oiou, control (its overall IoU, or
-    None), share (control / oiou).
+    None), share (control / oiou), few (fewer images than the exam judges by).
     """
     metrics = run_metrics(results)
     controls = metrics.pop("controls").get(LANGUAGE_CONTROL, {})
@@ -165,9 +166,11 @@ def headline(results: Results, test_splits: Sequence[str]) -> list[dict[str, Any
         oiou = metrics[split][protocol]["oiou"]
         control = controls.get(split, {}).get(protocol, {}).get("oiou")
         share = control / oiou if control is not None and oiou else None
+        images = results[""][split]["image"].nunique()
         entries.append(
-            {"split": split, "protocol": protocol, "oiou": oiou, "control": control, "share": share}
-        )
+            {"split": split, "protocol": protocol, "oiou": oiou, "control": control, "share": share,
+             "few": images < FEW}
+        )  # fmt: skip
     return entries
 
 

@@ -138,6 +138,6 @@ def test_who_is_deaf_to_places_is_moved_by_all_but_places(scored):
 
 def test_a_reference_is_asked_for_by_name():
     assert is_reference("reference:deaf") and not is_reference("hf:deaf")
-    assert reference_answerer("reference:deaf").origin() == {"model": "reference:deaf"}
+    assert reference_answerer("reference:deaf").origin() == {"answered by": "reference:deaf"}
     with pytest.raises(UserError, match="Did you mean 'perfect'"):
         reference_answerer("perfct")

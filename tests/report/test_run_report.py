@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("quick_figures")
 def write_rows(folder, kinds=("attribute", "place")):
     for control, seed, share in (("", 1, 1.0), ("shuffled", 2, 0.2)):
         for split in ("val", "testA", "testB"):
-            rows = make_rows(split, 30, seed, kinds)
+            rows = make_rows(split, 40, seed, kinds)
             rows["strict_intersection"] = (rows.strict_intersection * share).astype(int)
             rows = as_control(rows) if control else rows
             path = folder / "rows" / control / f"{split}.parquet"
@@ -201,3 +201,11 @@ def test_without_git_there_is_no_commit(tmp_path):
 
     write_json(tmp_path / "x.json", {})
     assert git_state(tmp_path) == {"commit": None, "changed files": None}
+
+
+def test_of_few_images_nothing_is_said(tmp_path):
+    fill(tmp_path)
+    for path in (tmp_path / "rows").rglob("testA.parquet"):
+        pd.read_parquet(path).head(20).to_parquet(path)  # of five images
+    page = write_report(tmp_path).read_text()
+    assert "Too few images to say what that means." in page and "Less than half" in page

@@ -44,16 +44,28 @@ class StoredImage:
         """(H, W) as in the file, one channel."""
         try:
             with Image.open(self.file) as image:
+                if image.mode == "P":
+                    return self._of_palette(np.asarray(image.convert("RGB")))
                 if image.mode in ("LA", "RGB", "RGBA"):
                     values = np.asarray(image)
                     values = values[..., : 1 if image.mode == "LA" else 3]
                 else:
-                    values = np.asarray(image)[..., None]  # of a palette: its indices
+                    values = np.asarray(image)[..., None]
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
             raise UserError(f"{self.file}: not readable as an image ({error}). {_AGAIN}") from error
         if (values != values[..., :1]).any():
             raise UserError(f"{self.file}: it has colours, but a mask has none. {_AGAIN}")
         return values[..., 0]
+
+    def _of_palette(self, colours: np.ndarray) -> np.ndarray:
+        """(H, W, 3) of a palette's colours as a mask: black is background, one colour the rest."""
+        found = np.unique(colours.reshape(-1, 3), axis=0)
+        if len(found) > 2 or (len(found) == 2 and found[0].any()):
+            raise UserError(
+                f"{self.file}: its palette shows {len(found)} colours; a mask has black for the "
+                f"background and one colour for the referent. {_AGAIN}"
+            )
+        return colours.any(axis=2)
 
 
 def find_images(folder: Path) -> list[Path]:

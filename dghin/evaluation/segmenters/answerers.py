@@ -74,18 +74,20 @@ class Outside:
         return self.segmenter.look(loaded)
 
     def origin(self) -> dict[str, Any]:
-        return {"model": self.name}
+        return {"answered by": self.name}
 
     def answer(
         self, seen: Any, inputs: "Altered", chosen: np.ndarray, control: str
     ) -> Sequence[Any]:
         texts = [inputs.sentences[index] for index in chosen]
         unique = list(dict.fromkeys(texts))  # those that read the same are answered once
-        found = list(self.segmenter.answer(seen, unique))
-        if len(found) != len(unique):
+        found = self.segmenter.answer(seen, unique)
+        found = list(found) if hasattr(found, "__iter__") else found
+        if not isinstance(found, list) or len(found) != len(unique):
+            count = len(found) if isinstance(found, list) else "no list of"
             raise UserError(
-                f"{type(self.segmenter).__name__}.answer returned {len(found)} answers for "
-                f"{len(unique)} expressions. Return one for each, in their order."
+                f"{self.name}: answer returned {count} answers for {len(unique)} expressions "
+                f"({type(found).__name__}). Return a list, one for each, in their order."
             )
         by_text = dict(zip(unique, found, strict=True))
         return [by_text[text] for text in texts]
@@ -113,6 +115,7 @@ class Saved:
     def origin(self) -> dict[str, Any]:
         """The SHA-256 of the files, and how many answers were missing, by control and split."""
         return {
+            "answered by": "saved predictions",
             "predictions": {
                 f"{control}/{split}".strip("/"): {
                     "sha256": found.sha256, "path": str(found.path), "missing": len(found.missing),

@@ -48,6 +48,10 @@ def load_segmenter(
             f"model={name}: no such form. Give MODULE:CLASS, or hf:NAME for a folder or a "
             "repository of the Hugging Face hub."
         )
+    if kind.endswith(".py"):
+        raise UserError(
+            f"model={name}: name the module, not the file: {kind.removesuffix('.py')}:{rest}."
+        )
     if kind == "hf":
         return _load_adapter(rest, options, device)
     return _load_class(kind, rest, options, device)

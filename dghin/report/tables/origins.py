@@ -23,7 +23,9 @@ from dghin.run.environment import read_environment
 NOT_RECORDED = "not recorded"
 DIGITS = 12  # of a digest that is cut short
 _DIGEST = re.compile(r"[0-9a-f]{40,64}")
-_ROWS = {"checkpoint": "weights", "commit": "commits", "data": "data"}  # what all rows share
+_ROWS = {  # what all rows share
+    "answered by": "models", "checkpoint": "weights", "commit": "commits", "data": "data",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from data_preprocess.base.errors import UserError
-from dghin.evaluation.predictions.images import find_images, read_images
+from dghin.evaluation.predictions.images import StoredImage, find_images, read_images
 from dghin.evaluation.predictions.names import Asked
 
 MASK = np.array([[0, 1, 0], [1, 0, 0]], bool)
@@ -81,3 +81,17 @@ def test_damaged(tmp_path):
     ((_, stored),) = read(tmp_path)  # its header is whole
     with pytest.raises(UserError, match="1.png: not readable as an image .*Save the masks again"):
         stored.load()
+
+
+def test_a_palette_is_read_by_its_colours(tmp_path, split):
+    """Black is background, wherever it stands in the palette."""
+    truth = split.truth(0)
+    for palette, indices in (([0, 0, 0, 128, 0, 0], truth), ([255, 0, 0, 0, 0, 0], ~truth)):
+        image = Image.fromarray(indices.astype(np.uint8)).convert("P")
+        image.putpalette(palette)
+        image.save(tmp_path / "a.png")
+        assert (StoredImage(tmp_path / "a.png", truth.shape).load() == truth).all()
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.save(tmp_path / "a.png")
+    with pytest.raises(UserError, match="its palette shows 2 colours"):
+        StoredImage(tmp_path / "a.png", truth.shape).load()
