@@ -49,6 +49,8 @@ PLAN = {  # a command's first words: how far it is taken, the words that are add
     "dghin train --settings": (RUN, [], ""),
     "dghin evaluate": (RUN, [], "the run is the tiny one that `dghin train` makes"),
     "dghin evaluate run=theirs": (RUN, TINY, "FOLDER holds the tiny network"),
+    "dghin evaluate run=lavt": (READ, [], "the reader's masks; test_score_any_model.py"),
+    "dghin evaluate run=clipseg": (READ, [], "needs the hub; test_score_any_model.py"),
     "dghin report": (RUN, [], ""),
     "dghin compare": (RUN, [], ""),
     "dghin verify": (RUN, [], ""),

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_models
 import torch
-from helpers import tiny_models
 from PIL import Image
 
 from data_preprocess.base.errors import UserError

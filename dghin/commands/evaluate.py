@@ -26,7 +26,7 @@ from data_preprocess.base.errors import UserError
 from dghin.evaluation.controls import CONTROLS, EXAM, check_control
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.evaluation.reference import is_reference, reference_answerer
-from dghin.evaluation.segmenters.about import KEYS, PREFIX, About, write_about
+from dghin.evaluation.segmenters.about import KEYS, PREFIX, About, about_run, write_about
 from dghin.report.tables.results import write_results
 from dghin.report.tables.scores import metrics_table, read_results, with_intervals
 from dghin.run.command_line import read_words
@@ -107,9 +107,15 @@ def _of_a_model(
         found = evaluate_run(folder, config, splits, controls, model, place, weights)
         if place.is_main:
             given = {key: value for key, value in about.items() if value}
-            _finish(folder, config, values, found, facts | given)
+            _finish(folder, config, values, found, _unknown(folder, facts) | given)
     finally:
         leave()
+
+
+def _unknown(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model tells of itself, without what was said of it before."""
+    said = about_run(folder, None) if RunFolder(folder).about.is_file() else About()
+    return {key: value for key, value in facts.items() if not getattr(said, key)}
 
 
 def _options(text: str) -> dict[str, Any]:

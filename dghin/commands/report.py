@@ -2,6 +2,7 @@
 
 dghin report run=demo
 dghin report run=demo gallery=docs/gallery    its figures as small copies on a Markdown page
+dghin report run=lavt card=FOLDER             a model card with its scores, and .eval_results
 dghin compare demo wide                       one page over several runs
 dghin verify reports/demo                     compute every number again from the rows
 """
@@ -20,11 +21,16 @@ from dghin.run.folder import REPORTS, enter_project
 
 def main(arguments: Sequence[str]) -> None:
     """`dghin report`; see the module's docstring."""
-    own = {"run": "demo", "reports": str(REPORTS), "gallery": ""}
+    own = {"run": "demo", "reports": str(REPORTS), "gallery": "", "card": ""}
     values, _ = read_words("dghin report", __doc__, own, arguments, settings=False)
     enter_project()
     folder = Path(values["reports"]) / values["run"]
-    if values["gallery"]:
+    if values["card"]:
+        from dghin.report.model_card import write_card
+
+        write_card(values["card"], folder)
+        print(Path(values["card"]) / "README.md")
+    elif values["gallery"]:
         print(write_gallery(folder, Path(values["gallery"])))
     else:
         print(write_ablation_report(folder) if is_ablation(folder) else write_report(folder))

@@ -18,6 +18,10 @@ ENTRIES = (
      "means one object)"),
     ("Pr@t", METRIC, "Precision at t: the share of expressions whose IoU is at least t.",
      "DGHIN, LAVT, CRIS (“P@t”, “prec@t”)"),
+    ("Box@0.5", METRIC, "Box accuracy (box@0.5): the share of expressions whose mask's box has an "
+     "IoU of at least 0.5 with the object's annotated box. So masks stand beside tables of boxes. "
+     "Of the first protocol.", "papers on boxes (“Acc@0.5”, “precision@0.5”): MDETR, SeqTR, "
+     "Grounding DINO"),
     ("gIoU, cIoU, N-acc, T-acc", METRIC, "Only where expressions mean several objects or none: "
      "a right “nothing” counts as IoU 1; the shares of expressions without (N) and with (T) a "
      "target that are answered so.", "ReLA, on gRefCOCO"),
@@ -54,8 +58,8 @@ ENTRIES = (
      "“not” before the expression, so that its object is what is not meant.", "this kit"),
     ("without-colour, -size, -place, -superlative, -ordinal", CONTROL, "The exam: all words of "
      "that kind left out, in expressions that hold one and keep another.", "this kit"),
-    ("merged", CONTROL, "The exam: all sentences of an object as one query, with commas "
-     "between; one row an object.", "this kit"),
+    ("merged", CONTROL, "The exam: all sentences of an object as one query, with commas between; "
+     "one row an object.", "this kit"),
     ("Share, Changed", CONTROL, "The score under a control over that of the same expressions as "
      "they are; the share of expressions whose mask has an IoU below 0.5 with the one before.",
      "this kit"),

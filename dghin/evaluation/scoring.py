@@ -212,7 +212,6 @@ class Scorer:
 
     def run(self, groups: list[list[int]], config: Config) -> Iterator[tuple[list[int], Rows]]:
         """Every group with its rows: photos are read ahead; without photos, on all cores."""
-        passes = Passes(self.answerer, self.dataset, groups, self.altered.get("other-image"))
         if not self.answerer.reads_photos:
             size = 64  # groups that a process takes at a time
             tasks = [groups[start : start + size] for start in range(0, len(groups), size)]
@@ -224,11 +223,15 @@ class Scorer:
 
         total, size = len(groups), config.evaluate.batch
         batches = [list(range(start, min(start + size, total))) for start in range(0, total, size)]
-        loaded = load_batches(passes, batches, list, config.evaluate.workers)
+        loaded = load_batches(self.passes(groups), batches, list, config.evaluate.workers)
         with contextlib.closing(loaded):
             for batch in loaded:
                 for one in batch:
                     yield groups[one.number], self.score(one, groups[one.number])
+
+    def passes(self, groups: list[list[int]]) -> Passes:
+        """What is read for groups of expressions."""
+        return Passes(self.answerer, self.dataset, groups, self.altered.get("other-image"))
 
     def score(self, one: Pass, members: Sequence[int]) -> Rows:
         """The rows of one pass, by control: `members` are its expressions; "" comes first."""
@@ -268,5 +271,5 @@ def _begin(scorer: Scorer) -> None:
 def _scored(groups: list[list[int]]) -> list[Rows]:
     """The rows of some groups, in a worker process that has no photos to read."""
     scorer = _of_process[0]
-    passes = Passes(scorer.answerer, scorer.dataset, groups, None)
+    passes = scorer.passes(groups)
     return [scorer.score(passes[number], members) for number, members in enumerate(groups)]

@@ -14,6 +14,7 @@ no interval and in no p-value. For that, train with several seeds.
 """
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -247,16 +248,18 @@ def bounds(sums: np.ndarray, statistic: Callable, resamples: int, seed: int, lev
         times = np.apply_along_axis(np.bincount, axis, drawn, minlength=len(sums))
         return statistic(np.tensordot(times.astype(np.float64), sums, 1)).T
 
-    found = stats.bootstrap(
-        (np.arange(len(sums)),),
-        of_images,
-        n_resamples=resamples,
-        batch=max(1, BATCH // len(sums)),
-        confidence_level=level,
-        method="percentile",
-        vectorized=True,
-        rng=seed,
-    )
+    with warnings.catch_warnings():  # of a score that a draw may leave undefined: it is said as NaN
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        found = stats.bootstrap(
+            (np.arange(len(sums)),),
+            of_images,
+            n_resamples=resamples,
+            batch=max(1, BATCH // len(sums)),
+            confidence_level=level,
+            method="percentile",
+            vectorized=True,
+            rng=seed,
+        )
     return np.stack(found.confidence_interval, axis=-1).tolist()
 
 

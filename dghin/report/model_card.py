@@ -3,6 +3,7 @@
     save_with_card(predictor, "FOLDER", run="reports/demo")     # weights, settings and README.md
     push_with_card(predictor, "OWNER/NAME", run="reports/demo")
     write_card("FOLDER", run="reports/demo")                    # the card of weights that are there
+    write_card("FOLDER", run="reports/lavt")                    # of a model of others: its scores
 
 The header is what the Hub reads (huggingface_hub's ModelCardData, with the scores as evaluation
 results); the text is templates/card.md. Beside it stand the scores in the hub's newer form,
@@ -20,6 +21,8 @@ from data_preprocess.base.files import read_json, sha256_file, write_text
 from data_preprocess.base.settings import flatten, to_mapping
 from data_preprocess.base.tables import to_markdown
 from dghin.evaluation.metrics import first_protocol, metrics_from_rows
+from dghin.evaluation.segmenters.about import DGHIN as DGHIN_NAME
+from dghin.evaluation.segmenters.about import About, about_run
 from dghin.inspection.predictor import Predictor
 from dghin.model.dghin import DGHIN
 from dghin.model.hub import CONFIG, REMEDY, WEIGHTS, uploading
@@ -71,39 +74,47 @@ def write_card(folder: str | Path, run: str | Path | None = None) -> None:
     """Write the card of the weights in a folder, which names its tokenizer and parser.
 
     run: the run's folder (reports/<run>), whose scores, settings and origin the card shows. It must
-    be the run that these weights are from. Its scores are written to .eval_results/, too.
+    be the run that these weights are from; of a model of others the folder needs no weights that
+    are known here. Its scores are written to .eval_results/, too.
     """
     folder = Path(folder)
+    about = About(DGHIN_NAME) if run is None else about_run(Path(run), None)
+    values: dict[str, Any] = {"about": about, "weights": None, "run": None}
+    if about.is_dghin:
+        values |= _of_weights(folder)
+    results: Results = {}
+    config = None
+    if run is not None:
+        results, config = _of_run(Path(run), values["weights"])
+        values |= _scores(Path(run), results, config)
+    write_eval_results(folder, results, config, run)
+    header = _header(results, config, about)
+    write_text(folder / CARD, f"---\n{header}\n---\n{render('card.md', values)}")
+
+
+def _of_weights(folder: Path) -> dict[str, Any]:
+    """What the card says of a folder of DGHIN's weights."""
     model = DGHIN.from_pretrained(folder)
-    weights = sha256_file(folder / WEIGHTS)
     language = read_json(folder / CONFIG, REMEDY).get("language")
     if not language:
         raise UserError(
             f"{folder / CONFIG}: says nothing of the tokenizer and parser ('language'). "
             "Give a folder that training or Predictor.save_pretrained wrote."
         )
-    values: dict[str, Any] = {
-        "weights": weights,
+    return {
+        "weights": sha256_file(folder / WEIGHTS),
         "parameters": sum(p.numel() for p in model.parameters()),
         "language": language,
-        "run": None,
     }
-    results: Results = {}
-    config = None
-    if run is not None:
-        results, config = _of_run(Path(run), weights)
-        values |= _scores(Path(run), results, config)
-    write_eval_results(folder, results, config, run)
-    write_text(folder / CARD, f"---\n{_header(results, config)}\n---\n{render('card.md', values)}")
 
 
-def _of_run(run: Path, weights: str) -> tuple[Results, Config]:
-    """A run's rows and settings; an error where they are not of these weights."""
+def _of_run(run: Path, weights: str | None) -> tuple[Results, Config]:
+    """A run's rows and settings; an error where they are not of these weights (None: of others)."""
     files = RunFolder(run)
     if not files.config.is_file():
         raise UserError(f"{files.config}: no such run. Give a folder of reports/, or none.")
     results = read_results(run)
-    for split, rows in results[""].items():
+    for split, rows in results[""].items() if weights else ():
         found = rows.attrs.get("provenance", {}).get("checkpoint")
         if found != weights:
             raise UserError(
@@ -132,7 +143,7 @@ def _scores(run: Path, results: Results, config: Config) -> dict[str, Any]:
     }
 
 
-def _header(results: Results, config: Config | None) -> str:
+def _header(results: Results, config: Config | None, about: About) -> str:
     """The card's header in YAML, with the scores as the Hub's evaluation results."""
     found = []
     for split, rows in results.get("", {}).items():
@@ -153,10 +164,11 @@ def _header(results: Results, config: Config | None) -> str:
             )
     card = ModelCardData(
         language="en",
-        library_name="dghin",
+        library_name="dghin" if about.is_dghin else None,
+        license=about.licence or None,
         pipeline_tag="image-segmentation",
-        tags=["referring-image-segmentation", "dghin", "pytorch"],
-        model_name="DGHIN" if found else None,
+        tags=["referring-image-segmentation", *(["dghin", "pytorch"] * about.is_dghin)],
+        model_name=(about.name or "model") if found else None,
         eval_results=found or None,
     )
     return card.to_yaml()

@@ -10,7 +10,7 @@ from helpers.rows import make_rows
 
 from data_preprocess.base.errors import UserError
 from dghin.evaluation import uncertainty
-from dghin.evaluation.metrics import SINGLE, metrics_from_rows
+from dghin.evaluation.metrics import GENERALIZED, SINGLE, metrics_from_rows
 from dghin.evaluation.uncertainty import (
     bootstrap,
     expression_keys,
@@ -241,3 +241,59 @@ def test_spread_over_seeds():
     assert (one.mean, one.count) == (0.5, 1) and math.isnan(one.sd)
     none = seeds_summary([])
     assert math.isnan(none.mean) and math.isnan(none.sd) and none.count == 0
+
+
+def generalized(images=30, seed=0, each=4):
+    """Rows in which an expression means nothing, one object or several."""
+    random = np.random.default_rng(seed)
+    rows = clustered(images, seed, each)
+    rows["targets"] = random.integers(0, 3, len(rows))
+    rows["area"] = np.where(rows["targets"] == 0, 0, random.integers(200, 900, len(rows)))
+    pixels = np.where(random.random(len(rows)) < 0.4, 0, random.integers(60, 900, len(rows)))
+    both = np.minimum(rows["area"], pixels) // 2
+    return rows.assign(
+        strict_intersection=both, strict_union=rows["area"] + pixels - both, sentence_index=0,
+        segment_id=[str(number) for number in range(len(rows))],
+    )  # fmt: skip
+
+
+def test_scores_of_several_objects_or_none_have_intervals():
+    rows = generalized()
+    scores, intervals = metrics_from_rows(rows, "strict"), bootstrap(rows, "strict")
+    assert set(intervals) == {*SINGLE, *GENERALIZED}
+    for name, (low, high) in intervals.items():
+        assert low <= scores[name] <= high and (low < high or scores[name] in (0, 1)), name
+    sums = image_sums(rows, "strict", GENERALIZED)
+    found = dict(zip(GENERALIZED, ratios(sums.sum(axis=0)), strict=True))
+    assert found == pytest.approx({name: scores[name] for name in GENERALIZED})
+
+
+def test_two_runs_are_compared_by_them():
+    rows = generalized()
+    worse = rows.assign(  # it marks something where nothing is meant, and is as good elsewhere
+        strict_union=rows["strict_union"].where(rows["targets"] > 0, 500)
+    )
+    for name in GENERALIZED:
+        found = paired_difference(rows, worse, "strict", name)
+        scores = [metrics_from_rows(one, "strict")[name] for one in (rows, worse)]
+        assert found.value == pytest.approx(scores[0] - scores[1])
+    assert paired_difference(rows, worse, "strict", "n_acc").p_value < 0.001
+    assert paired_difference(rows, worse, "strict", "t_acc").value == 0
+
+
+def test_a_part_of_such_a_set_is_scored_as_the_set_is():
+    """A group in which each expression means one object still answers "nothing" below 50 pixels."""
+    rows = generalized()
+    one = rows[rows["targets"] == 1]
+    as_the_set, alone = (metrics_from_rows(one, "strict", mixed) for mixed in (True, None))
+    assert as_the_set["n_acc"] is None and "n_acc" not in alone
+    assert math.isnan(bootstrap(one, "strict", ["n_acc"], generalized=True)["n_acc"].low)
+
+
+def test_what_a_model_says_itself_counts_before_its_pixels():
+    rows = generalized()
+    said = rows.assign(no_target=pd.array([None] * len(rows), dtype="boolean"))
+    assert metrics_from_rows(said, "strict") == metrics_from_rows(rows, "strict")
+    said["no_target"] = pd.array(rows["targets"] == 0, dtype="boolean")
+    scores = metrics_from_rows(said, "strict")
+    assert (scores["n_acc"], scores["t_acc"]) == (1.0, 1.0)

@@ -8,6 +8,7 @@ from helpers.ablation_folders import scored_rows
 from huggingface_hub import HfApi, ModelCard, parse_eval_result_entries
 
 from data_preprocess.base.files import sha256_file
+from dghin.evaluation.segmenters.about import write_about
 from dghin.model.hub import WEIGHTS
 from dghin.report.model_card import push_with_card, save_with_card, write_card
 from dghin.run.config import load_config, save_config
@@ -61,3 +62,14 @@ def test_the_scores_are_uploaded_with_the_weights(predictor, run, monkeypatch):
     monkeypatch.setattr(HfApi, "upload_folder", upload)
     push_with_card(predictor, "owner/name", run)
     assert uploaded == [FILE]
+
+
+def test_the_card_of_a_model_of_others_has_its_scores_and_facts(run, tmp_path):
+    write_about(run, {"name": "LAVT", "backbone": "Swin-B", "licence": "gpl-3.0"})
+    write_card(tmp_path / "theirs", run)
+    card = ModelCard.load(tmp_path / "theirs" / "README.md")
+    assert card.data.model_name == "LAVT" and card.data.license == "gpl-3.0"
+    assert {result.metric_value for result in card.data.eval_results} == {61.0}
+    assert "# LAVT, refcoco" in card.content and "| backbone | Swin-B |" in card.content
+    assert "DGHIN" not in card.content and "Dual-Graph" not in card.content
+    assert (tmp_path / "theirs" / FILE).is_file()

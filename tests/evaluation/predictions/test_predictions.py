@@ -53,7 +53,7 @@ def test_masks_of_one_square_are_small(saved, split, kind):
 
 def test_masks_at_the_size_of_square_photos_are_masks(saved, split, monkeypatch):
     sizes = np.full((len(split), 2), 48)
-    monkeypatch.setattr("dghin.evaluation.predictions.predictions.photo_sizes", lambda _: sizes)
+    monkeypatch.setattr("dghin.evaluation.predictions.predictions.photo_sizes", lambda *_: sizes)
     found = saved(small(split, 48, 48))
     assert (found.form, found.size, found.answer(0).form) == ("mask", None, "mask")
     logits = np.zeros((len(split), 2, 48, 48), np.float32)  # always of the network's size
@@ -178,8 +178,8 @@ def test_sizes_come_from_the_headers_of_the_true_masks(split, monkeypatch):
     sizes = photo_sizes(split)
     monkeypatch.undo()
     assert sizes.tolist() == [list(split.truth(i).shape) for i in range(len(split))]
-    split.masks = Path("elsewhere")
-    with pytest.raises(UserError, match="8.png: not readable as an image .*dghin data prepare"):
+    split.masks, split._sizes = Path("elsewhere"), {}
+    with pytest.raises(UserError, match="8.png: not readable as a mask .*dghin data prepare"):
         photo_sizes(split)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.tiny_models import write_tiny_clipseg
+from tiny_models import write_tiny_clipseg
 
 from dghin.evaluation.answers import as_answer
 from dghin.evaluation.segmenters.load import load_segmenter

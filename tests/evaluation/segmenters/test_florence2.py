@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from helpers.tiny_models import write_tiny_florence2
 from PIL import Image, ImageDraw
+from tiny_models import write_tiny_florence2
 
 from dghin.evaluation.answers import as_answer
 from dghin.evaluation.segmenters.florence2 import PROMPT, TASK

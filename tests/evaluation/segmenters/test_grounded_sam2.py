@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers.tiny_models import tiny_sam2_config, write_tiny_grounded_sam2
+from tiny_models import tiny_sam2_config, write_tiny_grounded_sam2
 
 from data_preprocess.base.errors import UserError
 from dghin.evaluation.answers import as_answer

@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from helpers.tiny_models import write_tiny_clipseg, write_tiny_sam3
+from tiny_models import write_tiny_clipseg, write_tiny_sam3
 
 from data_preprocess.base.errors import UserError
 from dghin.evaluation.segmenters.load import ADAPTERS, load_segmenter

@@ -5,8 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
-from helpers import tiny_models
 from PIL import Image
 from torch import nn
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers.tiny_models import tiny_sam3_config, write_tiny_sam3
+from tiny_models import tiny_sam3_config, write_tiny_sam3
 
 from dghin.evaluation.answers import as_answer
 from dghin.evaluation.segmenters.load import load_segmenter

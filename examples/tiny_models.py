@@ -1,5 +1,7 @@
 """Models of transformers small enough for a test: random weights, whole folders, nothing fetched.
 
+    python examples/tiny_models.py models     # models/clipseg, models/sam3, models/florence2, ...
+
     load_segmenter("hf:" + write_tiny_clipseg(tmp_path / "clipseg"))
     load_segmenter("hf:" + write_tiny_grounded_sam2(tmp_path))           # "A+B", two folders
 
@@ -304,3 +306,12 @@ def _write(folder, model_class, config, processor, seed, spread=None, change=Non
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return str(folder)
+
+
+if __name__ == "__main__":
+    import sys
+
+    models = Path(sys.argv[1] if len(sys.argv) > 1 else "models")
+    for write in (write_tiny_clipseg, write_tiny_sam3, write_tiny_florence2):
+        print(write(models / write.__name__.removeprefix("write_tiny_")))
+    print(write_tiny_grounded_sam2(models))
