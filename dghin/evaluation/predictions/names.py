@@ -152,6 +152,21 @@ class Names:
         return [f"{e.segment_id}_{e.sentence_index} '{e.sentence}'" for e in found]
 
 
+def same_words(one: str, other: str) -> bool:
+    """Whether two sentences have the same words: case and punctuation do not count."""
+    return _words(one) == _words(other)
+
+
+def same_photo(given: str, wanted: str) -> bool:
+    """Whether a file's name of a photo can be the one that is meant: the same name, or one with its
+    number in it (COCO_train2014_000000581857_16.jpg, 000000581857.jpg, 581857)."""
+    one, other = (PurePosixPath(name.replace("\\", "/")).stem for name in (given, wanted))
+    numbers = re.findall(r"\d+", other)
+    if one == other or not numbers:
+        return one == other
+    return numbers[-1].lstrip("0") in {number.lstrip("0") for number in re.findall(r"\d+", one)}
+
+
 def _pair(text: str, split: str) -> Asked:
     """A name as <ref_id>_<k>."""
     ref, _, index = text.rpartition("_")

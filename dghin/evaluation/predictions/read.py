@@ -11,6 +11,7 @@ like inside: see images.py, entries.py, arrays.py, rela.py.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_preprocess.base.errors import UserError, unknown_name
 from dghin.data.split import PreparedSplit
@@ -18,8 +19,11 @@ from dghin.data.split import PreparedSplit
 from .arrays import read_arrays
 from .entries import read_entries
 from .images import find_images, read_images
-from .names import Asked, Names, Place, Places
+from .names import Asked, Names, Place, Places, same_photo, same_words
 from .predictions import SHOWN, Predictions, Stored, digest, listed
+
+if TYPE_CHECKING:
+    from dghin.evaluation.controls import Altered
 
 SUFFIXES = (".json", ".jsonl", ".npz")
 ACCEPTED = "Accepted are .json, .jsonl and .npz files, and folders of .png or .jsonl files"
@@ -33,18 +37,17 @@ def read_predictions(
     splits: Mapping[str, PreparedSplit],
     missing: str = "error",
     control: str = "",
-    asked: Mapping[str, Sequence[int]] | None = None,
-    shown: Mapping[str, Mapping[str, str]] = {},
+    questions: Mapping[str, "Altered"] | None = None,
 ) -> dict[str, Predictions]:
     """The predictions at a path, by split.
 
     missing: what an expression without an answer is: an "error", or "empty", an empty mask
     (`Predictions.missing` has them, and `answer` gives None). control: the control that entries
-    in JSON have to name; "" those that name none. asked: the expressions of each split that need
-    an answer (default: all; some controls concern a part). shown: by split, photo → the one that
-    was shown in its place. UserError before anything is drawn,
-    with counts and the first names, for answers that are missing, doubled, of another size, or of
-    expressions that are in none of the splits.
+    in JSON have to name; "" those that name none. questions: what a control asks of each split:
+    which expressions, with which words, about which photos (default: all, as they are). UserError
+    before anything is drawn, with counts and the first names, for answers that are missing,
+    doubled, of another size, of expressions that are in none of the splits, or of a sentence or
+    photo that was not asked about.
     """
     if missing not in MISSING:
         raise unknown_name("value of missing", missing, MISSING)
@@ -52,8 +55,11 @@ def read_predictions(
     given: Given = []
     for split, files, folder in sources(path, list(splits)):
         given += _read(files, folder, list(splits), split, control)
-    answers = _placed(given, names, path)
-    needed = {s: (asked[s] if asked else range(len(split))) for s, split in splits.items()}
+    answers = _placed(given, names, path, questions or {})
+    needed: dict[str, Sequence[int]] = {
+        split: questions[split].indices.tolist() if questions else range(len(opened))
+        for split, opened in splits.items()
+    }
     for split in splits:
         if missing == "error" or not answers[split]:
             _check_missing(path, split, answers[split], needed[split], names)
@@ -65,7 +71,7 @@ def read_predictions(
             str(path),
             needed[split],
             sources_digest(path, split),
-            shown.get(split, {}),
+            questions[split].images if questions else {},
         )
         for split, opened in splits.items()
     }
@@ -150,7 +156,9 @@ def _read(
     return given
 
 
-def _placed(given: Given, names: Names, path: Path) -> dict[str, dict[int, Stored]]:
+def _placed(
+    given: Given, names: Names, path: Path, questions: Mapping[str, "Altered"]
+) -> dict[str, dict[int, Stored]]:
     """Every answer at its expression; unknown, ambiguous and doubled ones are errors."""
     by_places: dict[Places, list[tuple[Asked, Stored]]] = {}
     unknown, ambiguous = [], []
@@ -168,6 +176,11 @@ def _placed(given: Given, names: Names, path: Path) -> dict[str, dict[int, Store
         "Score their splits too, or take them out; compare the ids with the prepared data's.",
     )  # fmt: skip
     _refuse(ambiguous, path, _ambiguity(ambiguous, names), _ADD)
+    _refuse(
+        _not_asked(by_places, names, questions), path,
+        "of a sentence or a photo that was not asked about (asked: given)",
+        "Are they of other data, or of another control?",
+    )  # fmt: skip
     answers: dict[str, dict[int, Stored]] = {split: {} for split in splits}
     doubled = []
     for places, listed_ in by_places.items():
@@ -181,6 +194,30 @@ def _placed(given: Given, names: Names, path: Path) -> dict[str, dict[int, Store
         "Keep one answer an expression.",
     )  # fmt: skip
     return answers
+
+
+def _not_asked(
+    found: Mapping[Places, list[tuple[Asked, Stored]]],
+    names: Names,
+    questions: Mapping[str, "Altered"],
+) -> list[str]:
+    """Answers whose own words say that they are of another question."""
+    wrong = []
+    for places, given in found.items():
+        split, index = places[0]
+        expression, inputs = names.expressions[places[0]], questions.get(split)
+        sentence, image = expression.sentence, expression.image
+        if inputs is not None:
+            sentence, image = inputs.sentences[index], inputs.image(image)
+            if index not in inputs.indices:
+                wrong += [f"{asked} (nothing asked)" for asked, _ in given]
+                continue
+        for asked, _ in given:
+            if asked.sentence and not same_words(asked.sentence, sentence):
+                wrong.append(f"{asked} ('{sentence}': '{asked.sentence}')")
+            elif asked.image and not same_photo(asked.image, image):
+                wrong.append(f"{asked} ({image}: {asked.image})")
+    return wrong
 
 
 def _shared(

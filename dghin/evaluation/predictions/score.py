@@ -52,9 +52,7 @@ def score_predictions(
         inputs = {
             name: alter(split, control, config, encode=False) for name, split in opened.items()
         }
-        asked = {name: one.indices.tolist() for name, one in inputs.items()}
-        shown = {name: one.images for name, one in inputs.items()}
-        found[control] = read_predictions(own[0], opened, missing, own[1], asked, shown)
+        found[control] = read_predictions(own[0], opened, missing, own[1], inputs)
     answerer = Saved(found)
     results = evaluate_run(
         folder, config, list(opened), controls, answerer, without_plain=bool(controls)

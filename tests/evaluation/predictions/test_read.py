@@ -311,3 +311,41 @@ def test_bad_parts_are_named(tmp_path, split):
     path.write_text(path.read_text()[:-20])
     with pytest.raises(UserError, match=f"rank1.jsonl, line {len(split) - 3}: .*cut off"):
         read_predictions(tmp_path / "a", {"val": split})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("sentence", "something else", "something else"),
+        ("image", "COCO_train2014_000000999999.jpg", "999999"),
+    ],
+)
+def test_an_answer_of_other_words_or_another_photo_is_refused(tmp_path, split, key, value, said):
+    """Numbers of one data set are numbers of another, too: what else is said has to fit."""
+    entries = lines(split)
+    entries[2] |= {key: value}
+    path = as_lines(tmp_path / "a.jsonl", entries)
+    with pytest.raises(UserError, match=f"1 answer is of a sentence or a photo .*{said}"):
+        read_predictions(path, {"val": split})
+
+
+def test_words_and_photos_may_be_written_otherwise(tmp_path, split):
+    entries = lines(split)
+    for entry in entries:
+        entry["sentence"] = entry["sentence"].upper() + "."
+        entry["image"] = "photos/" + entry["image"].replace(".jpg", "_16.png")
+    path = as_lines(tmp_path / "a.jsonl", entries)
+    drawn_as_truth(read_predictions(path, {"val": split}), {"val": split})
+
+
+def test_plain_answers_are_not_those_of_a_control(tmp_path, split, tiny_config):
+    from dghin.evaluation.controls import alter
+
+    questions = {"val": alter(split, "left-right", tiny_config, encode=False)}
+    path = as_lines(tmp_path / "a.jsonl", lines(split))
+    with pytest.raises(UserError, match="nothing asked"):
+        read_predictions(path, {"val": split}, questions=questions)
+    chosen = questions["val"].indices.tolist()
+    path = as_lines(tmp_path / "b.jsonl", [lines(split)[index] for index in chosen])
+    with pytest.raises(UserError, match=f"{len(chosen)} answers are of a sentence"):
+        read_predictions(path, {"val": split}, questions=questions)
