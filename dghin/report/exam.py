@@ -64,7 +64,7 @@ def compare_exams(names: Sequence[str], reports: Path, split: str = "") -> Path:
     frames = {folder.name: _scored(folder) for folder in folders}
     chosen = chosen_split(folders[0], frames, split)
     output = Path(reports) / f"exam-{'-'.join(names)}"
-    full = exam_tables(output, folders, output)[EXAM]
+    full = _write_tables(frames, output)[EXAM]
     cards = {name: beside(frames, name) for name in shared_splits(frames.values())}
     shown = _page(folders, chosen, full, cards)
     shown["headline"] = verdicts_beside(frames, chosen)
@@ -78,9 +78,12 @@ def compare_exams(names: Sequence[str], reports: Path, split: str = "") -> Path:
 
 
 def exam_tables(folder: Path, runs: Sequence[Path], output: Path) -> dict[str, pd.DataFrame]:
-    """Write the tables of several runs' exams into `output`, from their rows: all controls by run,
-    and the card of every split that all were examined on."""
-    frames = {run.name: _scored(run) for run in runs}
+    """Write the tables of several runs' exams into `output`, from their rows; for `verify`."""
+    return _write_tables({run.name: _scored(run) for run in runs}, output)
+
+
+def _write_tables(frames: Mapping[str, pd.DataFrame], output: Path) -> dict[str, pd.DataFrame]:
+    """All controls by run, and the card of every split that all were examined on."""
     full = pd.concat([frame.assign(Run=name) for name, frame in frames.items()])
     shared = shared_splits(frames.values())
     cards = pd.concat([beside(frames, name).assign(Split=name) for name in shared])

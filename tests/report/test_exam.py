@@ -1,6 +1,7 @@
 """The exam's page and command, on the tiny embedded data set."""
 
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -14,6 +15,8 @@ from data_preprocess.base.tables import cells
 from dghin.commands.exam import main, missing
 from dghin.evaluation.controls import EXAM
 from dghin.evaluation.evaluate import evaluate_run
+from dghin.evaluation.reference import reference_answerer
+from dghin.evaluation.segmenters.about import write_about
 from dghin.report.exam import chosen_split, compare_exams
 from dghin.report.run_report import verify_report, write_report
 from dghin.report.tables.exam import ALL, QUESTIONS, exam_table
@@ -24,25 +27,44 @@ from dghin.run.folder import RunFolder
 pytestmark = pytest.mark.usefixtures("quick_figures")
 
 
-@pytest.fixture
-def words(shapes, tmp_path, monkeypatch):
-    """Of a command on the tiny data set; the working folder is an empty one."""
-    monkeypatch.chdir(tmp_path)
-    settings = [*TINY_MODEL, *TINY_TRAINING, f"data.root={shapes}", "data.shapes=30"]
-    return [f"reports={tmp_path}", *settings]
+WORDS = [*TINY_MODEL, *TINY_TRAINING, "data.shapes=30"]
 
 
-@pytest.fixture
-def examined(words, tmp_path):
-    """Two reference runs, scored and reported by the command."""
+@pytest.fixture(scope="module")
+def scored(shapes, tmp_path_factory):
+    """Two reference runs, scored under all controls."""
+    reports = tmp_path_factory.mktemp("reports")
+    config = load_config("demo", [*WORDS, f"data.root={shapes}"])
     for name in ("perfect", "deaf"):
-        main([f"run={name}", "config=demo", f"model=reference:{name}", "split=train", *words])
+        folder = reports / name
+        evaluate_run(folder, config, ["train"], EXAM, reference_answerer(name))
+        save_config(config, RunFolder(folder).config)
+        write_about(folder, {"name": name, "training_data": "none: it knows the annotations"})
+    return reports
+
+
+@pytest.fixture
+def examined(scored, tmp_path, monkeypatch):
+    """A copy of both, in an empty working folder; no figures of masks."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dghin.report.run_report.write_mask_figures", lambda *_: None)
+    shutil.copytree(scored, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
-def test_the_command_scores_reports_and_makes_the_page(examined, words, capsys):
+@pytest.fixture
+def words(shapes, tmp_path):
+    """Of a command on the tiny data set."""
+    return [f"reports={tmp_path}", *WORDS, f"data.root={shapes}"]
+
+
+def test_the_command_scores_what_is_missing_and_makes_the_page(examined, words):
     folder = examined / "deaf"
+    RunFolder(folder).rows("train", "negation").unlink()
+    before = {path: path.read_bytes() for path in (folder / "rows" / "blind").iterdir()}
+    main(["run=deaf", "model=reference:deaf", "split=train", *words])
     assert {path.parent.name for path in (folder / "rows").rglob("*.parquet")} == {"rows", *EXAM}
+    assert all(path.read_bytes() == content for path, content in before.items())
     page = (folder / "exam.html").read_text()
     assert not re.search(r'(src|href)="(?!data:|#)', page), "something lies outside the page"
     frame = exam_table(read_results(folder))
@@ -57,13 +79,9 @@ def test_the_command_scores_reports_and_makes_the_page(examined, words, capsys):
     assert (folder / "report.html").is_file() and "verified" in verify_report(folder)
 
 
-def test_what_is_scored_is_not_scored_again(examined, words, monkeypatch):
+def test_what_is_scored_is_not_scored_again(examined):
     config = load_config(str(examined / "deaf" / "config.yaml"))
     assert missing(examined / "deaf", config, "train") == {}
-    monkeypatch.setattr("dghin.commands.exam.evaluate", lambda words: pytest.fail("scored"))
-    before = (examined / "deaf" / "exam.html").read_bytes()
-    main(["run=deaf", "model=reference:deaf", "split=train", *words])
-    assert (examined / "deaf" / "exam.html").read_bytes() == before
 
 
 def test_rows_of_other_weights_are_missing(examined):
@@ -78,8 +96,9 @@ def test_rows_of_other_weights_are_missing(examined):
     assert missing(folder, config, "train") == {"train": list(EXAM)}
 
 
-def test_verify_sees_a_changed_page_and_table(examined):
+def test_verify_sees_a_changed_page_and_table(examined, words):
     folder = examined / "deaf"
+    main(["run=deaf", *words])  # without a model, of what was scored before
     page = folder / "exam.html"
     page.write_text(page.read_text().replace("too few", "yes"))
     table = folder / "tables" / "exam_card.csv"
@@ -89,7 +108,7 @@ def test_verify_sees_a_changed_page_and_table(examined):
     assert "exam.html: was altered" in str(error.value) and "exam_card.csv" in str(error.value)
 
 
-def test_several_models_on_one_card(examined, words, capsys):
+def test_several_models_on_one_card(examined, words):
     main(["runs=perfect,deaf", *words])
     output = examined / "exam-perfect-deaf"
     page = (output / "exam.html").read_text()
@@ -115,7 +134,10 @@ def test_what_cannot_be_compared_is_said(examined):
         chosen_split(examined / "deaf", {"deaf": frame, "other": other})
 
 
-def test_a_run_without_exam_says_how_to_score_it(tmp_path, words, tiny_config, tiny_model):
+def test_a_run_without_exam_says_how_to_score_it(
+    tmp_path, monkeypatch, words, tiny_config, tiny_model
+):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="no such run"):
         main(["run=nothing", *words])
     folder = tmp_path / "plain"
@@ -127,7 +149,9 @@ def test_a_run_without_exam_says_how_to_score_it(tmp_path, words, tiny_config, t
     assert not (folder / "exam.html").exists()
 
 
-def test_dghin_is_examined_with_its_own_parser(tmp_path, words, tiny_config, tiny_model):
+def test_dghin_is_examined_with_its_own_parser(tmp_path, monkeypatch, tiny_config, tiny_model):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dghin.report.run_report.write_mask_figures", lambda *_: None)
     folder = tmp_path / "tiny"
     tiny_model.save_pretrained(RunFolder(folder).best)
     save_config(tiny_config, RunFolder(folder).config)
