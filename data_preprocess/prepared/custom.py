@@ -18,7 +18,7 @@ columns; `annotation` or `mask` may be left out. Paths of masks begin at the tab
 import csv
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ COLUMNS = ("image", "annotation", "mask", "expression", "split", "kind", "catego
 NEEDED = ("image", "expression", "split")
 NOTHING = "none"  # in the column `annotation`: the expression names nothing in the image
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+_COCO = "Give your COCO file with coco=FILE (images, annotations, categories), or correct it."
 _SHOWN = 10  # errors of a table that are listed at once
 
 
@@ -92,7 +93,7 @@ def read_custom(settings: CustomSettings) -> Raw:
     images = Path(settings.images) if settings.images else table.parent
     if not images.is_dir():
         raise UserError(f"{images}: no such folder. Give the photos' with images=FOLDER.")
-    coco = read_instances(Path(settings.coco)) if settings.coco else None
+    coco = read_instances(Path(settings.coco), _COCO) if settings.coco else None
     groups: dict[tuple[str, ...], list[Row]] = {}
     errors = []
     for number, row in read_table(table):
@@ -101,6 +102,8 @@ def read_custom(settings: CustomSettings) -> Raw:
             groups.setdefault(_check_row(row, where), []).append({**row, "where": where})
         except UserError as error:
             errors.append(str(error))
+    if coco is not None:
+        coco = coco.referred_to(_all_numbers(rows[0] for rows in groups.values()))
     splits: dict[str, list[Record]] = {}
     for number, rows in enumerate(groups.values()):
         try:
@@ -210,6 +213,12 @@ def _numbers(text: str, where: str) -> list[int]:
             f"{NOTHING}."
         )
     return list(dict.fromkeys(int(part) for part in parts))
+
+
+def _all_numbers(rows: Iterable[Row]) -> set[int]:
+    """The annotations that a table names; cells that cannot be read are said elsewhere."""
+    cells = [cell.strip() for row in rows for cell in row["annotation"].split(";")]
+    return {int(c) for c in cells if c.isascii() and c.isdigit() and len(c) < 20}
 
 
 def _annotated(plain: Record, ids: list[int], coco: Instances, coco_name: str) -> Record:
