@@ -25,8 +25,8 @@ from typing import Any
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.paths import safe_path
-from data_preprocess.prepared.one_dataset import PrepareSettings, prepare_raw, relative
-from data_preprocess.raw.datasets import DATASETS, JOINT, TRAIN, Dataset
+from data_preprocess.prepared.one_dataset import MaskSettings, prepare_raw, relative
+from data_preprocess.raw.datasets import TRAIN, Dataset, check_own_name
 from data_preprocess.raw.records import Raw, Record, Sentence, Shapes, clean_sentence
 from data_preprocess.raw.refer import Instances, read_instances
 
@@ -44,7 +44,7 @@ _SHOWN = 10  # errors of a table that are listed at once
 
 
 @dataclass(frozen=True)
-class CustomSettings(PrepareSettings):
+class CustomSettings(MaskSettings):
     dataset: str = ""  # a name of your own
     table: str = ""  # the CSV file
     images: str = ""  # the folder of the photos; the table's own if empty
@@ -159,13 +159,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _check_settings(settings: CustomSettings) -> None:
-    name = settings.dataset
-    if not _NAME.fullmatch(name) or name in DATASETS or name == JOINT:
-        raise UserError(
-            f"data set '{name}': give yours a name of its own, of letters, digits, _, + and -, "
-            f"first of all words: dghin data custom mine table=... (taken: "
-            f"{', '.join([*DATASETS, JOINT])})."
-        )
+    check_own_name(settings.dataset, "dghin data custom mine table=...")
     if not settings.table:
         raise UserError("table: give the CSV file of expressions with table=FILE (see --help).")
 

@@ -174,7 +174,7 @@ def read_instances(path: Path, remedy: str = REMEDY) -> Instances:
 
 
 def by_split(
-    records: Iterable[tuple[str, Record]], dataset: Dataset, path: Path
+    records: Iterable[tuple[str, Record]], dataset: Dataset, path: Path, remedy: str = REMEDY
 ) -> dict[str, list[Record]]:
     """The records of the data set's splits; those of others are left out with a warning."""
     splits: dict[str, list[Record]] = {split: [] for split in dataset.splits}
@@ -188,7 +188,7 @@ def by_split(
         log.warning("%s: left out objects of splits that are not %s's: %s",
                     path, dataset.name, shown(other))  # fmt: skip
     if not any(splits.values()):
-        raise UserError(f"{path}: no object in any of {', '.join(splits)}. {REMEDY}")
+        raise UserError(f"{path}: no object in any of {', '.join(splits)}. {remedy}")
     return {split: found for split, found in splits.items() if found}
 
 
