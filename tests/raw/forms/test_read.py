@@ -326,5 +326,3 @@ def test_rows_as_json(tree, suffix):
     path.write_text(text[:-20])
     with pytest.raises(UserError, match="not readable as JSON"):
         read(tree, "refcoco-m", "refcoco-m", raw=path)
-
-
