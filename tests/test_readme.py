@@ -38,6 +38,7 @@ PLAN = {  # a command's first words: how far it is taken, the words that are add
     "dghin data fetch refcoco data=DATA --dry-run": (RUN, [], ""),
     "dghin data verify": (RUN, [], "DATA is the tests' embedded data set"),
     "dghin data prepare": (RUN, LANGUAGE, "the paper's tokenizer and parser are not here"),
+    "dghin data prepare mine": (READ, [], "the reader's own files; raw/forms/test_read.py"),
     "dghin data prepare joint": (READ, [], "its members are not here; prepared/test_joint.py"),
     "dghin data adopt": (READ, [], "the original's files are not here; prepared/test_adopt.py"),
     "dghin data alignment": (RUN, LANGUAGE, "the paper's tokenizer and parser are not here"),

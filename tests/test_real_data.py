@@ -7,8 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from data_preprocess.cli import main
+
 SHARED = Path(os.environ.get("DGHIN_SHARED", ""))
 REFER = SHARED / "data" / "refer"
+FORMS = SHARED / "data" / "formats"
 COUNTS = {"val": (5, 16, 45), "testA": (2, 6, 18), "testB": (6, 12, 36)}
 SCORED = 8  # expressions of each split: four seconds each on two slow cores
 
@@ -70,3 +73,58 @@ def test_refcoco_sample_through_the_notebooks_with_the_papers_network(tmp_path, 
     assert [line["iteration"] for line in log if line["kind"] == "train"] == [1, 2, 3]
     assert log[0]["parameters"] > 200_000_000
     assert (folder / "report.html").is_file()
+
+
+PLUS = {"val": (5, 16, 48), "testA": (2, 6, 16), "testB": (6, 12, 35)}
+VAL = {"val": PLUS["val"]}
+needs_forms = pytest.mark.skipif(not FORMS.is_dir(), reason="no data/formats in the shared folder")
+
+
+@pytest.fixture(scope="module")
+def refcoco_plus(tmp_path_factory):
+    """RefCOCO+'s sample as REFER has it: the masks by image and box."""
+    out = tmp_path_factory.mktemp("refer")
+    assert main(["prepare", "refcoco+", f"data={REFER}", f"output={out}", "parser=none"]) == 0
+    return masks_by_box(out, "refcoco+")
+
+
+def masks_by_box(out, name):
+    """(photo, box) -> the mask file's bytes, and what the entry says of distractors."""
+    found = {}
+    for path in (out / "anns" / name).glob("[!.]*.json"):
+        for entry in json.loads(path.read_text()) if path.name != "manifest.json" else ():
+            mask = out / "masks" / name / f"{entry['segment_id']}.png"
+            box = tuple(round(value, 1) for value in entry["bbox"])
+            found[entry["img_name"], box] = mask.read_bytes(), entry.get("distractors")
+    return found
+
+
+@needs_forms
+@pytest.mark.parametrize(
+    ("name", "form", "file", "counts"),
+    [("refcoco+", "parquet", "jxu124_schema_sample.parquet", PLUS),
+     ("refcoco+", "mdetr", "MDETR_finetune_refcoco+_val.json", VAL),
+     ("refcoco+", "seqtr", "SeqTR_instances.json", PLUS),
+     ("refcoco-m", "refcoco-m", "RefCOCO-M_rows.json", VAL),
+     ("mine", "refer", "../refer/refcoco+/refs(unc).p", PLUS)],
+)  # fmt: skip
+def test_the_forms_people_hold(tmp_path, refcoco_plus, name, form, file, counts):
+    """Each sample has the counts of its README, and REFER's masks to the pixel."""
+    words = [f"form={form}", f"raw={FORMS / file}", f"images={REFER / 'images'}", "parser=none"]
+    if form == "mdetr":
+        words.append(f"instances={REFER / 'refcoco+/instances.json'}")
+    assert main(["prepare", name, *words, f"data={tmp_path}", f"output={tmp_path / 'out'}"]) == 0
+    manifest = json.loads((tmp_path / "out/anns" / name / "manifest.json").read_text())
+    found = {
+        split: tuple(entry[key] for key in ("images", "objects", "expressions"))
+        for split, entry in manifest["splits"].items()
+    }
+    assert found == counts
+    masks = masks_by_box(tmp_path / "out", name)
+    assert len(masks) == sum(objects for _, objects, _ in counts.values())
+    for key, (mask, distractors) in masks.items():
+        theirs, number = refcoco_plus[key]
+        assert mask == theirs
+        assert distractors == (number if form in ("mdetr", "refer") else None)
+    words = [f"data={tmp_path}", f"output={tmp_path / 'out'}", "form=prepared", "overlap=false"]
+    assert main(["verify", name, *words]) == 0

@@ -18,15 +18,15 @@ columns; `annotation` or `mask` may be left out. Paths of masks begin at the tab
 import csv
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.paths import safe_path
-from data_preprocess.prepared.one_dataset import PrepareSettings, prepare_raw, relative
-from data_preprocess.raw.datasets import DATASETS, JOINT, TRAIN, Dataset
+from data_preprocess.prepared.one_dataset import MaskSettings, prepare_raw, relative
+from data_preprocess.raw.datasets import TRAIN, Dataset, check_own_name
 from data_preprocess.raw.records import Raw, Record, Sentence, Shapes, clean_sentence
 from data_preprocess.raw.refer import Instances, read_instances
 
@@ -39,11 +39,12 @@ COLUMNS = ("image", "annotation", "mask", "expression", "split", "kind", "catego
 NEEDED = ("image", "expression", "split")
 NOTHING = "none"  # in the column `annotation`: the expression names nothing in the image
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+_COCO = "Give your COCO file with coco=FILE (images, annotations, categories), or correct it."
 _SHOWN = 10  # errors of a table that are listed at once
 
 
 @dataclass(frozen=True)
-class CustomSettings(PrepareSettings):
+class CustomSettings(MaskSettings):
     dataset: str = ""  # a name of your own
     table: str = ""  # the CSV file
     images: str = ""  # the folder of the photos; the table's own if empty
@@ -92,7 +93,7 @@ def read_custom(settings: CustomSettings) -> Raw:
     images = Path(settings.images) if settings.images else table.parent
     if not images.is_dir():
         raise UserError(f"{images}: no such folder. Give the photos' with images=FOLDER.")
-    coco = read_instances(Path(settings.coco)) if settings.coco else None
+    coco = read_instances(Path(settings.coco), _COCO) if settings.coco else None
     groups: dict[tuple[str, ...], list[Row]] = {}
     errors = []
     for number, row in read_table(table):
@@ -101,6 +102,8 @@ def read_custom(settings: CustomSettings) -> Raw:
             groups.setdefault(_check_row(row, where), []).append({**row, "where": where})
         except UserError as error:
             errors.append(str(error))
+    if coco is not None:
+        coco = coco.referred_to(_all_numbers(rows[0] for rows in groups.values()))
     splits: dict[str, list[Record]] = {}
     for number, rows in enumerate(groups.values()):
         try:
@@ -156,13 +159,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _check_settings(settings: CustomSettings) -> None:
-    name = settings.dataset
-    if not _NAME.fullmatch(name) or name in DATASETS or name == JOINT:
-        raise UserError(
-            f"data set '{name}': give yours a name of its own, of letters, digits, _, + and -, "
-            f"first of all words: dghin data custom mine table=... (taken: "
-            f"{', '.join([*DATASETS, JOINT])})."
-        )
+    check_own_name(settings.dataset, "dghin data custom mine table=...")
     if not settings.table:
         raise UserError("table: give the CSV file of expressions with table=FILE (see --help).")
 
@@ -210,6 +207,12 @@ def _numbers(text: str, where: str) -> list[int]:
             f"{NOTHING}."
         )
     return list(dict.fromkeys(int(part) for part in parts))
+
+
+def _all_numbers(rows: Iterable[Row]) -> set[int]:
+    """The annotations that a table names; cells that cannot be read are said elsewhere."""
+    cells = [cell.strip() for row in rows for cell in row["annotation"].split(";")]
+    return {int(c) for c in cells if c.isascii() and c.isdigit() and len(c) < 20}
 
 
 def _annotated(plain: Record, ids: list[int], coco: Instances, coco_name: str) -> Record:

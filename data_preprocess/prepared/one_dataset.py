@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,9 @@ from data_preprocess.language.features import is_current, write_features
 from data_preprocess.language.parts import encode_in_parts, remove_parts
 from data_preprocess.language.unparsed import NONE, Unparsed
 from data_preprocess.raw.datasets import Dataset, find_dataset
-from data_preprocess.raw.readers import read_raw
+from data_preprocess.raw.forms.read import Form
+from data_preprocess.raw.forms.refcoco_m import write_photos
+from data_preprocess.raw.readers import Source, read_source
 from data_preprocess.raw.records import Raw, Record
 
 from .annotations import annotations, expressions
@@ -59,10 +61,18 @@ class LanguageSettings:
 
 
 @dataclass(frozen=True)
-class PrepareSettings(LanguageSettings):
+class MaskSettings(LanguageSettings):
     per_sentence_masks: bool = False  # the original's form: an entry and a mask a sentence
     overwrite: bool = False  # replace prepared data that this kit did not make
+
+
+@dataclass(frozen=True)
+class PrepareSettings(MaskSettings):
     members: tuple[str, ...] = ()  # of `joint`; empty: refcoco, refcoco+, refcocog_umd
+    form: Form = "auto"  # of the files (raw/forms/read.py); auto: as they tell
+    raw: str = ""  # their folder, or one file; the data set's own in the raw root if empty
+    images: str = ""  # the folder of the photos; looked for in the raw root if empty
+    instances: str = ""  # form=mdetr: the file of objects; looked for if empty
 
 
 @dataclass(frozen=True)
@@ -72,12 +82,21 @@ class SplitSettings(LanguageSettings):
 
 def prepare_one(settings: PrepareSettings) -> dict[str, Any]:
     """Prepare a raw data set; returns its manifest. Everything already there and valid is kept."""
-    dataset = find_dataset(settings.dataset, settings.members)
-    return prepare_raw(settings, dataset, read_raw(Path(settings.data), dataset), "prepare")
+    if settings.members:
+        find_dataset(settings.dataset, settings.members)  # refuses them: this is one data set
+    given = {name: getattr(settings, name) for name in ("raw", "images", "instances")}
+    dataset, raw = read_source(
+        settings.dataset, Path(settings.data), Source(settings.form, **given)
+    )
+    if raw.packed:
+        log.info("%s: %d photos written", raw.images, write_photos(raw.packed, raw.images))
+    given = {name: relative(Path(value), settings.root) for name, value in given.items() if value}
+    notes = {"form": {"form": raw.form, **given}} if raw.form or given else {}
+    return prepare_raw(replace(settings, **given), dataset, raw, "prepare", notes)
 
 
 def prepare_raw(
-    settings: PrepareSettings,
+    settings: MaskSettings,
     dataset: Dataset,
     raw: Raw,
     name: str,
@@ -99,7 +118,7 @@ def prepare_raw(
 
 
 def _prepare(
-    settings: PrepareSettings, dataset: Dataset, raw: Raw, name: str, notes: Mapping[str, Any]
+    settings: MaskSettings, dataset: Dataset, raw: Raw, name: str, notes: Mapping[str, Any]
 ) -> dict[str, Any]:
     sources = sources_digest(raw.sources, _all(raw))
     claim(settings, dataset, sources)
@@ -132,7 +151,7 @@ def _prepare(
     return manifest
 
 
-def _masks(settings: PrepareSettings, dataset: Dataset, raw: Raw) -> dict[str, str]:
+def _masks(settings: MaskSettings, dataset: Dataset, raw: Raw) -> dict[str, str]:
     """Draw the masks that are not there. If those there were altered since, draw all of them."""
     folder = settings.root / "masks" / dataset.name
     path = manifest_path(settings.root, dataset.name)
@@ -202,13 +221,16 @@ def _check_files(raw: Raw) -> None:
     for record in _all(raw):
         for path in (raw.images / record.image, record.shape):
             if isinstance(path, Path) and not path.is_file():
+                others = [str(folder) for folder in raw.looked_in if folder != raw.images]
+                looked = f" Looked in {', '.join(others)}, too." if others else ""
                 raise UserError(
-                    f"{path}: no such file, but {record.where} needs it. Put the images and masks "
-                    "of the data set there ('verify' and 'language' do without)."
+                    f"{path}: no such file, but {record.where} needs it.{looked} Put the images "
+                    "and masks of the data set there ('verify' and 'language' do without), or "
+                    "give the folder of the photos with images=FOLDER."
                 )
 
 
-def claim(settings: PrepareSettings, dataset: Dataset, sources: str) -> None:
+def claim(settings: MaskSettings, dataset: Dataset, sources: str) -> None:
     """Note in the prepared root what its masks are drawn from; clear what no longer holds.
 
     The note (.prepare.json) is written before the first mask, so that masks found by a later run
@@ -245,9 +267,11 @@ def relative(path: Path, root: Path) -> str:
 def images_folder(settings: LanguageSettings, dataset: Dataset, raw: Raw | None = None) -> str:
     """The image folder as seen from the prepared root. A link inside the raw root stays one.
 
-    Photos of a data set of your own (of a `raw` one) may lie anywhere.
+    Photos of a data set of your own (of a `raw` one), and those that were found elsewhere, may
+    lie anywhere.
     """
-    if dataset.reader == "custom" and raw is not None:
+    place = Path(settings.data) / dataset.images
+    if raw is not None and (dataset.reader == "custom" or raw.images != place):
         return relative(raw.images, settings.root)
     return (Path(relative(Path(settings.data), settings.root)) / dataset.images).as_posix()
 

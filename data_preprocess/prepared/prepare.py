@@ -6,7 +6,8 @@ prepare(PrepareSettings(dataset="refcoco", data="data"))     # → data/data_v3
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.raw.datasets import find_dataset, find_raw_dataset
+from data_preprocess.base.errors import UserError
+from data_preprocess.raw.datasets import JOINT, find_raw_dataset
 from data_preprocess.raw.readers import read_raw, read_split
 
 from .annotations import annotations, counts
@@ -16,7 +17,13 @@ from .one_dataset import PrepareSettings, SplitSettings, prepare_one, write_lang
 
 def prepare(settings: PrepareSettings) -> dict[str, Any]:
     """Prepare a data set; returns its manifest. Everything already there and valid is kept."""
-    if find_dataset(settings.dataset, settings.members).members:
+    if settings.dataset == JOINT:
+        for key in ("raw", "instances"):
+            if getattr(settings, key):
+                raise UserError(
+                    f"{key}={getattr(settings, key)}: '{JOINT}' has no files of its own. Prepare "
+                    f"each member with it, then: dghin data prepare {JOINT} data=RAW."
+                )
         return prepare_joint(settings)
     return prepare_one(settings)
 

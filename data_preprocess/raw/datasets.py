@@ -1,5 +1,6 @@
 """The data sets by name: where the raw files lie, which splits there are, who reads them."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -49,6 +50,7 @@ DATASETS = {
     )
 }  # fmt: skip
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 JOINT, TRAIN = "joint", "train"
 MEMBERS = ("refcoco", "refcoco+", "refcocog_umd")  # of `joint`, unless others are named
 
@@ -62,13 +64,29 @@ def find_dataset(name: str, members: Iterable[str] = ()) -> Dataset:
         return _joint(tuple(members) or MEMBERS)
     if name not in DATASETS:
         error = unknown_name("data set", name, [*DATASETS, JOINT])
-        raise UserError(f"{error} For one of your own: dghin data custom {name} table=FILE.")
+        raise UserError(
+            f"{error} For one of your own: dghin data custom {name} table=FILE, or "
+            f"dghin data prepare {name} form=NAME raw=FOLDER."
+        )
     if members:
         raise UserError(
             f"members=[{','.join(members)}]: '{name}' is put together from nothing. Leave members "
             f"out, or name the data set '{JOINT}'."
         )
     return DATASETS[name]
+
+
+def check_own_name(name: str, example: str) -> str:
+    """The name of a data set of your own: letters and digits, and no known one.
+
+    example: a command that gives it.
+    """
+    if not _NAME.fullmatch(name) or name in DATASETS or name == JOINT:
+        raise UserError(
+            f"data set '{name}': give yours a name of its own, of letters, digits, _, + and -, "
+            f"first of all words: {example} (taken: {', '.join([*DATASETS, JOINT])})."
+        )
+    return name
 
 
 def find_raw_dataset(name: str) -> Dataset:

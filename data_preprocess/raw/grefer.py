@@ -19,6 +19,7 @@ from .refer import (
     Instances,
     by_split,
     checked_entries,
+    meant_by,
     raw_ids,
     read_instances,
     read_sentences,
@@ -35,7 +36,8 @@ def read_grefer(data: Path, dataset: Dataset) -> Raw:
     """All records of a gRefCOCO data set, by split, in the order of the grefs file."""
     instances_path, refs_path = refer_sources(data, dataset)
     instances = read_instances(instances_path)
-    refs = checked_entries(read_json(refs_path, _REMEDY), "ref", refs_path)
+    refs = list(checked_entries(read_json(refs_path, _REMEDY), "ref", refs_path))
+    instances = instances.referred_to(meant_by(refs))
     pairs = [(ref["split"], _record(ref, instances, refs_path)) for ref in refs]
     dropped = Counter(split for split, record in pairs if record is None)
     if dropped:

@@ -56,12 +56,19 @@ class Record:
 
 @dataclass(frozen=True)
 class Raw:
-    """A raw data set in memory: records by split, and the files they came from."""
+    """A raw data set in memory: records by split, and the files they came from.
+
+    form: one of raw/forms, empty for the data set's own. packed: sources with the photos inside,
+    which are to be written to `images`. looked_in: folders in which photos were looked for.
+    """
 
     splits: dict[str, list[Record]]
     images: Path
     sources: tuple[Path, ...]
     dropped: Mapping[str, int] = field(default_factory=dict)  # split -> objects left out
+    form: str = ""
+    packed: tuple[Path, ...] = ()
+    looked_in: tuple[Path, ...] = ()
 
 
 def clean_sentence(text: Any, where: str) -> str:

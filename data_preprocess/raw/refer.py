@@ -8,7 +8,7 @@ import functools
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 Id = int | str
 
-_REMEDY = "Put the file of the REFER release there (see 'Real data' in the README)."
+REMEDY = "Put the file of the REFER release there (see 'Real data' in the README)."
 _CORRECT = "Correct it, or get the file again."
 _NEEDED = {
     "image": ("id", "file_name", "height", "width"),
@@ -39,12 +39,21 @@ _NEEDED = {
 @dataclass(frozen=True)
 class Instances:
     """A COCO file of images, annotations and categories, by id. Entries are checked when asked
-    for: what no expression refers to may be as it likes."""
+    for: what no expression refers to may be as it likes.
+
+    complete: whether it holds all objects of its images. Converted files often hold only those
+    that an expression refers to: nothing can be counted among them.
+    """
 
     path: Path
     images: dict[Id, dict[str, Any]]
     annotations: dict[Id, dict[str, Any]]
     categories: dict[Id, str]
+    complete: bool = True
+
+    def referred_to(self, ids: Iterable[Id]) -> "Instances":
+        """The same, incomplete where it holds no annotation but those of these ids."""
+        return replace(self, complete=not self.annotations.keys() <= set(ids))
 
     def image(self, number: Any, where: str) -> dict[str, Any]:
         """An image: file_name inside its folder, height and width as int."""
@@ -81,9 +90,10 @@ class Instances:
 
     def distractors(self, meant: Sequence[dict[str, Any]]) -> int | None:
         """How many other annotations (crowds, too) of their images are of the same category as
-        one that is meant. None where nothing is meant, or one has no category."""
+        one that is meant. None where nothing is meant, one has no category, or the file is not
+        complete."""
         classes = {_class(annotation) for annotation in meant}
-        if not classes or None in classes:
+        if not self.complete or not classes or None in classes:
             return None
         return sum(self._class_sizes[each] for each in classes) - len(meant)
 
@@ -96,25 +106,25 @@ class Instances:
         if not isinstance(number, Id) or isinstance(number, bool) or number not in known:
             raise UserError(
                 f"{where}: its {key} {shown(number)} is no {kind} of {self.path}. The two files "
-                "are not of the same release; get both again."
+                "do not belong together: get both again, or correct one."
             )
         return known[number]
 
 
-def read_pickle(path: Path) -> Any:
+def read_pickle(path: Path, remedy: str = REMEDY) -> Any:
     """The plain data in a pickle; a missing, broken or forbidden one is an error naming it."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file. {_REMEDY}")
+        raise UserError(f"{path}: no such file. {remedy}")
     try:
         return plain_pickle.loads(path.read_bytes())
     except plain_pickle.NotPlain as error:
+        again = "Get the file from the REFER release again; if" if remedy == REMEDY else "If"
         raise UserError(
             f"{path}: the pickle asks for {error}, but only plain lists, dictionaries, strings and "
-            "numbers are accepted. Get the file from the REFER release again; if you made it "
-            "yourself, save plain Python data."
+            f"numbers are accepted. {again} you made it yourself, save plain Python data."
         ) from error
     except (ValueError, OSError) as error:
-        raise UserError(f"{path}: not readable as a pickle ({error}). {_REMEDY}") from error
+        raise UserError(f"{path}: not readable as a pickle ({error}). {remedy}") from error
 
 
 def refer_sources(data: Path, dataset: Dataset) -> tuple[Path, Path]:
@@ -125,30 +135,46 @@ def refer_sources(data: Path, dataset: Dataset) -> tuple[Path, Path]:
 def read_refer(data: Path, dataset: Dataset) -> Raw:
     """All records of a REFER data set, by split, in the order of the refs file."""
     instances_path, refs_path = refer_sources(data, dataset)
-    instances = read_instances(instances_path)
-    refs = checked_entries(read_pickle(refs_path), "ref", refs_path)
-    records = ((ref["split"], _record(ref, instances, refs_path)) for ref in refs)
-    found = by_split(records, dataset, refs_path)
+    found = by_split(read_refs(instances_path, refs_path), dataset, refs_path)
     return Raw(found, data / dataset.images, (instances_path, refs_path))
 
 
-def read_instances(path: Path) -> Instances:
+def read_refs(
+    instances_path: Path, refs_path: Path, remedy: str = REMEDY
+) -> Iterator[tuple[str, Record]]:
+    """(split, record) of every ref. remedy: what errors say about files that cannot be used."""
+    instances = read_instances(instances_path, remedy)
+    content = read_pickle(refs_path, remedy)
+    refs = list(checked_entries(content, "ref", refs_path, remedy))
+    instances = instances.referred_to(meant_by(refs))
+    for ref in refs:
+        yield ref["split"], _record(ref, instances, refs_path)
+
+
+def meant_by(refs: Iterable[dict[str, Any]]) -> Iterator[Id]:
+    """The ids of all annotations that checked refs name."""
+    for ref in refs:
+        yield from ref["ann_id"] if isinstance(ref["ann_id"], list) else [ref["ann_id"]]
+
+
+def read_instances(path: Path, remedy: str = REMEDY) -> Instances:
     """A COCO file: of REFER, gRefCOCO, or of your own."""
-    content = read_json(path, _REMEDY)
+    content = read_json(path, remedy)
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or key not in content:
-            raise UserError(f"{path}: no '{key}' in it. {_REMEDY}")
-    categories = _by_id(content.get("categories") or [], "category", path)
+            raise UserError(f"{path}: no '{key}' in it. {remedy}")
+    categories = _by_id(content.get("categories") or [], "category", path, remedy)
     names = {
         number: short_text(entry["name"], f"{path}, category {number}", "name", _CORRECT)
         for number, entry in categories.items()
     }
-    images = _by_id(content["images"], "image", path)
-    return Instances(path, images, _by_id(content["annotations"], "annotation", path), names)
+    images = _by_id(content["images"], "image", path, remedy)
+    annotations = _by_id(content["annotations"], "annotation", path, remedy)
+    return Instances(path, images, annotations, names)
 
 
 def by_split(
-    records: Iterable[tuple[str, Record]], dataset: Dataset, path: Path
+    records: Iterable[tuple[str, Record]], dataset: Dataset, path: Path, remedy: str = REMEDY
 ) -> dict[str, list[Record]]:
     """The records of the data set's splits; those of others are left out with a warning."""
     splits: dict[str, list[Record]] = {split: [] for split in dataset.splits}
@@ -162,19 +188,21 @@ def by_split(
         log.warning("%s: left out objects of splits that are not %s's: %s",
                     path, dataset.name, shown(other))  # fmt: skip
     if not any(splits.values()):
-        raise UserError(f"{path}: no object in any of {', '.join(splits)}. {_REMEDY}")
+        raise UserError(f"{path}: no object in any of {', '.join(splits)}. {remedy}")
     return {split: found for split, found in splits.items() if found}
 
 
-def checked_entries(entries: Any, kind: str, path: Path) -> Iterator[dict[str, Any]]:
+def checked_entries(
+    entries: Any, kind: str, path: Path, remedy: str = REMEDY
+) -> Iterator[dict[str, Any]]:
     """The entries, each with the keys that its kind needs; refs with ids that are theirs alone."""
     if not isinstance(entries, list):
-        raise UserError(f"{path}: expected a list of {kind}s. {_REMEDY}")
+        raise UserError(f"{path}: expected a list of {kind}s. {remedy}")
     ids: set[str] = set()
     for number, entry in enumerate(entries):
         for key in _NEEDED[kind]:
             if not isinstance(entry, dict) or key not in entry:
-                raise UserError(f"{path}: {kind} number {number} has no '{key}'. {_REMEDY}")
+                raise UserError(f"{path}: {kind} number {number} has no '{key}'. {remedy}")
         if kind == "ref":
             _check_ref(entry, f"{path}, ref number {number}", ids)
         yield entry
@@ -193,10 +221,10 @@ def _check_ref(ref: dict[str, Any], where: str, ids: set[str]) -> None:
         raise UserError(f"{where}: split {shown(ref['split'])} is no text. {_CORRECT}")
 
 
-def _by_id(entries: Any, kind: str, path: Path) -> dict[Id, dict[str, Any]]:
+def _by_id(entries: Any, kind: str, path: Path, remedy: str) -> dict[Id, dict[str, Any]]:
     """The entries by id. Two of one id are an error, unless they are the same."""
     found: dict[Id, dict[str, Any]] = {}
-    for number, entry in enumerate(checked_entries(entries, kind, path)):
+    for number, entry in enumerate(checked_entries(entries, kind, path, remedy)):
         key = safe_id(entry["id"], f"{path}, {kind} number {number}", "id")
         if found.setdefault(key, entry) is not entry and not _same(found[key], entry):
             raise UserError(f"{path}: two {kind}s have the id {key}. {_CORRECT}")

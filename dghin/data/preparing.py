@@ -41,6 +41,8 @@ def prepare_data(config: Config) -> dict[str, Any]:
     data = config.data
     if manifest_path(config).is_file():
         found = run_manifest(config)
+        if set(found.get("form", {})) - {"form"}:  # its files were named: no run knows them
+            return found
         if found.get("source") == "custom":  # it has no raw form that it could be prepared from
             for file, what in outdated(data.prepared_root, data.dataset):
                 log.warning("%s: %s", file, what)

@@ -58,6 +58,8 @@ def write_refer(root: Path, folder: str = "refcoco", split_by: str = "unc") -> P
          "bbox": [1.0, 2.0, 3.0, 4.0]}
         for i in range(4)
     ]  # fmt: skip
+    # as in REFER's files, an object that nobody refers to: what is there is not all referred to
+    annotations.append({**annotations[3], "id": 110, "category_id": 2})
     texts = [["left man ", "the man on the left"], ["red thing"], ["dog", "a dog"],
              ["the woman in the red coat", "woman"]]  # fmt: skip
     splits = ["train", "train", "val", "val" if folder == "refcocog" else "testA"]

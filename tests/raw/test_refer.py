@@ -66,6 +66,13 @@ def test_others_of_the_same_class_in_the_image_are_counted(raw):
     assert splits["testA"][0].distractors == 1
 
 
+def test_among_referred_objects_only_nothing_is_counted(raw):
+    """Converted files often hold no other objects: others of the class are unknown there."""
+    edit_json(raw / "refcoco/instances.json", lambda found: found["annotations"].pop(4))
+    records = [r for listed in read_raw(raw, REFCOCO).splits.values() for r in listed]
+    assert [r.distractors for r in records] == [None] * 4
+
+
 def test_python_2_pickles_are_read(tmp_path):
     path = tmp_path / "old.p"
     # what Python 2 writes for [{'sent': 'caf\xe9', 'n': 5L}]: byte strings and a long
