@@ -52,6 +52,7 @@ PLAN = {  # a command's first words: how far it is taken, the words that are add
     "dghin evaluate run=theirs": (RUN, TINY, "FOLDER holds the tiny network"),
     "dghin evaluate run=lavt": (READ, [], "the reader's masks; test_score_any_model.py"),
     "dghin evaluate run=clipseg": (READ, [], "needs the hub; test_score_any_model.py"),
+    "dghin exam": (READ, [], "scores thirteen controls; report/test_exam.py"),
     "dghin report": (RUN, [], ""),
     "dghin compare": (RUN, [], ""),
     "dghin verify": (RUN, [], ""),
