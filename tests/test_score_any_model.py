@@ -271,6 +271,11 @@ def test_a_model_of_transformers_from_photos_to_the_verified_report(
     assert "The model is Tiny" in page and "The network is DGHIN" not in page
     assert (folder.figures / "masks_best.png").is_file()
     dghin(["verify", str(folder.path)])
+    dghin(["exam", f"run={kind}", *words[2:], "config=mine.yaml"])
+    asked = set(pd.read_csv(folder.tables / "exam.csv")["Control"])
+    assert {"shuffled", "word-order", "negation", "without-colour", "merged"} <= asked
+    assert (folder.path / "exam.html").is_file()
+    dghin(["verify", str(folder.path)])
     dghin(["compare", "own", kind])
     dghin(["verify", f"reports/compare-own-{kind}"])
     shown = (reports / f"compare-own-{kind}/tables/differences.csv").read_text()
@@ -344,3 +349,35 @@ def test_a_name_of_transformers_without_hf_is_recognized(reports, tmp_path):
         dghin(["evaluate", "config=mine.yaml", "run=x", "model=clipseg"])
     with pytest.raises(UserError, match="name the module, not the file: mine:Mine"):
         dghin(["evaluate", "config=mine.yaml", "run=x", "model=mine.py:Mine"])
+
+
+def test_masks_at_the_networks_size_alone_go_all_the_way(reports, own_logits, tmp_path):
+    """Where rows have no `strict`, everything takes the first protocol there is."""
+    path, _ = write_form("png small", tmp_path, *own_logits)
+    dghin(["evaluate", "config=mine.yaml", "split=val", f"predictions={path}", "run=saved"])
+    dghin(["report", "run=saved"])
+    folder = RunFolder(reports / "saved")
+    for name in ("by_size", "failures"):
+        assert set(pd.read_csv(folder.tables / f"{name}.csv")["Protocol"]) == {"paper"}
+    assert (folder.figures / "masks_best.png").is_file()
+    assert "Overall IoU in the paper protocol" in folder.page.read_text()
+    dghin(["verify", str(folder.path)])
+    dghin(["compare", "own", "saved"])
+    table = pd.read_csv(reports / "compare-own-saved/tables/differences.csv")
+    assert table["Protocol"].tolist() == ["paper"] and table["Δ oIoU"].tolist() == [0]
+    dghin(["verify", "reports/compare-own-saved"])
+
+
+@pytest.mark.parametrize("what", ["predictions", "stored answers"])
+def test_what_rows_are_of_may_not_be_altered(reports, own_logits, tmp_path, what):
+    path, _ = write_form("jsonl", tmp_path, *own_logits)
+    dghin(["evaluate", "config=mine.yaml", "split=val", f"predictions={path}", "run=saved"])
+    dghin(["report", "run=saved"])
+    dghin(["verify", "reports/saved"])
+    altered = path if what == "predictions" else RunFolder(reports / "saved").answers("val")
+    lines = altered.read_text().splitlines(keepends=True)
+    altered.write_text("".join(lines[::-1]))
+    with pytest.raises(UserError, match=f"{altered.name}.*altered since"):
+        dghin(["verify", "reports/saved"])
+    altered.unlink()  # what is not here nobody can check; the rows hold the counts
+    dghin(["verify", "reports/saved"])

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     """`dghin evaluate`; see the module's docstring."""
     values, words = read_words("dghin evaluate", __doc__, OWN | ABOUT, arguments)
     folder = Path(values["reports"]) / values["run"]
-    config = _settings(folder, values, words)
+    config = settings_of(folder, values["config"], words)
     splits = [values["split"]] if values["split"] else []
     several = {"all": CONTROLS, "exam": EXAM}
     controls = several.get(values["control"], values["control"].split(","))
@@ -73,15 +73,15 @@ def main(arguments: Sequence[str]) -> None:
         _of_a_model(folder, config, values, splits, controls, about)
 
 
-def _settings(folder: Path, values: Mapping[str, Any], words: Sequence[str]) -> Config:
-    """The settings of the run, or of `config`."""
+def settings_of(folder: Path, config: str, words: Sequence[str]) -> Config:
+    """The settings that are asked for; else the run's own."""
     saved = RunFolder(folder).config
-    if not values["config"] and not saved.is_file():
+    if not config and not saved.is_file():
         raise UserError(
-            f"{saved}: no such run. Train it first: dghin train config=NAME run={values['run']}; "
+            f"{saved}: no such run. Train it first: dghin train config=NAME run={folder.name}; "
             "for a model of others give config=NAME, a config of its data set."
         )
-    return load_config(values["config"] or str(saved), words)
+    return load_config(config or str(saved), words)
 
 
 def _of_a_model(

@@ -18,7 +18,6 @@ from typing import Any
 
 import pandas as pd
 
-from data_preprocess.base.errors import UserError
 from dghin.data.split import open_split
 from dghin.evaluation.controls import EXAM, alter
 from dghin.evaluation.evaluate import possible_controls
@@ -28,10 +27,11 @@ from dghin.report.run_report import write_report
 from dghin.report.tables.exam import has_exam
 from dghin.report.tables.scores import read_results
 from dghin.run.command_line import read_words
-from dghin.run.config import Config, load_config
+from dghin.run.config import Config
 from dghin.run.folder import REPORTS, RunFolder, enter_project
 
 from .evaluate import main as evaluate
+from .evaluate import settings_of
 
 OWN = {
     "run": "demo", "runs": "", "split": "", "model": "", "options": "", "config": "",
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
         print(compare_exams(names, reports, split))
         return
     folder = reports / values["run"]
-    config = _config(folder, values, words)
+    config = settings_of(folder, values["config"], words)
     if values["model"] or RunFolder(folder).best.is_dir():
         for _ in range(2):  # where the plain rows were of other weights, all others were, too
             for name, controls in missing(folder, config, split).items():
@@ -57,17 +57,6 @@ def main(arguments: Sequence[str]) -> None:
     check_scored(folder, has_exam(read_results(folder)))
     write_report(folder, split)  # the page is made with it: one proof is of both
     print(folder / EXAM_PAGE)
-
-
-def _config(folder: Path, values: Mapping[str, Any], words: Sequence[str]) -> Config:
-    """The settings that are asked for; else the run's own."""
-    saved = RunFolder(folder).config
-    if not values["config"] and not saved.is_file():
-        raise UserError(
-            f"{saved}: no such run. Train it first: dghin train config=NAME run={folder.name}; for "
-            "a model of others give config=NAME and model=NAME."
-        )
-    return load_config(values["config"] or str(saved), words)
 
 
 def missing(folder: Path, config: Config, split: str = "") -> dict[str, list[str]]:

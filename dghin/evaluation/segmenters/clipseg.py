@@ -13,14 +13,7 @@ from torch import Tensor
 
 from dghin.evaluation.answers import Answer
 
-from .pretrained import (
-    PretrainedSegmenter,
-    facts_of,
-    image_size,
-    load_model,
-    load_processor,
-    read_config,
-)
+from .pretrained import PretrainedSegmenter, load_all
 
 # isort: split
 from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor
@@ -30,17 +23,11 @@ class ClipSeg(PretrainedSegmenter):
     """A Segmenter of CLIPSegForImageSegmentation. name: a folder, or a repository of the hub."""
 
     def __init__(self, name: str, device: str | torch.device = "cpu", revision: str | None = None):
-        self.model = load_model(CLIPSegForImageSegmentation, name, device, revision)
-        self.processor = load_processor(CLIPSegProcessor, name, revision)
+        classes = CLIPSegForImageSegmentation, CLIPSegProcessor
+        self.model, self.processor, facts = load_all(*classes, name, device, revision)
         vision = self.model.config.vision_config
-        facts = facts_of(
-            name,
-            read_config(name, revision),
-            revision,
-            backbone=f"CLIP ViT, {vision.num_hidden_layers} layers, patch {vision.patch_size}",
-            image_size=image_size(self.processor),
-        )
-        super().__init__(facts, clipseg=self.model)
+        backbone = f"CLIP ViT, {vision.num_hidden_layers} layers, patch {vision.patch_size}"
+        super().__init__(facts | {"backbone": backbone}, clipseg=self.model)
 
     def see(self, photo: Image.Image) -> list[Tensor]:
         """The activations of the layers that the decoder reads, each (1, N, D)."""

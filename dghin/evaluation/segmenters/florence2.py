@@ -18,14 +18,7 @@ from torch import Tensor
 
 from dghin.evaluation.answers import Answer
 
-from .pretrained import (
-    PretrainedSegmenter,
-    facts_of,
-    image_size,
-    load_model,
-    load_processor,
-    read_config,
-)
+from .pretrained import PretrainedSegmenter, load_all
 
 # isort: split
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
@@ -50,18 +43,12 @@ class Florence2(PretrainedSegmenter):
         beams: int = 3,
         max_new_tokens: int | None = None,
     ):
-        self.model = load_model(Florence2ForConditionalGeneration, name, device, revision)
-        self.processor = load_processor(Florence2Processor, name, revision)
+        classes = Florence2ForConditionalGeneration, Florence2Processor
+        self.model, self.processor, facts = load_all(*classes, name, device, revision)
         self.beams = beams
         self.longest = max_new_tokens or self.model.generation_config.max_new_tokens or LONGEST
-        facts = facts_of(
-            name,
-            read_config(name, revision),
-            revision,
-            backbone=f"DaViT of width {self.model.config.vision_config.embed_dim[-1]}",
-            image_size=image_size(self.processor),
-        )
-        super().__init__(facts, florence2=self.model)
+        backbone = f"DaViT of width {self.model.config.vision_config.embed_dim[-1]}"
+        super().__init__(facts | {"backbone": backbone}, florence2=self.model)
 
     def see(self, photo: Image.Image) -> tuple[Tensor, tuple[int, int]]:
         """The photo as tokens of the language model, (1, T, D), and its (width, height)."""

@@ -21,14 +21,7 @@ from torch import Tensor
 
 from dghin.evaluation.answers import Answer
 
-from .pretrained import (
-    PretrainedSegmenter,
-    facts_of,
-    image_size,
-    load_model,
-    load_processor,
-    read_config,
-)
+from .pretrained import PretrainedSegmenter, load_all
 
 # isort: split
 from transformers import (
@@ -67,15 +60,11 @@ class GroundedSam2(PretrainedSegmenter):
         self.threshold = threshold
         names = name.split("+")
         first, second = revision.split("+") if revision else (None, None)
-        self.detector = load_model(GroundingDinoForObjectDetection, names[0], device, first)
-        self.detector_processor = load_processor(GroundingDinoProcessor, names[0], first)
-        self.sam = load_model(Sam2Model, names[1], device, second)
-        self.sam_processor = load_processor(Sam2Processor, names[1], second)
-        processors = (self.detector_processor, self.sam_processor)
-        both = [
-            facts_of(one, read_config(one, version), version, image_size=image_size(processor))
-            for one, version, processor in zip(names, (first, second), processors, strict=True)
-        ]
+        detector = GroundingDinoForObjectDetection, GroundingDinoProcessor, names[0]
+        self.detector, self.detector_processor, one = load_all(*detector, device, first)
+        sam = Sam2Model, Sam2Processor, names[1]
+        self.sam, self.sam_processor, other = load_all(*sam, device, second)
+        both = [one, other]
         facts = {key: _together(both, key) for key in ("name", "image_size", "licence", "link")}
         facts["backbone"] = f"{self.detector.config.backbone_config.model_type} + Hiera"
         super().__init__(

@@ -2,9 +2,9 @@
 
     class Mine(PretrainedSegmenter):                 # clipseg.py is the shortest real one
         def __init__(self, name, device="cpu", revision=None):
-            model = load_model(TheirModel, name, device, revision)
-            self.processor = load_processor(TheirProcessor, name, revision)
-            super().__init__(facts_of(name, read_config(name, revision), revision), their=model)
+            classes = TheirModel, TheirProcessor
+            model, self.processor, facts = load_all(*classes, name, device, revision)
+            super().__init__(facts, their=model)
 
         def see(self, photo): ...                    # once for a photo
         def read(self, seen, expressions): ...       # at most `at_once` expressions
@@ -89,6 +89,21 @@ def read_config(name: str, revision: str | None = None) -> dict[str, Any]:
         return PreTrainedConfig.get_config_dict(name, revision=revision)[0]
     except (OSError, ValueError) as error:
         raise _cannot_load(name, error) from error
+
+
+def load_all(
+    model_class: Any,
+    processor_class: Any,
+    name: str,
+    device: str | torch.device = "cpu",
+    revision: str | None = None,
+) -> tuple[Any, Any, dict[str, Any]]:
+    """A model, what prepares its inputs, and what is known of it but for its backbone."""
+    model = load_model(model_class, name, device, revision)
+    processor = load_processor(processor_class, name, revision)
+    size = image_size(processor)
+    facts = facts_of(name, read_config(name, revision), revision, image_size=size)
+    return model, processor, facts
 
 
 def load_model(

@@ -15,14 +15,7 @@ from PIL import Image
 
 from dghin.evaluation.answers import Answer
 
-from .pretrained import (
-    PretrainedSegmenter,
-    facts_of,
-    image_size,
-    load_model,
-    load_processor,
-    read_config,
-)
+from .pretrained import PretrainedSegmenter, load_all
 
 # isort: split
 from transformers import Sam3Model, Sam3Processor
@@ -45,17 +38,11 @@ class Sam3(PretrainedSegmenter):
         mask_threshold: float = 0.5,
     ):
         self.threshold, self.mask_threshold = threshold, mask_threshold
-        self.model = load_model(Sam3Model, name, device, revision)
-        self.processor = load_processor(Sam3Processor, name, revision)
+        classes = Sam3Model, Sam3Processor
+        self.model, self.processor, facts = load_all(*classes, name, device, revision)
         vit = self.model.config.vision_config.backbone_config
-        facts = facts_of(
-            name,
-            read_config(name, revision),
-            revision,
-            backbone=f"ViT, {vit.num_hidden_layers} layers, patch {vit.patch_size}",
-            image_size=image_size(self.processor),
-        )
-        super().__init__(facts, sam3=self.model)
+        backbone = f"ViT, {vit.num_hidden_layers} layers, patch {vit.patch_size}"
+        super().__init__(facts | {"backbone": backbone}, sam3=self.model)
 
     def see(self, photo: Image.Image):
         """The vision encoder's output, and the photo's (height, width)."""
