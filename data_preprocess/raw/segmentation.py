@@ -44,9 +44,12 @@ def _is_flat(values: Any) -> bool:
 
 
 def run_lengths_mask(
-    segmentation: dict[str, Any], height: int, width: int, where: str
+    segmentation: dict[str, Any], height: int, width: int, where: str, remedy: str = _AGAIN
 ) -> np.ndarray:
-    """COCO's run lengths, plain or as compressed text, as (H, W) uint8 of 0 and 1."""
+    """COCO's run lengths, plain or as compressed text, as (H, W) uint8 of 0 and 1.
+
+    remedy: the end of messages about what cannot be drawn.
+    """
     size = tuple(segmentation["size"])
     if size != (height, width):
         raise UserError(
@@ -55,23 +58,25 @@ def run_lengths_mask(
         )
     counts, pixels = segmentation["counts"], height * width
     if isinstance(counts, str | bytes):
-        return _compressed_mask(counts, height, width, where)
+        return _compressed_mask(counts, height, width, where, remedy)
     runs = [whole(count, 0, pixels) for count in counts]
     if None in runs:
         wrong = counts[runs.index(None)]
         raise UserError(
-            f"{where}: {shown(wrong)} is no run length in an image of {height}x{width}. {_AGAIN}"
+            f"{where}: {shown(wrong)} is no run length in an image of {height}x{width}. {remedy}"
         )
     if sum(runs) != pixels:
         raise UserError(
             f"{where}: the run lengths add up to {sum(runs)} pixels, the image has "
-            f"{pixels} ({height}x{width}). {_AGAIN}"
+            f"{pixels} ({height}x{width}). {remedy}"
         )
     values = (np.arange(len(runs)) % 2).astype(np.uint8)
     return np.ascontiguousarray(np.repeat(values, runs).reshape((height, width), order="F"))
 
 
-def _compressed_mask(counts: str | bytes, height: int, width: int, where: str) -> np.ndarray:
+def _compressed_mask(
+    counts: str | bytes, height: int, width: int, where: str, remedy: str
+) -> np.ndarray:
     """Compressed run lengths as (H, W) uint8. They are those of the image if they fit into it, but
     not into one pixel less."""
     from pycocotools import mask as coco
@@ -86,7 +91,7 @@ def _compressed_mask(counts: str | bytes, height: int, width: int, where: str) -
     if mask is None:
         raise UserError(
             f"{where}: {shown(counts)} is no compressed run lengths of {height * width} pixels "
-            f"({height}x{width}). {_AGAIN}"
+            f"({height}x{width}). {remedy}"
         )
     return np.ascontiguousarray(mask)
 

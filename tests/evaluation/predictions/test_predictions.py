@@ -202,14 +202,13 @@ def test_memory_is_that_of_the_run_lengths(saved, split, masks):
     assert len(pickle.dumps(found)) < written + 2000 * len(masks) < sum(m.size for m in masks)
 
 
-def test_needs_no_torch_and_no_pycocotools(tmp_path, split, masks, tiny_config):
+def test_needs_no_torch_and_lists_no_pycocotools(tmp_path, split, masks, tiny_config):
     """What a bare machine has: everything else cannot be imported."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "pycocotools", None)
         lines = [answer_line(m, e) for m, e in zip(masks, split.expressions, strict=True)]
     assert isinstance(lines[0]["counts"], list)
-    compressed = [answer_line(m, e) for m, e in zip(masks, split.expressions, strict=True)]
-    write_answers(tmp_path / "a.jsonl", [*lines[:5], *compressed[5:]])
+    write_answers(tmp_path / "a.jsonl", lines)
     program = f"""
 import sys
 for name in ("torch", "pycocotools", "scipy", "pandas", "spacy", "transformers"):
@@ -226,3 +225,15 @@ assert sum(int(found.answer(i).values.sum()) for i in range(len(split))) == {
 """
     root = Path(__file__).parents[3]
     subprocess.run([sys.executable, "-c", program], cwd=root, check=True)
+
+
+@pytest.mark.parametrize("counts", [[1], "1", "<1"])
+def test_run_lengths_that_do_not_add_up_name_their_line_when_they_are_drawn(
+    tmp_path, split, masks, counts
+):
+    lines = [answer_line(m, e) for m, e in zip(masks, split.expressions, strict=True)]
+    lines[2]["counts"] = counts
+    write_answers(tmp_path / "a.jsonl", lines)
+    found = read_predictions(tmp_path / "a.jsonl", {"val": split})["val"]
+    with pytest.raises(UserError, match=r"a.jsonl.*3.*pixels"):
+        found.answer(2)

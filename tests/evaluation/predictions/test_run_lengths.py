@@ -38,7 +38,6 @@ def test_same_pixels_as_pycocotools(mask, monkeypatch):
     assert min(plain["counts"][1:], default=1) > 0  # only the first run may be of no pixel
     drawn = read_run_lengths(plain, "here").mask()
     assert drawn.dtype == bool and drawn.flags.c_contiguous and (drawn == mask).all()
-    assert (read_run_lengths(compressed(mask), "here").mask() == mask).all()
     monkeypatch.undo()
     assert (
         coco.encode(np.asfortranarray(drawn, dtype=np.uint8))["counts"].decode()
@@ -49,7 +48,7 @@ def test_same_pixels_as_pycocotools(mask, monkeypatch):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ({"size": [3, 4], "counts": [5, 6]}, "add up to 11 pixels.*3x4 = 12"),
+        ({"size": [3, 4], "counts": [5, 6]}, "add up to 11 pixels, the image has 12 .3x4"),
         ({"size": [3, 4], "counts": [5, -1, 8]}, "-1 is no run length"),
         ({"size": [3, 4], "counts": [5, 1.5, 5.5]}, "1.5 is no run length"),
         ({"size": [3, 4], "counts": [5, True, 6]}, "True is no run length"),
@@ -57,7 +56,7 @@ def test_same_pixels_as_pycocotools(mask, monkeypatch):
         ({"size": [3, 4], "counts": []}, "add up to 0"),
         ({"size": [3, 4], "counts": ""}, "no compressed"),
         ({"size": [3, 4], "counts": "5é"}, "no compressed"),
-        ({"size": [3, 4], "counts": "<1"}, "add up to 13"),
+        ({"size": [3, 4], "counts": "<1"}, "no compressed"),
         ({"size": [3, 4], "counts": "P"}, "no compressed"),  # its number goes on
         ({"size": [3, 4], "counts": "ooooooooo0"}, "no compressed"),  # longer than any number
         ({"size": [3, 4], "counts": "O="}, "no compressed"),  # -1 and 13
@@ -72,7 +71,7 @@ def test_same_pixels_as_pycocotools(mask, monkeypatch):
 )
 def test_what_is_none(value, said):
     with pytest.raises(UserError, match=f"^line 7: .*{said}"):
-        read_run_lengths(value, "line 7")
+        read_run_lengths(value, "line 7").mask()
 
 
 def test_height_and_width_exchanged_are_still_the_same_sum():
