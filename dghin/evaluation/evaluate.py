@@ -1,7 +1,7 @@
 """The one evaluation: trainer, notebooks and command line use this, for any model.
 
     dghin evaluate run=demo                every test split of the run, and val
-    dghin evaluate run=demo control=all    under all controls, too (controls.py)
+    dghin evaluate run=demo control=all    under all controls, too (controls/)
     dghin evaluate run=lavt predictions=PATH config=refcoco data.root=DATA   saved masks
     torchrun --standalone --nproc-per-node=4 -m dghin evaluate run=demo      shared out
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from data_preprocess.base.files import atomic_path
+from data_preprocess.base.files import atomic_path, sha256_json
 from data_preprocess.base.progress import tqdm
 from dghin.data.split import PreparedSplit
 from dghin.run.config import Config
@@ -126,8 +126,6 @@ def _kept(
     """Where answers are kept; None where nothing says which model they are of."""
     if folder is None or not answerer.digest:
         return None
-    from data_preprocess.base.files import sha256_json
-
     from .kept import Kept
 
     digest = sha256_json([answerer.digest, identity])
@@ -138,10 +136,7 @@ def _kept(
 
 
 def _answers(
-    scorer: "Scorer",
-    groups: list[list[int]],
-    kept: "Kept | None",
-    config: Config,
+    scorer: Scorer, groups: list[list[int]], kept: "Kept | None", config: Config
 ) -> Iterator[dict[str, list[Answered]]]:
     """Every group's answers by control: those that are kept, then the others as they come."""
     left = []
