@@ -365,6 +365,8 @@ def test_masks_at_the_networks_size_alone_go_all_the_way(reports, own_logits, tm
     dghin(["compare", "own", "saved"])
     table = pd.read_csv(reports / "compare-own-saved/tables/differences.csv")
     assert table["Protocol"].tolist() == ["paper"] and table["Δ oIoU"].tolist() == [0]
+    page = (reports / "compare-own-saved/report.html").read_text()
+    assert "by split, paper protocol" in page and "strict protocol" not in page
     dghin(["verify", "reports/compare-own-saved"])
 
 

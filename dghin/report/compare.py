@@ -97,13 +97,15 @@ def compare(folders: Sequence[Path], output: Path, command: str = "") -> Path:
         "provenance": provenance_table(runs),
     }
     _write_tables(tables, output)
+    protocol = main_protocol(tables["scores"], differences)
     values = {
+        "protocol": protocol,
         "runs": [run.name for run in runs],
         "tables": {name: with_intervals(table) for name, table in tables.items()},
         "notes": notes,
         "warnings": origin_warnings([read_origin(run.folder, run.name) for run in runs]),
         "without_settings": [run.name for run in runs if run.config is None],
-        "figures": write_figures(runs, tables, output / "figures"),
+        "figures": write_figures(runs, tables, protocol, output / "figures"),
         "most": MOST,
         "command": command,
         "folder": output.as_posix(),
@@ -111,6 +113,12 @@ def compare(folders: Sequence[Path], output: Path, command: str = "") -> Path:
     write_text(output / PAGE, render(TEMPLATE, values))
     write_proof(output, "comparison", folders, [run.name for run in runs])
     return output / PAGE
+
+
+def main_protocol(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
+    """The protocol that runs are compared under: `strict`, or what they have in common instead."""
+    compared = [name for name in differences.get("Protocol", ()) if name]
+    return next(iter([*compared, *scores["Protocol"]]), "strict")
 
 
 def row_tables(runs: Sequence[ComparedRun], differences: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -140,11 +148,13 @@ def _write_tables(tables: dict[str, pd.DataFrame], output: Path) -> None:
     write_latex_document(output / "tables")
 
 
-def write_figures(runs: Sequence[ComparedRun], tables: dict[str, Any], folder: Path) -> dict:
+def write_figures(
+    runs: Sequence[ComparedRun], tables: dict[str, Any], protocol: str, folder: Path
+) -> dict:
     """Save the figures as PNG and PDF; → {name: PNG as a data URI}, without those of no data."""
     logs = {run.name: run.folder / "train" / "log.jsonl" for run in runs}
     made = {
-        "scores": interval_figure(tables["scores"], "oIoU"),
+        "scores": interval_figure(tables["scores"], "oIoU", protocol),
         "validation": validation_figure({n: read_log(p) for n, p in logs.items() if p.is_file()}),
     }
     masks = compared_masks(runs)

@@ -374,3 +374,25 @@ def test_curves_of_runs_say_their_protocol():
     assert [line.get_xydata().tolist() for line in ring] == [[[1, 40]]]
     train = pd.DataFrame({"kind": ["train"], "iteration": [1]})
     assert validation_figure({"a": train, "b": pd.DataFrame()}) is None
+
+
+def test_runs_on_several_objects_or_none_are_compared_by_what_its_literature_uses(tmp_path):
+    """gIoU, cIoU, N-acc and T-acc, each with its interval and its p."""
+    for name, gain in (("one", 1.0), ("two", 0.5)):
+        folder = write_run(tmp_path, name, gain, log=False, splits={"val": 40})
+        path = folder / "rows/val.parquet"
+        rows = pd.read_parquet(path)
+        rows.assign(targets=rows.index % 3).to_parquet(path)
+    runs = [read_run(tmp_path / name, name) for name in ("one", "two")]
+    table, notes = differences_table(runs)
+    assert not notes and {"Δ gIoU", "Δ cIoU", "Δ N-acc", "Δ T-acc", "p, gIoU"} <= set(table)
+    assert "Δ oIoU" not in table
+    scores = [metrics_from_rows(run.splits["val"], "strict")["giou"] for run in runs]
+    assert table["Δ gIoU"].iloc[0] == pytest.approx(100 * (scores[1] - scores[0]))
+    assert "verified" in verify_comparison(compare_runs(["one", "two"], tmp_path).parent)
+
+
+def verify_comparison(folder):
+    from dghin.report.run_report import verify_report
+
+    return verify_report(folder)
