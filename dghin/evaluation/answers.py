@@ -99,7 +99,8 @@ def as_answer(given: Any, size: tuple[int, int], where: str = "an answer") -> An
     if form == "probability" and (values.min() < 0 or values.max() > 1):
         raise UserError(
             f"{where}: values from {float(values.min()):.3g} to {float(values.max()):.3g} are no "
-            "probabilities. Apply the sigmoid to one-channel logits, or give logits (2, S, S)."
+            "probabilities (0 to 1). Apply the sigmoid to one-channel logits, or give logits "
+            "(2, S, S); divide what goes to 255 by 255."
         )
     return Answer(values, form, no_target)
 

@@ -90,7 +90,7 @@ def digest(path: Path) -> str | None:
 
 def read_proof(folder: Path) -> dict[str, Any]:
     """What `write_proof` has noted; UserError where there is no such file, or another's."""
-    remedy = "Make the report anew: dghin report run=RUN (or: compare RUN RUN ...)."
+    remedy = "Make the report: dghin report run=RUN (or: compare RUN RUN ...)."
     made = read_json(folder / FILE, remedy)
     if not isinstance(made, dict) or not {"kind", "page", "runs"} <= made.keys():
         raise UserError(f"{folder / FILE}: names no runs, or no digest of the page. {remedy}")

@@ -45,7 +45,7 @@ def test_what_a_model_says_of_no_target_is_kept():
         (np.array([[0, 128, 255, 0]], np.uint8), "values 0, 128, 255.*not as JPEG"),
         (np.full((2, 4, 4), np.nan, np.float32), "not finite"),
         (np.full((4, 4), np.inf, np.float32), "not finite"),
-        (np.full((4, 4), 3.0, np.float32), "no probabilities. Apply the sigmoid"),
+        (np.full((4, 4), 3.0, np.float32), "no probabilities .0 to 1.. Apply the sigmoid"),
         (np.full((4, 4), -0.1, np.float32), "no probabilities"),
         (np.zeros((3, 4, 4), np.float32), r"an array of shape \(3, 4, 4\)"),
         (np.zeros((0, 8), bool), "an array of shape"),

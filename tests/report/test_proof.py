@@ -216,10 +216,10 @@ def test_a_report_without_proof(run):
     del proof["page"]  # of a report that an older version made
     for older in ([], proof):
         (run / "provenance.json").write_text(json.dumps(older))
-        with pytest.raises(UserError, match="names no runs, or no digest.*Make the report anew"):
+        with pytest.raises(UserError, match="names no runs, or no digest.*Make the report"):
             found(run)
     (run / "provenance.json").unlink()
-    with pytest.raises(UserError, match="no such file. Make the report anew: .*report run=RUN"):
+    with pytest.raises(UserError, match="no such file. Make the report: .*report run=RUN"):
         found(run)
 
 

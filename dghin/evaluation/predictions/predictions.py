@@ -126,10 +126,12 @@ class Predictions:
                 f"{names[i]}: {_text(shapes[i])} of a photo of {_text(self._photos[i])}"
                 for i in wrong[:SHOWN]
             ]
+            turned = all(shapes[i] == tuple(self._photos[i][::-1].tolist()) for i in wrong)
+            remedy = "all at the photo's size, or all at the network's size S × S"
             raise UserError(
                 f"{where}: {len(wrong)} of {len(shapes)} answers have another size than their "
                 f"photos, or than the others (height × width): {listed(text, len(wrong))}. Save "
-                "masks all at the photo's size, or all at the network's size S × S."
+                f"masks {'with size [height, width], not [width, height]' if turned else remedy}."
             )
         return square[0] if shapes and not at_own_size else None
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".json", ".jsonl", ".npz")
 ACCEPTED = "Accepted are .json, .jsonl and .npz files, and folders of .png or .jsonl files"
 MISSING = ("error", "empty")
+_JPEG = {".jpg", ".jpeg", ".JPG"}
 _ADD = "Add the sent_id, or the ref_id and the sentence_index."
 Given = list[tuple[Asked, Stored]]
 
@@ -131,7 +132,8 @@ def _together(folder: Path) -> list[Path]:
     if not kinds:
         found = sorted({path.suffix or path.name for path in visible})
         what = f"it has only {', '.join(found[:5])}" if found else "empty"
-        raise UserError(f"{folder}: {what}. {ACCEPTED}.")
+        jpeg = " JPEG changes values at borders: save masks as PNG." if _JPEG & {*found} else ""
+        raise UserError(f"{folder}: {what}. {ACCEPTED}.{jpeg}")
     if len(kinds) > 1 or len(others) > 1:
         names = [kind[0].name for kind in kinds] if len(kinds) > 1 else [p.name for p in others]
         raise UserError(

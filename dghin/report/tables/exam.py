@@ -100,6 +100,7 @@ def _by_kind(rows: pd.DataFrame, control: str) -> list[tuple[str, pd.DataFrame]]
 def _numbers(found: Effect) -> list[float]:
     estimates = (found.real, found.control, found.difference, found.changed)
     shown = [percent(value) for estimate in estimates for value in estimate]
+    shown = [0.0 if abs(value) < 0.005 else value for value in shown]  # "-0.00" says nothing
     return [found.expressions, found.images, *shown]
 
 

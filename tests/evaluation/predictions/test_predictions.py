@@ -148,7 +148,7 @@ def test_values_that_are_not_finite(saved, split):
 
 def test_one_channel_of_logits_is_no_probability(saved, split):
     found = saved(np.full((len(split), 32, 32), -3.5))
-    with pytest.raises(UserError, match="no probabilities. Apply the sigmoid"):
+    with pytest.raises(UserError, match="no probabilities .0 to 1.. Apply the sigmoid"):
         found.answer(0)
 
 

@@ -349,3 +349,17 @@ def test_plain_answers_are_not_those_of_a_control(tmp_path, split, tiny_config):
     path = as_lines(tmp_path / "b.jsonl", [lines(split)[index] for index in chosen])
     with pytest.raises(UserError, match=f"{len(chosen)} answers are of a sentence"):
         read_predictions(path, {"val": split}, questions=questions)
+
+
+def test_what_people_do_by_mistake_is_said(tmp_path, split):
+    entries = lines(split)
+    for index, entry in enumerate(entries):
+        empty = np.zeros(split.truth(index).shape[::-1], bool)
+        entry |= runs(empty)
+    path = as_lines(tmp_path / "a.jsonl", entries)
+    with pytest.raises(UserError, match=r"with size \[height, width\], not"):
+        read_predictions(path, {"val": split})
+    (tmp_path / "jpeg").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "jpeg/1_0.jpg")
+    with pytest.raises(UserError, match="save masks as PNG"):
+        read_predictions(tmp_path / "jpeg", {"val": split})

@@ -67,6 +67,7 @@ def test_same_pixels_as_pycocotools(mask, monkeypatch):
         ({"size": [3, 4]}, "no run lengths"),
         ([[0, 0, 3, 0, 3, 3]], "polygons"),
         ("masks/12.png", "no run lengths"),
+        ({"size": [3, 4], "counts": "b'0<'"}, "text of bytes. Write counts.decode"),
     ],
 )
 def test_what_is_none(value, said):
