@@ -139,6 +139,8 @@ COMMANDS = {
         (
             "fetch refcoco data=DATA --dry-run",
             "fetch refcoco data=DATA",
+            "fetch refcoco form=parquet data=DATA",
+            "fetch refcoco-m data=DATA",
             "fetch referit data=DATA images=false",
             "fetch joint data=DATA mirrors=my_mirrors.yaml",
         ),

@@ -1,5 +1,6 @@
 import pytest
 from helpers.grefcoco import write_grefcoco
+from helpers.raw_forms import refcoco_m_rows, write_arefcoco, write_gseval, write_parquet
 from helpers.raw_trees import LANGUAGE, edit_pickle, write_refer, write_referit
 
 from data_preprocess.cli import COMMANDS, main
@@ -78,7 +79,23 @@ def write_raw(root, name):
             path = root / DATASETS[member].refs  # an image of its own to train on
             edit_pickle(path, lambda refs: [ref.update(split="train") for ref in refs[:3]])
         return root
-    return write_refer(root, DATASETS[name].folder, DATASETS[name].split_by)
+    if name == "gseval":
+        write_refer(root)
+        write_gseval(root, root / "gseval/GroundingSuite-Eval.jsonl")
+        (root / "images/train2014").rename(root / "images/unlabeled2017")
+        return root
+    if name == "refcoco-m":
+        write_parquet(root / "refcoco-m/validation-0.parquet", refcoco_m_rows(write_refer(root)))
+        return root
+    if name == "arefcoco":
+        write_refer(root), write_refer(root, "refcocog", "umd")
+        write_arefcoco(root, root / "arefcoco")
+        return root
+    write_refer(root, DATASETS[name].folder, DATASETS[name].split_by)
+    if DATASETS[name].folder == "refclef":
+        (root / "images/referit").mkdir()
+        (root / "images/train2014").rename(root / "images/referit/images")
+    return root
 
 
 @pytest.mark.parametrize("name", [*DATASETS, JOINT])
@@ -89,7 +106,8 @@ def test_every_data_set_is_prepared_and_verified_by_one_command(tmp_path, capsys
     words = [f"{key}={value}" for key, value in LANGUAGE.items()]
     assert main(["prepare", name, f"data={root}", "workers=1", *words]) == 0
     text = capsys.readouterr().out
-    assert f"{name} {'trainval' if name == 'referit' else 'train'}: " in text
+    split = {"referit": "trainval", "refcoco-m": "val", "gseval": "test"}.get(name, "train")
+    assert f"{name} {split}: " in text
     assert ("removed from refcoco+ train: " in text) == (name == JOINT)
     assert main(["verify", name, f"data={root}", "form=prepared", "workers=1"]) == 0
     assert "masks looked at: 0 problems" in capsys.readouterr().out

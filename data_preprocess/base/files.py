@@ -4,10 +4,12 @@ Light on purpose: the standard library only, so that a bare GPU box can import i
 """
 
 import contextlib
+import gzip
 import hashlib
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,24 @@ def read_json(path: Path, remedy: str) -> Any:
         return json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, OSError, RecursionError) as error:  # nested too deep: RecursionError
         raise UserError(f"{path}: not readable as JSON ({error}). {remedy}") from error
+
+
+def json_lines(path: Path, remedy: str) -> Iterator[tuple[int, Any]]:
+    """(line number, what it says) of JSON Lines, which may be packed (.gz). Empty lines are left
+    out; an unreadable one is an error that names it."""
+    number = 0
+    try:
+        with (gzip.open if Path(path).suffix == ".gz" else open)(
+            path, "rt", encoding="utf-8-sig"
+        ) as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, json.loads(line, object_pairs_hook=_without_repeats)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file. {remedy}") from error
+    except (ValueError, OSError, EOFError, RecursionError, zlib.error) as error:
+        where = f"line {number}" if isinstance(error, ValueError) else f"after line {number}"
+        raise UserError(f"{path}, {where}: not readable as JSON ({error}). {remedy}") from error
 
 
 def read_json_or(path: Path, default: Any) -> Any:

@@ -29,7 +29,9 @@ class FetchSettings:
     """What to fetch and where. data: the raw root. images: photos (and ReferIt's masks), too.
 
     dry_run: say what would be done, do nothing. keep_archives: leave them in DATA/.fetch.
-    mirrors: a YAML file used instead of the packaged list. members: of `joint`.
+    mirrors: a YAML file used instead of the packaged list. members: of `joint`. form: of the
+    annotations, where another can be fetched: parquet (RefCOCO, + and g from the hub), or reviewed
+    (Ref-L4's review of their expressions).
     """
 
     dataset: str = "refcoco"
@@ -39,6 +41,7 @@ class FetchSettings:
     keep_archives: bool = False
     mirrors: str = ""
     members: tuple[str, ...] = ()
+    form: str = ""
 
 
 def fetch(settings: FetchSettings) -> int:
@@ -48,7 +51,7 @@ def fetch(settings: FetchSettings) -> int:
     unknown names are a UserError; that one lists what to put where.
     """
     known, data = read_mirrors(settings.mirrors), Path(settings.data)
-    targets = known.targets(settings.dataset, settings.members)
+    targets = known.targets(settings.dataset, settings.members, settings.form)
     if not settings.images:
         targets = tuple(target for target in targets if not target.startswith(_IMAGES))
     missing = _missing(known, targets, data)
@@ -109,15 +112,20 @@ def _announce(
     log.info("%s: to fetch into %s (%s free; images=false leaves the photos out)", dataset, data,
              free)  # fmt: skip
     for source, needed in steps:
-        log.info("%s, %s: %s", source.name, _amount(source.size), source.what)
+        log.info("%s, %s: %s", source.name, _size_of(source), source.what)
         for target in needed:
             log.info("  to   %s", _shown(target, data))
         for url in source.urls:
-            log.info("  from %s", url)
+            log.info("  from %s", _address(source, url))
     for source in others:
-        log.info("%s, %s, if the others fail: %s", source.name, _amount(source.size), source.what)
+        log.info("%s, %s, if the others fail: %s", source.name, _size_of(source), source.what)
         for url in source.urls:
-            log.info("  from %s", url)
+            log.info("  from %s", _address(source, url))
+
+
+def _address(source: Source, url: str) -> str:
+    """A URL, with what is known of it."""
+    return f"{url} (reported dead since {source.dead[url]})" if url in source.dead else url
 
 
 def _announce_parts(known: Mirrors, missing: list[str], data: Path) -> None:
@@ -132,7 +140,7 @@ def _check_space(steps: list[tuple[Source, list[str]]], data: Path) -> None:
     """Refuse to begin what cannot end: downloads and what comes out of them, where known."""
     needed = 0
     for source, targets in steps:
-        size = source.size or 0
+        size = source.size or source.about or 0
         parts = (source.name, f"{source.name}.part")
         needed += max(0, size - max(_size(data / PARTS / name) for name in parts))
         if source.archive:
@@ -178,7 +186,7 @@ def _by_hand(
             digest = f", sha256 {source.sha256}" if source.sha256 else ""
             digest = digest or (f", md5 {source.md5}" if source.md5 else "")
             inside = f" (in {source.name})" if source.archive else ""
-            lines.append(f"    {source.what}{inside}: {_amount(source.size)}{digest}")
+            lines.append(f"    {source.what}{inside}: {_size_of(source)}{digest}")
     lines.append("tried:")
     for source in sources:
         lines += [f"  {url}: {reason}" for url, reason in failures.get(source.name, [])]
@@ -188,6 +196,11 @@ def _by_hand(
         lines.append(
             f"an archive ({', '.join(archives)}) may also be put into {data / PARTS} as it is: the "
             "same command unpacks it."
+        )
+    if "parquet" in known.forms.get(settings.dataset, {}) and not settings.form:
+        lines.append(
+            "the same annotations as Parquet, from another host: "
+            f"dghin data fetch {settings.dataset} form=parquet data={settings.data}"
         )
     lines.append(f"then run: {_next(settings)}")
     return "\n".join(lines)
@@ -201,10 +214,15 @@ def _next(settings: FetchSettings) -> str:
     return f"dghin data verify {settings.dataset} data={settings.data}"
 
 
-def _amount(size: int | None) -> str:
+def _size_of(source: Source) -> str:
+    """The bytes of a download for people."""
+    if source.size is None:
+        return f"about {_amount(source.about)}" if source.about else "size not known"
+    return _amount(source.size)
+
+
+def _amount(size: int) -> str:
     """Bytes for people."""
-    if size is None:
-        return "size not known"
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= factor:
             return f"{size / factor:.1f} {unit}"

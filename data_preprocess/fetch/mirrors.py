@@ -13,14 +13,15 @@ from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.raw.datasets import JOINT, find_dataset
 
 PACKAGED = "mirrors.yaml"
-ARCHIVES = ("zip", "tar.gz")
-_KEYS = {"what", "target", "archive", "unpack", "size", "sha256", "md5", "unpacked", "counts",
-         "urls", "pages"}  # fmt: skip
+ARCHIVES = ("zip", "tar", "tar.gz")
+_KEYS = {"what", "target", "archive", "unpack", "size", "about", "sha256", "md5", "unpacked",
+         "counts", "urls", "pages"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Source:
-    """One download. size, unpacked: bytes (None: not known); sha256, md5: "" where not known.
+    """One download. size, unpacked: bytes (None: not known); about: the size, rounded, where only
+    that is known; sha256, md5: "" where not known.
 
     unpack: pattern of members -> target; a plain file has the one entry "" -> target. Targets
     are relative to the raw root; those that end in a slash are folders.
@@ -33,10 +34,12 @@ class Source:
     urls: tuple[str, ...]
     pages: tuple[str, ...]
     size: int | None
+    about: int | None
     unpacked: int | None
     sha256: str
     md5: str
     counts: Mapping[str, int]
+    dead: Mapping[str, str]  # URLs that people say no longer answer -> since when
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -46,16 +49,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Mirrors:
-    """The whole list: targets by data set, and the downloads in the order of preference."""
+    """The whole list: targets by data set (and by form, where there are others), and the downloads
+    in the order of preference."""
 
     sets: Mapping[str, tuple[str, ...]]
+    forms: Mapping[str, Mapping[str, tuple[str, ...]]]
     sources: tuple[Source, ...]
 
-    def targets(self, name: str, members: Iterable[str] = ()) -> tuple[str, ...]:
+    def targets(self, name: str, members: Iterable[str] = (), form: str = "") -> tuple[str, ...]:
         """What a data set needs. `joint` needs what its members (or the usual ones) need.
 
-        An unknown name is a UserError with the nearest known one.
+        An unknown name or form is a UserError with the nearest known one.
         """
+        if form:
+            return self._in_form(name, form)
         members = tuple(members)
         if name != JOINT and name not in self.sets:
             raise unknown_name("data set to fetch", name, [*self.sets, JOINT])
@@ -67,6 +74,16 @@ class Mirrors:
         if absent:
             raise unknown_name("data set to fetch", absent[0], self.sets)
         return tuple(dict.fromkeys(target for member in names for target in self.sets[member]))
+
+    def _in_form(self, name: str, form: str) -> tuple[str, ...]:
+        known = self.forms.get(name, {})
+        if form not in known:
+            listed = ", ".join(f"{key} ({', '.join(value)})" for key, value in self.forms.items())
+            raise UserError(
+                f"form={form}: '{name}' has no such form to fetch. Leave it out, or fetch one of: "
+                f"{listed}."
+            )
+        return known[form]
 
     def of(self, target: str) -> tuple[Source, ...]:
         """The downloads that a target comes from, the preferred one first."""
@@ -85,6 +102,10 @@ def read_mirrors(path: str = "") -> Mirrors:
         raise UserError(f"{where}: not readable as YAML ({error}).") from error
     try:
         sets = {name: tuple(map(_relative, targets)) for name, targets in tree["sets"].items()}
+        forms = {
+            name: {form: tuple(map(_relative, targets)) for form, targets in listed.items()}
+            for name, listed in (tree.get("forms") or {}).items()
+        }
         sources = tuple(_source(name, entry) for name, entry in tree["sources"].items())
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -92,11 +113,13 @@ def read_mirrors(path: str = "") -> Mirrors:
             f"data_preprocess/{PACKAGED} has."
         ) from error
     provided = {target for source in sources for target in source.targets}
-    for name, targets in sets.items():
+    wanted = [*sets.items()]
+    wanted += [(name, targets) for name, listed in forms.items() for targets in listed.values()]
+    for name, targets in wanted:
         for target in targets:
             if target not in provided:
                 raise UserError(f"{where}: set '{name}' needs {target}, which no source gives.")
-    return Mirrors(sets, sources)
+    return Mirrors(sets, forms, sources)
 
 
 def _source(name: str, entry: Mapping[str, Any]) -> Source:
@@ -108,7 +131,9 @@ def _source(name: str, entry: Mapping[str, Any]) -> Source:
     if name != PurePosixPath(name).name or name.startswith("."):
         raise ValueError(f"{name}: not a file name")
     unpack = entry["unpack"] if archive else {"": entry["target"]}
-    urls = [url["url"] if isinstance(url, Mapping) else url for url in entry.get("urls") or ()]
+    listed = [url if isinstance(url, Mapping) else {"url": url} for url in entry.get("urls") or ()]
+    dead = {url["url"]: str(url["dead"]) for url in listed if url.get("dead")}
+    urls = sorted((url["url"] for url in listed), key=lambda url: url in dead)  # dead ones last
     for url in urls:
         if urlsplit(url).scheme not in ("http", "https", "file"):
             raise ValueError(f"{name}: {url} is neither http, https nor file")
@@ -120,10 +145,12 @@ def _source(name: str, entry: Mapping[str, Any]) -> Source:
         urls=tuple(urls),
         pages=tuple(entry.get("pages") or ()),
         size=_bytes(entry.get("size")),
+        about=_bytes(entry.get("about")),
         unpacked=_bytes(entry.get("unpacked")),
         sha256=(entry.get("sha256") or "").lower(),
         md5=(entry.get("md5") or "").lower(),
         counts=entry.get("counts") or {},
+        dead=dead,
     )
 
 

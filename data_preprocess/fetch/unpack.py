@@ -54,7 +54,7 @@ class _Wanted:
 def unpack(
     archive: Path, kind: str, places: Mapping[str, str], needed: Container[str], data: Path
 ) -> dict[str, int]:
-    """Unpack `archive` (kind "zip" or "tar.gz") under `data`; returns files by folder.
+    """Unpack `archive` (kind "zip", "tar" or "tar.gz") under `data`; returns files by folder.
 
     places: pattern of members -> target, a file or (ending in a slash) a folder; those in
     `needed` must be in the archive. A file that is there stays; in a folder, those of the right

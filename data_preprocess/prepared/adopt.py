@@ -1,14 +1,21 @@
 """Prepared data of the original (data_v3/anns and masks) -> language features and a manifest.
 
-Annotations and masks are read, never written.
+Annotations and masks are read, never written. CRIS's prepared folder has the same layout (and so
+has that of every project that began with its data_process.py): anns/<set>/<split>.json, and
+masks/<set>/<segment_id>.png. Its boxes are x1 y1 x2 y2; which they are, the masks tell.
 """
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json
+from data_preprocess.base.values import four_numbers
 from data_preprocess.prepared.one_dataset import (
     LanguageSettings,
     command,
@@ -17,12 +24,13 @@ from data_preprocess.prepared.one_dataset import (
 )
 from data_preprocess.raw.datasets import Dataset, find_raw_dataset
 
-from .annotations import read_entries
+from .annotations import CORNERS, read_entries
 from .manifest import annotation_path, manifest_path, split_entry, versions, write_manifest
 from .mask_files import existing_digests, masks_digest
 
 log = logging.getLogger(__name__)
 
+_LOOKED_AT = 50  # masks
 _REMEDY = "Prepare the data set anew: dghin data prepare DATASET data=RAW."
 
 
@@ -60,11 +68,26 @@ def adopt(settings: LanguageSettings) -> dict[str, Any]:
         "per_sentence_masks": all(len(entry["sentences"]) == 1 for entry in everything),
         "dropped": {},
         "adopted": True,
+        **_form_of_boxes(everything, root / "masks" / dataset.name),
         "versions": versions(),
         "command": command("adopt", settings),
     }
     write_manifest(root, manifest)
     return manifest
+
+
+def _form_of_boxes(entries: list[dict[str, Any]], masks: Path) -> dict[str, str]:
+    """What a manifest says of the boxes: corners, if they fit the first masks better as such."""
+    fits: Counter[bool] = Counter()
+    for entry in entries[:_LOOKED_AT]:
+        path = masks / f"{entry['segment_id']}.png"
+        box = four_numbers(entry.get("bbox"), f"{path}, bbox", _REMEDY)
+        rows, columns = np.nonzero(np.asarray(Image.open(path).convert("L"))) if box else ((), ())
+        if len(rows):
+            end = np.array([columns.max() + 1, rows.max() + 1])
+            start, last = np.array(box[:2]), np.array(box[2:])
+            fits[bool(abs(last - end).sum() < abs(start + last - end).sum())] += 1
+    return {"boxes": CORNERS} if fits[True] > fits[False] else {}
 
 
 def _check_images(entries: list[dict[str, Any]], images: Path) -> None:

@@ -11,6 +11,7 @@ from data_preprocess.base.values import shown as short
 from data_preprocess.base.values import whole
 from data_preprocess.raw.records import Record, clean_sentence
 
+CORNERS = "x1 y1 x2 y2"  # in a manifest's `boxes`; without it, boxes are x y width height
 COUNTS = ("images", "objects", "expressions")
 _REMEDY = "Prepare the data set anew: dghin data prepare DATASET data=RAW."
 
@@ -107,6 +108,17 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
             if whole(entry.get(key, 1), 0) is None:
                 raise UserError(f"{where}: {key} {short(entry[key])} is no number. {_REMEDY}")
     return entries
+
+
+def box_of(entry: Mapping[str, Any], manifest: Mapping[str, Any]) -> Any:
+    """The box of an entry as x, y, width, height; as it is where that cannot be said.
+
+    Adopted annotations may have corners (x1 y1 x2 y2, as CRIS writes): their manifest says so.
+    """
+    box = entry.get("bbox")
+    if manifest.get("boxes") != CORNERS or not isinstance(box, list) or len(box) != 4:
+        return box
+    return [box[0], box[1], box[2] - box[0], box[3] - box[1]]
 
 
 def _check_sentences(sentences: Any, where: str) -> None:

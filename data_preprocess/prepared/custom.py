@@ -11,11 +11,14 @@ The table is a CSV file with a line an expression:
     dog.jpg,,masks/dog.png,a sleeping dog,val      or it is what is not black in a mask image
     dog.jpg,none,,the parrot,val                   nothing in the image is meant
 
+The table may also be JSON Lines, with outlines or run lengths inside (json_table.py).
+
 Lines of one image, split and object become one referent. `kind` and `category` may be added as
 columns; `annotation` or `mask` may be left out. Paths of masks begin at the table's folder.
 """
 
 import csv
+import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +33,7 @@ from data_preprocess.raw.datasets import TRAIN, Dataset, check_own_name
 from data_preprocess.raw.records import Raw, Record, Sentence, Shapes, clean_sentence
 from data_preprocess.raw.refer import Instances, read_instances
 
+from .json_table import SEGMENTATION, is_json_table, read_json_table
 from .manifest import read_manifest
 from .mask_files import sources_digest
 
@@ -46,7 +50,7 @@ _SHOWN = 10  # errors of a table that are listed at once
 @dataclass(frozen=True)
 class CustomSettings(MaskSettings):
     dataset: str = ""  # a name of your own
-    table: str = ""  # the CSV file
+    table: str = ""  # the table of expressions: CSV, or JSON Lines
     images: str = ""  # the folder of the photos; the table's own if empty
     coco: str = ""  # a COCO JSON file, for the column `annotation`
 
@@ -126,6 +130,9 @@ def read_table(path: Path) -> Iterator[tuple[int, Row]]:
     """(line number, cells by column) of a CSV file; every column is there, empty if left out."""
     if not path.is_file():
         raise UserError(f"{path}: no such file. Give the table of expressions with table=FILE.")
+    if is_json_table(path):
+        yield from read_json_table(path, COLUMNS)
+        return
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
@@ -172,15 +179,18 @@ def _check_row(row: Row, where: str) -> tuple[str, ...]:
             f"{where}: split '{row['split']}'. Name it with letters, digits, _, + and -, such as "
             "train, val or test."
         )
-    if bool(row["annotation"]) == bool(row["mask"]):
+    if sum(map(bool, (row["annotation"], row["mask"], row.get(SEGMENTATION)))) != 1:
+        drawn = f" and a {SEGMENTATION}" if row.get(SEGMENTATION) else ""
         raise UserError(
-            f"{where}: annotation '{row['annotation']}' and mask '{row['mask']}'. Give one of the "
-            f"two (annotation: numbers of the COCO file apart by ;, or {NOTHING})."
+            f"{where}: annotation '{row['annotation']}' and mask '{row['mask']}'{drawn}. Give one "
+            f"of them (annotation: numbers of the COCO file apart by ;, or {NOTHING})."
         )
     if not row["image"]:
         raise UserError(f"{where}: no image. Give its file name in the folder of the photos.")
     safe_path(row["image"], where)
-    return tuple(row[name] for name in ("split", "image", "annotation", "mask"))
+    return tuple(
+        row.get(name, "") for name in ("split", "image", "annotation", "mask", SEGMENTATION)
+    )
 
 
 def _record(
@@ -190,6 +200,8 @@ def _record(
     where = first["where"]
     sentences = tuple(Sentence(clean_sentence(r["expression"], where), r["kind"]) for r in rows)
     plain = Record(number, first["image"], None, sentences, None, where, first["category"])
+    if first.get(SEGMENTATION):
+        return replace(plain, shape=json.loads(first[SEGMENTATION]))
     if first["mask"]:
         return replace(plain, shape=folder / safe_path(first["mask"], where))
     if first["annotation"] == NOTHING:

@@ -13,16 +13,23 @@ class Dataset:
     """One data set as this kit names it. Folders are relative to the raw root.
 
     `joint` has members instead of raw files: its folder and split_by are empty; so are those of
-    a data set of your own ("custom"), whose name is free.
+    a data set of your own ("custom"), whose name is free. reader "form": its files have the one
+    form that is named (raw/forms).
     """
 
     name: str
-    reader: Literal["refer", "grefer", "referit", "joint", "custom"]
+    reader: Literal["refer", "grefer", "referit", "form", "joint", "custom"]
     folder: str
     split_by: str
     splits: tuple[str, ...]
     images: str
     members: tuple[str, ...] = ()
+    form: str = ""
+
+    @property
+    def has_unreadable(self) -> bool:
+        """Whether its photos are ReferIt's, three of which no one can read."""
+        return self.folder in ("referit", "refclef")
 
     @property
     def refs(self) -> str:
@@ -31,7 +38,7 @@ class Dataset:
         return f"{self.folder}/{name.format(self.split_by)}"
 
 
-_COCO = "images/train2014"
+_COCO, _SAIAPR = "images/train2014", "images/referit/images"
 _UNC = ("train", "val", "testA", "testB")
 
 DATASETS = {
@@ -47,6 +54,14 @@ DATASETS = {
             "images/referit/images",
         ),
         Dataset("grefcoco", "grefer", "grefcoco", "unc", _UNC, _COCO),
+        # ReferIt's text and regions in REFER's layout: other splits and cleaned sentences
+        Dataset("refclef_unc", "refer", "refclef", "unc", (*_UNC, "testC"), _SAIAPR),
+        Dataset("refclef_berkeley", "refer", "refclef", "berkeley", ("train", "val", "test"),
+                _SAIAPR),
+        Dataset("refcoco-m", "form", "refcoco-m", "", ("val",), "images/refcoco-m",
+                form="refcoco-m"),
+        Dataset("arefcoco", "form", "arefcoco", "", ("train", "test"), _COCO, form="arefcoco"),
+        Dataset("gseval", "form", "gseval", "", ("test",), "images/unlabeled2017", form="gseval"),
     )
 }  # fmt: skip
 
@@ -103,12 +118,17 @@ def find_raw_dataset(name: str) -> Dataset:
 
 def _joint(members: tuple[str, ...]) -> Dataset:
     """`joint` of these members: train, val, and every member's val and test by their names."""
-    joinable = [name for name, dataset in DATASETS.items() if dataset.images == _COCO]
+    joinable = [
+        name
+        for name, dataset in DATASETS.items()
+        if dataset.images == _COCO and dataset.reader != "form"
+    ]
     for name in members:
         if name in DATASETS and name not in joinable:
             raise UserError(
-                f"members: '{name}' has images of its own ({DATASETS[name].images}); what {JOINT} "
-                f"puts together shares those of {_COCO}: {', '.join(joinable)}. Leave it out."
+                f"members: '{name}' cannot be put together with others (its images: "
+                f"{DATASETS[name].images}); {JOINT} takes sets that share those of {_COCO}: "
+                f"{', '.join(joinable)}. Leave it out."
             )
         if name not in joinable:
             raise unknown_name(f"member of {JOINT}", name, joinable)

@@ -44,7 +44,7 @@ def draw_mask(record: Record, size: tuple[int, int] | None = None) -> np.ndarray
 
 
 def draw_segmentation(segmentation: Any, height: int, width: int, where: str) -> np.ndarray:
-    """A COCO segmentation as (H, W) uint8: the union of its polygons, or its run lengths.
+    """A COCO segmentation as (H, W) uint8: the union of its polygons, or of its run lengths.
 
     The original adds up the polygons of an object, which turns their overlaps into background
     in training; the union does not. Polygons of fewer than three points are left out.
@@ -55,6 +55,9 @@ def draw_segmentation(segmentation: Any, height: int, width: int, where: str) ->
     check_form(segmentation, where)
     if isinstance(segmentation, dict):
         return run_lengths_mask(segmentation, height, width, where)
+    if segmentation and isinstance(segmentation[0], dict):
+        masks = [run_lengths_mask(part, height, width, where) for part in segmentation]
+        return np.maximum.reduce(masks)
     polygons = [p for p in segmentation if len(p) >= 6 and len(p) % 2 == 0]
     if len(polygons) < len(segmentation):
         log.warning("%s: left out a polygon of fewer than three points", where)

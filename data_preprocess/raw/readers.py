@@ -12,7 +12,7 @@ from .forms.read import Form, Place, find_forms, read_form
 from .grefer import read_grefer
 from .records import Raw, Record
 from .refer import read_refer
-from .referit import read_referit
+from .referit import read_referit, without_unreadable
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,20 @@ def read_source(name: str, data: Path, source: Source) -> tuple[Dataset, Raw]:
 def read_raw(data: Path, dataset: Dataset, drop: bool = True) -> Raw:
     """All records of a raw data set under the raw root `data`.
 
-    `drop` leaves out the ReferIt images that no one can read (REFER has none).
+    `drop` leaves out the ReferIt images that no one can read (COCO has none).
     """
+    if drop and dataset.has_unreadable and dataset.reader == "refer":
+        return without_unreadable(read_raw(data, dataset, drop=False))
     if not data.is_dir():
         raise UserError(
             f"{data}: no such folder. Give the raw root with data=FOLDER: the folder that holds "
             f"{dataset.folder}/ and images/."
         )
+    folder = data / dataset.folder
+    if dataset.reader == "form":
+        raw = read_form(dataset, dataset.form, _place(data, folder, dataset))
+        return raw if raw.packed else locate(raw, _folders(data, dataset))
     if dataset.reader == "refer" and not (data / dataset.refs).is_file():
-        folder = data / dataset.folder
         forms = find_forms(folder, dataset) if folder.is_dir() else []
         if forms:  # read_form says so, if there are several
             raw = read_form(dataset, "auto", _place(data, folder, dataset))

@@ -1,6 +1,7 @@
 """The ReferIt layout (berkeley split): query files, and one .mat mask an image region."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,23 @@ def read_referit(data: Path, dataset: Dataset, drop: bool = True) -> Raw:
 
 def is_unreadable(name: str) -> bool:
     """Whether a region ("19579_3") or image ("19579.jpg") is of an image that no one can read."""
-    return name.partition("_")[0].partition(".")[0] in UNREADABLE
+    return name.rpartition("/")[2].partition("_")[0].partition(".")[0] in UNREADABLE
+
+
+def without_unreadable(raw: Raw) -> Raw:
+    """The records whose images someone can read, and how many others there were in each split."""
+    splits = {
+        split: [record for record in records if not is_unreadable(record.image)]
+        for split, records in raw.splits.items()
+    }
+    gone = {split: len(raw.splits[split]) - len(records) for split, records in splits.items()}
+    dropped = {split: count for split, count in gone.items() if count}
+    splits = {split: records for split, records in splits.items() if records}
+    if not splits:
+        raise UserError(f"{raw.sources[0]}: no object but those of unreadable images. {_REMEDY}")
+    if dropped:
+        log.info("left out the unreadable images %s: %s objects", ", ".join(UNREADABLE), dropped)
+    return replace(raw, splits=splits, dropped={**raw.dropped, **dropped})
 
 
 def _optional(path: Path) -> dict[str, Any]:

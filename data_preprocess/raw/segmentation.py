@@ -24,18 +24,27 @@ _PIECES = 10_000  # polygons of an object: pycocotools takes time for the square
 
 
 def check_form(segmentation: Any, where: str) -> None:
-    """An error for what is neither a list of polygons (lists of numbers) nor run lengths."""
-    if isinstance(segmentation, dict):
-        counts, size = segmentation.get("counts"), segmentation.get("size")
-        if isinstance(counts, str | bytes) or _is_flat(counts):
-            if _is_flat(size) and len(size) == 2:
-                return
-    elif isinstance(segmentation, list) and all(map(_is_flat, segmentation)):
+    """An error for what is neither polygons (a list of lists of numbers) nor run lengths: one
+    mapping, or a list of them, as ReferIt's regions (refclef) and RRSIS-D's objects are."""
+    if _is_run_lengths(segmentation):
+        return
+    if isinstance(segmentation, list) and (
+        all(map(_is_flat, segmentation)) or all(map(_is_run_lengths, segmentation))
+    ):
         return
     raise UserError(
         f"{where}: its segmentation {shown(segmentation)} is neither polygons nor run lengths. "
         f"{_AGAIN}"
     )
+
+
+def _is_run_lengths(value: Any) -> bool:
+    """Whether it is a mapping with counts (a list, or compressed text) and a size."""
+    if not isinstance(value, dict):
+        return False
+    counts, size = value.get("counts"), value.get("size")
+    known = isinstance(counts, str | bytes) or _is_flat(counts)
+    return known and _is_flat(size) and len(size) == 2
 
 
 def _is_flat(values: Any) -> bool:

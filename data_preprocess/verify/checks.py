@@ -20,7 +20,7 @@ from data_preprocess.base.progress import tqdm
 from data_preprocess.base.values import four_numbers
 from data_preprocess.base.workers import by_image, run_tasks, workers_for
 from data_preprocess.language.features import read_features
-from data_preprocess.prepared.annotations import expressions, read_entries
+from data_preprocess.prepared.annotations import box_of, expressions, read_entries
 from data_preprocess.prepared.manifest import annotation_path, features_path, read_manifest
 from data_preprocess.prepared.mask_files import masks_digest
 from data_preprocess.raw.masks import check_size, draw_mask
@@ -86,7 +86,7 @@ def check_prepared(root: Path, dataset: str, workers: int = 0) -> Checked:
         for entry in entries:
             mask = masks / f"{entry['segment_id']}.png"
             image = root / manifest["images_folder"] / entry["img_name"]
-            items[mask] = Entry(image, mask, entry.get("bbox"), entry.get("targets", 1))
+            items[mask] = Entry(image, mask, box_of(entry, manifest), entry.get("targets", 1))
     tasks = by_image(list(items.values()), lambda item: item.image)
     checked.add(_run(_check_entries, tasks, workers))
     if "members" not in manifest and not checked.problems:  # of joint, members have the digests

@@ -15,6 +15,7 @@ from data_preprocess.base.errors import UserError
 from data_preprocess.prepared.annotations import read_entries
 from data_preprocess.prepared.manifest import annotation_path, read_manifest
 from data_preprocess.raw.datasets import DATASETS, JOINT, TRAIN, Dataset
+from data_preprocess.raw.forms.read import find_forms
 from data_preprocess.raw.readers import read_raw
 from data_preprocess.raw.records import Raw
 
@@ -101,9 +102,12 @@ def _leak(one: tuple[str, str], other: tuple[str, str]) -> str:
 
 
 def _has_raw(data: Path, dataset: Dataset) -> bool:
+    folder = data / dataset.folder
     if dataset.reader == "referit":
-        return (data / dataset.folder / "referit_query_test.json").is_file()
-    return (data / dataset.refs).is_file()
+        return (folder / "referit_query_test.json").is_file()
+    if dataset.reader == "form":
+        return folder.is_dir()
+    return (data / dataset.refs).is_file() or folder.is_dir() and bool(find_forms(folder, dataset))
 
 
 def _prepared_images(root: Path, name: str) -> dict[str, set[Path]]:

@@ -25,7 +25,7 @@ from data_preprocess.prepared.manifest import (
 from data_preprocess.raw.datasets import DATASETS, TRAIN, Dataset, find_dataset
 from data_preprocess.raw.readers import read_raw
 from data_preprocess.raw.records import Raw, Record
-from data_preprocess.raw.referit import is_unreadable
+from data_preprocess.raw.referit import without_unreadable
 
 from .checks import Checked, check_prepared, check_raw
 from .overlap import images_on_disk, overlaps, unexpected
@@ -147,15 +147,7 @@ def _read(settings: VerifySettings, dataset: Dataset) -> dict[str, Raw]:
 
 def _readable(dataset: Dataset, raw: Raw) -> Raw:
     """A raw data set without the images that no one can read (ReferIt's)."""
-    if dataset.reader != "referit":
-        return raw
-    return replace(
-        raw,
-        splits={
-            split: [record for record in records if not is_unreadable(record.image)]
-            for split, records in raw.splits.items()
-        },
-    )
+    return without_unreadable(raw) if dataset.has_unreadable else raw
 
 
 def _raw_table(
@@ -213,7 +205,7 @@ def _rows(dataset: Dataset, raw: Raw) -> list[Mapping[str, Any]]:
     """Every split as released; of ReferIt also without the unreadable images."""
     published = published_counts(dataset)
     stages = {BEFORE: raw.splits}
-    if dataset.reader == "referit":
+    if dataset.has_unreadable:
         stages[AFTER] = _readable(dataset, raw).splits
     rows = []
     for stage, splits in stages.items():

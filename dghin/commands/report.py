@@ -2,6 +2,7 @@
 
 dghin report run=demo
 dghin report run=demo gallery=docs/gallery    its figures as small copies on a Markdown page
+dghin report run=lavt reviewed=PATH           scores on the expressions that Ref-L4's reviewers keep
 dghin report run=lavt card=FOLDER             a model card with its scores, and .eval_results
 dghin compare demo wide                       one page over several runs
 dghin verify reports/demo                     compute every number again from the rows
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from data_preprocess.base.errors import UserError
 from dghin.ablation.page import ablation_tables, is_ablation, write_ablation_report
+from dghin.data.review import store_review
 from dghin.report.compare import compare_runs
 from dghin.report.gallery import write_gallery
 from dghin.report.run_report import verify_report, write_report
@@ -21,10 +23,13 @@ from dghin.run.folder import REPORTS, enter_project
 
 def main(arguments: Sequence[str]) -> None:
     """`dghin report`; see the module's docstring."""
-    own = {"run": "demo", "reports": str(REPORTS), "gallery": "", "card": ""}
+    own = {"run": "demo", "reports": str(REPORTS), "gallery": "", "card": "", "reviewed": ""}
     values, _ = read_words("dghin report", __doc__, own, arguments, settings=False)
     enter_project()
     folder = Path(values["reports"]) / values["run"]
+    if values["reviewed"]:
+        for split, (kept, count) in store_review(folder, Path(values["reviewed"])).items():
+            print(f"{split}: {kept:,} of {count:,} reviewed expressions are kept")
     if values["card"]:
         from dghin.report.model_card import write_card
 

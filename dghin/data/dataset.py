@@ -43,7 +43,7 @@ class PreparedDataset(PreparedSplit):
         if name not in self._images:
             if len(self._images) >= KEPT_IMAGES:
                 self._images.pop(next(iter(self._images)))
-            self._images[name] = resize_image(read_image(self.photos / name), self.image_size)
+            self._images[name] = resize_image(read_image(self.photo(name)), self.image_size)
         return self._images[name]
 
     def inputs(self, index: int) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def prepare_settings(config: Config) -> "PrepareSettings":
         words=config.model.words,
         alignment=data.alignment,
         members=data.members,
+        images=data.images,
     )
 
 

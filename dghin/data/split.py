@@ -15,8 +15,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
 from data_preprocess.language.features import CODES, read_features
-from data_preprocess.prepared.annotations import read_entries
+from data_preprocess.prepared.annotations import box_of, read_entries
 from data_preprocess.prepared.manifest import read_manifest
+from data_preprocess.raw.forms.photos import check_folder, find_photo
 from dghin.run.config import Config
 
 PREPARE = "Make it with: dghin data prepare {} data=FOLDER."
@@ -85,7 +86,7 @@ class PreparedSplit:
                 entry.get("targets", 1),
                 entry.get("distractors"),
                 depth if depth >= 0 else None,  # of an older file, where the parse was cut off
-                tuple(entry.get("bbox", ())),
+                tuple(box_of(entry, self.manifest) or ()),
                 _id(sentence.get("sent_id")),
                 _id(entry.get("ann_id")),
                 _id(entry.get("image_id")),
@@ -104,9 +105,13 @@ class PreparedSplit:
             f"'{expression.sentence}' ({os.path.normpath(self.photos / expression.image)})"
         )
 
+    def photo(self, name: str) -> Path:
+        """The file of a photo: under its name, or the one that COCO of another year gives it."""
+        return self.photos / (find_photo(self.photos, name) or name)
+
     def image(self, index: int) -> Image.Image:
         """The photo of an expression, RGB, at its own size."""
-        return read_image(self.photos / self.expressions[index].image)
+        return read_image(self.photo(self.expressions[index].image))
 
     def photo_size(self, name: str) -> tuple[int, int]:
         """(height, width) of a photo of this split, by the header of one of its masks."""
@@ -189,6 +194,8 @@ def open_split(
     data = config.data
     expected = language_key(config) if checked else None
     opened = kind(data.prepared_root, data.dataset, split, expected_key=expected)
+    if data.images:
+        opened.photos = check_folder(Path(data.images), "data.images")
     members = list(opened.manifest.get("members", ()))
     if data.members and members != list(data.members):
         raise UserError(

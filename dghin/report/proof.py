@@ -77,6 +77,7 @@ def write_proof(folder: Path, kind: str, runs: Sequence[Path], names: Sequence[s
         "kind": kind,
         "published": digest(PUBLISHED),
         "claims": digest(RunFolder(folder).claims),
+        "review": digest(RunFolder(folder).review),
         "page": digest(folder / PAGE),
         "exam": digest(folder / EXAM_PAGE),
     }
@@ -118,7 +119,12 @@ def verify(folder: Path, makers: Mapping[str, Maker]) -> Verdict:
         raise unknown_name("kind of report", made["kind"], makers)
     runs = [folder / entry["folder"] for entry in made["runs"]]
     verdict = Verdict()
-    for name, path in (("published", PUBLISHED), ("claims", RunFolder(folder).claims)):
+    held = RunFolder(folder)
+    for name, path in (
+        ("published", PUBLISHED),
+        ("claims", held.claims),
+        ("review", held.review),
+    ):
         if made.get(name) != digest(path):
             verdict.differences.append(f"{path}: was altered since the report was made")
     for run, entry in zip(runs, made["runs"], strict=True):

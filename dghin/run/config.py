@@ -49,6 +49,7 @@ class DataConfig:
 
     root: str = "data"  # the raw data set's folder, laid out as the original's
     prepared: str = ""  # the prepared data set's folder; empty: <root>/data_v3
+    images: str = ""  # the folder of the photos, where it is not that of the prepared data
     dataset: str = "refcoco"  # a name of data_preprocess.raw.datasets, joint, or one of your own
     members: tuple[str, ...] = ()  # the data sets that `joint` puts together
     train_split: str = "train"
@@ -171,8 +172,9 @@ def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 WITHOUT_EFFECT = (  # on a training's result
-    "name", "notebooks", "data.root", "data.prepared", "data.shapes", "data.test_splits",
-    "train.workers", "train.threads", "train.log_every", "train.tensorboard", "train.processes",
+    "name", "notebooks", "data.root", "data.prepared", "data.images", "data.shapes",
+    "data.test_splits", "train.workers", "train.threads", "train.log_every",
+    "train.tensorboard", "train.processes",
     "train.skip_limit", "train.save_every", "train.keep_checkpoints", "train.prefetch",
     "train.keep_encoded", "train.recompute", "train.checkpoint_activations", "train.stop_at",
     "train.resume_changed", "train.max_restarts",

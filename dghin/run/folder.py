@@ -84,6 +84,11 @@ class RunFolder:
         return self.path / "claims.yaml"
 
     @property
+    def review(self) -> Path:
+        """Which expressions reviewers keep, for scores on those alone."""
+        return self.path / "reviewed.json"
+
+    @property
     def metrics(self) -> Path:
         """All scores: {split: {protocol: {...}}}, and "controls"."""
         return self.path / "metrics.json"

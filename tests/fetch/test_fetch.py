@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import logging
+import re
 import shutil
 import socket
 import subprocess
@@ -263,9 +264,10 @@ def test_broken_and_incomplete_archives_are_refused(tmp_path, site):
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_tar_archives(tmp_path, site, link):
+@pytest.mark.parametrize("kind", ["tar", "tar.gz"])
+def test_tar_archives(tmp_path, site, link, kind):
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+    with tarfile.open(fileobj=buffer, mode="w:gz" if kind == "tar.gz" else "w") as archive:
         for name, content in ANNOTATIONS.items():
             info = tarfile.TarInfo(f"./{name}")
             info.size = len(content)
@@ -275,7 +277,7 @@ def test_tar_archives(tmp_path, site, link):
             info.type, info.linkname = tarfile.SYMTYPE, "/etc"
             archive.addfile(info)
     site.files["/refcoco.zip"] = buffer.getvalue()
-    settings = settings_for(tmp_path, site, archive="tar.gz")
+    settings = settings_for(tmp_path, site, archive=kind)
     if link:
         with pytest.raises(UserError, match="is a link or a device"):
             fetch(settings)
@@ -318,7 +320,7 @@ def test_the_packaged_list():
     known = read_mirrors()
     for name, dataset in DATASETS.items():
         targets = known.targets(name)
-        assert f"{dataset.images}/" in targets
+        assert f"{dataset.images}/" in targets or name == "refcoco-m"  # photos inside of the files
         if dataset.split_by and dataset.reader != "referit":
             assert {dataset.refs, f"{dataset.folder}/instances.json"} <= set(targets)
     assert set(known.targets("joint")) == {
@@ -331,6 +333,57 @@ def test_the_packaged_list():
     path = Path(__file__).parents[2] / "data_preprocess/fetch/mirrors.yaml"
     for entry in yaml.safe_load(path.read_text())["sources"].values():
         assert all(url["found"] for url in entry["urls"])
+    for name in ("refcoco", "refcoco+", "refcocog_umd"):
+        for form in known.forms[name]:
+            assert {source.archive for target in known.targets(name, form=form)[:-1]
+                    for source in known.of(target)} == {""}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_dry_run_says_files_sizes_and_hosts_of_every_set(tmp_path, caplog, name):
+    caplog.set_level(logging.INFO)
+    known = read_mirrors()
+    for form in ("", *known.forms.get(name, {})):
+        caplog.clear()
+        assert fetch(FetchSettings(name, str(tmp_path), dry_run=True, form=form)) == 0
+        for target in known.targets(name, form=form):
+            source = known.of(target)[0]
+            assert str(tmp_path / target) in caplog.text
+            assert f"  from {source.urls[0]}" in caplog.text
+            if source.size:
+                assert re.search(rf"{re.escape(source.name)}, [\d.]+ [kMG]B: ", caplog.text)
+            elif source.about:
+                assert re.search(rf"{re.escape(source.name)}, about [\d.]+ [kMG]B: ", caplog.text)
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_is_only_known_dead_is_tried_last_and_said(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    for source in read_mirrors().sources:
+        living = [url not in source.dead for url in source.urls]
+        assert living == sorted(living, reverse=True)
+    fetch(FetchSettings("refcoco", str(tmp_path), dry_run=True))
+    assert "refcoco.zip (reported dead since September 2022" in caplog.text
+
+
+def test_another_form_of_the_annotations(tmp_path, site, caplog):
+    caplog.set_level(logging.INFO)
+    with pytest.raises(UserError, match="'grefcoco' has no such form to fetch.*refcoco \\(parquet"):
+        fetch(FetchSettings("grefcoco", str(tmp_path), form="parquet"))
+    settings = settings_for(tmp_path, site, urls=[f"{site.root}/none"])
+    listed = yaml.safe_load(Path(settings.mirrors).read_text())
+    listed["sources"]["train.parquet"] = {
+        "target": "refcoco/train.parquet", "about": 5,
+        "urls": [{"url": f"{site.root}/train.parquet", "found": "here"}],
+    }  # fmt: skip
+    listed["forms"] = {"refcoco": {"parquet": ["refcoco/train.parquet"]}}
+    Path(settings.mirrors).write_text(yaml.safe_dump(listed))
+    with pytest.raises(UserError, match="another host: dghin data fetch refcoco form=parquet"):
+        fetch(settings)
+    site.files["/train.parquet"] = b"PAR1 ... PAR1"
+    assert fetch(dataclasses.replace(settings, form="parquet")) == 0
+    assert (tmp_path / "data/refcoco/train.parquet").read_bytes() == b"PAR1 ... PAR1"
+    assert "train.parquet, about 5 bytes" in caplog.text  # a rounded size is not compared
 
 
 @pytest.mark.parametrize(
@@ -338,7 +391,7 @@ def test_the_packaged_list():
     [({"unpack": {"a": "../b"}}, "not a path under the raw root"),
      ({"urls": ["ftp://x/y"]}, "neither http, https nor file"),
      ({"uls": []}, "unknown key uls"),
-     ({"archive": "rar"}, "archive is one of zip, tar.gz"),
+     ({"archive": "rar"}, "archive is one of zip, tar, tar.gz"),
      ({"unpack": {"a": "b"}}, "needs refcoco/instances.json, which no source gives")],
 )  # fmt: skip
 def test_a_wrong_list_is_refused(tmp_path, site, change, message):

@@ -1,5 +1,6 @@
 """The small raw tree in the forms in which people hold data sets today, with their field names."""
 
+import gzip
 import io
 import json
 import pickle
@@ -86,6 +87,49 @@ def write_seqtr(root: Path, folder: Path) -> None:
         })  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "instances.json").write_text(json.dumps(content))
+
+
+def gseval_lines(root: Path) -> list[dict[str, Any]]:
+    """Lines as GSEval has them: an expression each, boxes x1 y1 x2 y2, photos in a folder."""
+    images, annotations, refs = read_tree(root)
+    lines = []
+    for ref in refs:
+        image, annotation = images[ref["image_id"]], annotations[ref["ann_id"]]
+        mask = draw_segmentation(annotation["segmentation"], image["height"], image["width"], "")
+        x, y, width, height = annotation["bbox"]
+        for sentence in ref["sentences"]:
+            lines.append({
+                "idx": len(lines),
+                "image_path": f"unlabeled2017/{image['file_name']}",
+                "class_id": 1 + len(lines) % 4,
+                "label": "thing",
+                "caption": sentence["sent"],
+                "box": [x, y, x + width, y + height],
+                "segmentation": run_lengths(mask),
+            })  # fmt: skip
+    return lines
+
+
+def write_gseval(root: Path, path: Path) -> Path:
+    """GSEval's file, packed where its name ends in .gz."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"{json.dumps(line)}\n" for line in gseval_lines(root)).encode()
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return path
+
+
+def write_arefcoco(root: Path, folder: Path) -> Path:
+    """arefcoco.json about the first refs of refcoco and refcocog, which must both be in `root`."""
+    content = {"annotations": [
+        {"entity_id": 500 + number, "split": split, "ref_id": ref["ref_id"],
+         "original_dataset": name, "descriptions": [f"not {ref['sentences'][0]['sent']}", "it"]}
+        for number, (name, index, split) in enumerate(
+            [("refcoco", 0, "train"), ("refcoco", 2, "test"), ("refcocog", 2, "test")])
+        for ref in [read_tree(root, name)[2][index]]
+    ]}  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "arefcoco.json").write_text(json.dumps(content))
+    return folder / "arefcoco.json"
 
 
 def refcoco_m_rows(root: Path) -> list[dict[str, Any]]:

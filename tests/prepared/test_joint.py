@@ -336,7 +336,10 @@ def test_adopted_members_with_a_mask_a_sentence(root):
             "unknown member of joint 'refcocog_umb'. Did you mean 'refcocog_umd'",
         ),
         ("[refcoco,joint]", "unknown member of joint 'joint'"),
-        ("[refcoco,referit]", "'referit' has images of its own (images/referit/images)"),
+        (
+            "[refcoco,referit]",
+            "'referit' cannot be put together with others (its images: images/referit/images)",
+        ),
         ("[refcoco]", "members=[refcoco]: give two or more, each once"),
         ("[refcoco,refcoco+,refcoco]", "members=[refcoco,refcoco+,refcoco]: give two or more"),
     ],

@@ -20,8 +20,8 @@ def test_every_data_set_has_a_config_of_its_name_and_splits(name):
     data = load_config(name).data
     dataset = find_dataset(name, data.members)
     assert data.dataset == name
-    splits = {data.train_split, *data.test_splits, *([data.val_split] if data.val_split else [])}
-    assert splits <= set(dataset.splits)
+    splits = {data.train_split, data.val_split, *data.test_splits} - {""}
+    assert splits and splits <= set(dataset.splits)
 
 
 def test_defaults_are_the_papers():

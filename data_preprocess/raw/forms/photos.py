@@ -24,11 +24,18 @@ _BELOW = (
     "images/mscoco/images/train2014",
     "coco/train2014",
     "coco/train2017",
+    "images/unlabeled2017",
+    "unlabeled2017",
+    "coco/unlabeled2017",
     "JPEGImages",
+    "images/rrsisd/JPEGImages",
     "photos",
+    "images/saiapr_tc-12",
+    "saiapr_tc-12",
 )
 _LONG = re.compile(r"COCO_(?:train|val)2014_(\d{12}\.jpg)")
 _SHORT = re.compile(r"\d{12}\.jpg")
+_SAIAPR = re.compile(r"\d{1,5}\.jpg")  # ReferIt's 1234.jpg is 01/images/1234.jpg in its archive
 _TRIED = 20  # photos that are looked for in every folder
 
 
@@ -46,9 +53,9 @@ def locate(raw: Raw, folders: Sequence[Path]) -> Raw:
     folders = list(dict.fromkeys(folders))
     names = {record.image: None for records in raw.splits.values() for record in records}
     first = list(islice(names, _TRIED))
-    hits = [sum(bool(_found(folder, name)) for name in first) for folder in folders]
+    hits = [sum(bool(find_photo(folder, name)) for name in first) for folder in folders]
     folder = folders[hits.index(max(hits))]
-    found = {name: _found(folder, name) or name for name in names}
+    found = {name: find_photo(folder, name) or name for name in names}
     splits = {
         split: [
             record
@@ -61,14 +68,14 @@ def locate(raw: Raw, folders: Sequence[Path]) -> Raw:
     return replace(raw, splits=splits, images=folder, looked_in=tuple(folders))
 
 
-def check_folder(folder: Path) -> Path:
-    """The folder given as images=FOLDER, if there is one."""
+def check_folder(folder: Path, key: str = "images") -> Path:
+    """The folder given as images=FOLDER, or under another key, if there is one."""
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder. Give the photos' with images=FOLDER.")
+        raise UserError(f"{folder}: no such folder. Give the photos' with {key}=FOLDER.")
     return folder
 
 
-def _found(folder: Path, name: str) -> str | None:
+def find_photo(folder: Path, name: str) -> str | None:
     """The name under which a photo is in a folder; None if it is not there."""
     for other in _names(name):
         if (folder / other).is_file():
@@ -84,4 +91,6 @@ def _names(name: str) -> list[str]:
         names.append(long[1])
     elif _SHORT.fullmatch(bare):
         names += [f"COCO_train2014_{bare}", f"COCO_val2014_{bare}"]
+    elif _SAIAPR.fullmatch(bare):
+        names.append(f"{int(bare[:-4]) // 1000:02d}/images/{bare}")
     return list(dict.fromkeys(names))

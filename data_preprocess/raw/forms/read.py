@@ -6,6 +6,8 @@
 | mdetr      | finetune_<set>_<split>.json, and an instances.json       |
 | seqtr      | instances.json of SeqTR                                  |
 | refcoco-m  | *.parquet (or rows as JSON) of moondream/refcoco-m       |
+| arefcoco   | arefcoco.json, and REFER's files of refcoco and refcocog |
+| gseval     | GroundingSuite-Eval.jsonl (or .jsonl.gz)                 |
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,16 +20,18 @@ from data_preprocess.raw.datasets import Dataset
 from data_preprocess.raw.records import Raw, Record
 from data_preprocess.raw.refer import read_refs
 
-from . import hub, mdetr, refcoco_m, seqtr
+from . import arefcoco, gseval, hub, mdetr, refcoco_m, seqtr
 from .entries import AGAIN, collect, parquet_columns
 
-Form = Literal["auto", "refer", "parquet", "mdetr", "seqtr", "refcoco-m"]
+Form = Literal["auto", "refer", "parquet", "mdetr", "seqtr", "refcoco-m", "arefcoco", "gseval"]
 FILES = {  # form: what its files are called
     "refer": "instances.json beside one refs(*).p",
     "parquet": f"*.parquet with a column {hub.MARK}",
     "mdetr": "finetune_<set>_<split>.json",
     "seqtr": "one *instances.json",
     "refcoco-m": f"*.parquet with a column {refcoco_m.MARK}, or *refcoco-m*.json",
+    "arefcoco": arefcoco.NAME,
+    "gseval": "*.jsonl with idx, image_path, caption and segmentation in a line",
 }
 
 
@@ -52,7 +56,7 @@ def read_form(dataset: Dataset, form: str, place: Place) -> Raw:
             "raw=FOLDER."
         )
     if form == "auto":
-        form = _the_only(find_forms(place.raw, dataset), dataset, place.raw)
+        form = dataset.form or _the_only(find_forms(place.raw, dataset), dataset, place.raw)
     files = files_of(form, place.raw, dataset)
     if not files:
         raise UserError(
@@ -90,6 +94,10 @@ def files_of(form: str, raw: Path, dataset: Dataset) -> list[Path]:
     there = [path for path in there if path.is_file() and not path.name.startswith(".")]
     if form == "mdetr":
         return list(_mdetr_files(there, dataset).values())
+    if form == "arefcoco":
+        return [path for path in there if path.name == arefcoco.NAME]
+    if form == "gseval":
+        return [path for path in there if gseval.is_gseval(path)]
     if form == "seqtr":
         named = [path for path in there if path.name.endswith("instances.json") or path == raw]
         exact = [path for path in named if path.name == "instances.json"]
@@ -97,8 +105,7 @@ def files_of(form: str, raw: Path, dataset: Dataset) -> list[Path]:
     mark = hub.MARK if form == "parquet" else refcoco_m.MARK
     parquet = [p for p in there if p.suffix == ".parquet" and mark in parquet_columns(p)]
     if form == "refcoco-m" and not parquet:
-        return [p for p in there if p.suffix in (".json", ".jsonl")
-                and ("refcoco-m" in p.name.lower() or p == raw)]  # fmt: skip
+        return [path for path in there if refcoco_m.is_json(path, named=path == raw)]
     return parquet
 
 
@@ -117,6 +124,12 @@ def _read(
         return mdetr.read_mdetr(paths, instances), [*files, instances]
     if form == "seqtr":
         return seqtr.read_seqtr(files[0], dataset), list(files)
+    if form == "arefcoco":
+        originals = arefcoco.find_originals(files[0], place.others)
+        used = [path for pair in originals.values() for path in pair]
+        return arefcoco.read_arefcoco(files[0], dataset, originals), [*files, *used]
+    if form == "gseval":
+        return gseval.read_gseval(files, dataset), list(files)
     return refcoco_m.read_refcoco_m(files, dataset), list(files)
 
 

@@ -6,14 +6,13 @@ mask, which is run lengths. It is Parquet; the rows as JSON or JSON Lines, then 
 read, too. 47 % of RefCOCO's objects were left out, so others of a class are unknown.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.files import atomic_path, read_json
+from data_preprocess.base.files import atomic_path, json_lines, read_json
 from data_preprocess.base.paths import safe_id, safe_path
 from data_preprocess.base.values import four_numbers, image_shape, short_text, shown
 from data_preprocess.raw.datasets import Dataset
@@ -27,6 +26,7 @@ MARK = "samples"  # the column that tells this form from others
 PHOTO = "image"
 _COLUMNS = ("image_id", "file_name", MARK)
 _SPLIT = re.compile(r"(train|validation|val|test)(?=[-_.])")
+_START = 4096  # bytes of a file
 _PHOTOS = 8  # rows with photos that are in memory at once
 
 
@@ -45,6 +45,17 @@ def read_refcoco_m(paths: Iterable[Path], dataset: Dataset) -> Iterator[tuple[st
 def has_photos(path: Path) -> bool:
     """Whether the photos are inside of the file."""
     return path.suffix == ".parquet" and PHOTO in parquet_columns(path)
+
+
+def is_json(path: Path, named: bool) -> bool:
+    """Whether a file is RefCOCO-M's rows as JSON: by its name, or, where a user has named it, by
+    what its first row has."""
+    if path.suffix not in (".json", ".jsonl"):
+        return False
+    if "refcoco-m" in path.name.lower() or not named:
+        return "refcoco-m" in path.name.lower()
+    with open(path, "rb") as file:
+        return f'"{MARK}"'.encode() in file.read(_START)
 
 
 def write_photos(paths: Iterable[Path], folder: Path) -> int:
@@ -76,19 +87,9 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     if path.suffix == ".parquet":
         yield from parquet_rows(path, _COLUMNS)
     elif path.suffix == ".jsonl":
-        with open(path, encoding="utf-8-sig", errors="replace") as file:
-            for number, line in enumerate(file):
-                if line.strip():
-                    yield number, _line(line, f"{path}, line {number + 1}")
+        yield from json_lines(path, AGAIN)
     else:
         yield from enumerate(listed(read_json(path, AGAIN), str(path), "the file"))
-
-
-def _line(line: str, where: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: not readable as JSON ({error}). {AGAIN}") from error
 
 
 def _record(sample: Any, row: dict[str, Any], where: str) -> Record:

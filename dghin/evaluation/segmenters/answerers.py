@@ -68,7 +68,7 @@ class Outside:
         return open_split(config, split, checked=False)
 
     def load(self, dataset: PreparedSplit, name: str) -> Any:
-        return read_image(dataset.photos / name)
+        return read_image(dataset.photo(name))
 
     def look(self, loaded: Any) -> Any:
         return self.segmenter.look(loaded)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from dghin.data.review import COLUMN
 from dghin.evaluation.metrics import (
     LENGTHS,
     first_protocol,
@@ -121,6 +122,14 @@ BREAKDOWNS = {
         "depth",
         "Edges from the deepest word of the dependency parse to its root: one word has depth 0.",
         DEPTHS,
+    ),
+    "by_review": Breakdown(
+        "what reviewers say of the expression",
+        "Reviewed",
+        COLUMN,
+        "Ref-L4's reviewers exclude expressions that fit several objects, or none, or whose box is "
+        "inaccurate. Joined onto the rows by annotation and words: dghin report reviewed=PATH.",
+        {},
     ),
 }
 

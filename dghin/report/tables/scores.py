@@ -17,6 +17,7 @@ import pandas as pd
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
 from data_preprocess.base.tables import to_markdown
+from dghin.data.review import with_review
 from dghin.evaluation.controls import EXAM, OF_TEXTS
 from dghin.evaluation.metrics import (
     BOXES,
@@ -61,7 +62,7 @@ def read_results(folder: Path) -> dict[str, dict[str, pd.DataFrame]]:
         return order.get(control, len(order)), control, split != "val", split
 
     for control, split in sorted(found, key=place):
-        rows = pd.read_parquet(found[control, split])
+        rows = with_review(pd.read_parquet(found[control, split]), split, folder)
         results.setdefault(control, {})[split] = rows
     if "" not in results:
         raise UserError(
