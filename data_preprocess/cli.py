@@ -171,9 +171,13 @@ COMMANDS = {
         flags=("per_sentence_masks", "overwrite"),
     ),
     "adopt": Command(
-        "Prepared data of the original: add language features and a manifest, touch nothing.",
-        ("adopt refcoco data=DATA", "adopt refcocog_umd data=DATA output=DATA/data_v3"),
-        _settings("prepared.one_dataset", "LanguageSettings"),
+        "Prepared data of the original, or of CRIS: add language features, touch nothing.",
+        (
+            "adopt refcoco data=DATA",
+            "adopt refcocog_umd data=DATA output=DATA/data_v3",
+            "adopt refcoco output=CRIS/datasets images=CRIS/datasets/images/train2014",
+        ),
+        _settings("prepared.one_dataset", "AdoptSettings"),
         _adopt,
     ),
     "custom": Command(

@@ -7,6 +7,7 @@ masks/<set>/<segment_id>.png. Its boxes are x1 y1 x2 y2; which they are, the mas
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from data_preprocess.prepared.one_dataset import (
     LanguageSettings,
     command,
     images_folder,
+    relative,
     write_language,
 )
 from data_preprocess.raw.datasets import Dataset, find_raw_dataset
@@ -35,7 +37,11 @@ _REMEDY = "Prepare the data set anew: dghin data prepare DATASET data=RAW."
 
 
 def adopt(settings: LanguageSettings) -> dict[str, Any]:
-    """Add language features and a manifest to prepared data; returns the manifest."""
+    """Add language features and a manifest to prepared data; returns the manifest.
+
+    settings: AdoptSettings, or others with `images`; without it, photos are where the raw data
+    set has them.
+    """
     dataset = find_raw_dataset(settings.dataset)
     root = settings.root
     _link_refcocog(root, dataset)
@@ -50,7 +56,9 @@ def adopt(settings: LanguageSettings) -> dict[str, Any]:
             f". Give the prepared root with output=FOLDER. {_REMEDY}"
         )
     everything = [entry for listed in entries.values() for entry in listed]
-    _check_images(everything, Path(settings.data) / dataset.images)
+    given = getattr(settings, "images", "")
+    photos = Path(given) if given else Path(settings.data) / dataset.images
+    _check_images(everything, photos)
     names = sorted({str(entry["segment_id"]) for entry in everything})
     masks = existing_digests(root / "masks" / dataset.name, names)
     language = write_language(settings, entries)
@@ -64,13 +72,15 @@ def adopt(settings: LanguageSettings) -> dict[str, Any]:
         },
         "masks": {"count": len(masks), "sha256": masks_digest(masks)},
         "language": language,
-        "images_folder": images_folder(settings, dataset),
+        "images_folder": relative(photos, root) if given else images_folder(settings, dataset),
         "per_sentence_masks": all(len(entry["sentences"]) == 1 for entry in everything),
         "dropped": {},
         "adopted": True,
         **_form_of_boxes(everything, root / "masks" / dataset.name),
         "versions": versions(),
-        "command": command("adopt", settings),
+        "command": command(
+            "adopt", replace(settings, images=relative(photos, root)) if given else settings
+        ),
     }
     write_manifest(root, manifest)
     return manifest
@@ -95,7 +105,7 @@ def _check_images(entries: list[dict[str, Any]], images: Path) -> None:
         if not (images / name).is_file():
             raise UserError(
                 f"{images / name}: no such image, but the annotations name it. Give the raw root "
-                "with data=FOLDER."
+                "with data=FOLDER, or their folder with images=FOLDER."
             )
 
 

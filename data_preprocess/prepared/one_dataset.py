@@ -61,6 +61,11 @@ class LanguageSettings:
 
 
 @dataclass(frozen=True)
+class AdoptSettings(LanguageSettings):
+    images: str = ""  # the folder of the photos; the data set's own in the raw root if empty
+
+
+@dataclass(frozen=True)
 class MaskSettings(LanguageSettings):
     per_sentence_masks: bool = False  # the original's form: an entry and a mask a sentence
     overwrite: bool = False  # replace prepared data that this kit did not make

@@ -18,8 +18,8 @@ from .one_dataset import PrepareSettings, SplitSettings, prepare_one, write_lang
 def prepare(settings: PrepareSettings) -> dict[str, Any]:
     """Prepare a data set; returns its manifest. Everything already there and valid is kept."""
     if settings.dataset == JOINT:
-        for key in ("raw", "instances"):
-            if getattr(settings, key):
+        for key in ("form", "raw", "instances"):
+            if getattr(settings, key) not in ("", "auto"):
                 raise UserError(
                     f"{key}={getattr(settings, key)}: '{JOINT}' has no files of its own. Prepare "
                     f"each member with it, then: dghin data prepare {JOINT} data=RAW."

@@ -165,7 +165,10 @@ def read_image(path: Path, upright: bool = False) -> Image.Image:
         with Image.open(path) as image:
             return (ImageOps.exif_transpose(image) if upright else image).convert("RGB")
     except FileNotFoundError as error:
-        raise UserError(f"{place}: no such image. Put it there, or correct data.root.") from error
+        raise UserError(
+            f"{place}: no such image. Put it there, or give the folder of the "
+            "photos with data.images=FOLDER."
+        ) from error
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise UserError(
             f"{place}: not readable as an image ({error}). Get the file again."

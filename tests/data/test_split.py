@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.raw_trees import write_refer
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.prepared.one_dataset import PrepareSettings
@@ -59,3 +60,22 @@ def test_data_without_a_parser_are_for_scoring_only(shapes, tmp_path, tiny_confi
     assert {one.depth for one in split.expressions} == {None}
     with pytest.raises(UserError, match="parser"):
         open_for_the_network(config, "val")
+
+
+def test_photos_may_be_elsewhere_and_under_cocos_other_names(tmp_path):
+    root = write_refer(tmp_path / "DATA")
+    settings = {"data": str(root), "parser": "none", "workers": 1}
+    prepare(PrepareSettings(dataset="refcoco", **settings))
+    (tmp_path / "train2017").mkdir()
+    for path in (root / "images/train2014").iterdir():
+        path.rename(tmp_path / "train2017" / path.name.removeprefix("COCO_train2014_"))
+    words = [f"data.root={root}"]
+    split = open_split(load_config("refcoco", words), "val", checked=False)
+    with pytest.raises(UserError, match=r"no such image.*data\.images"):
+        split.image(0)
+    words.append(f"data.images={tmp_path / 'train2017'}")
+    split = open_split(load_config("refcoco", words), "val", checked=False)
+    assert split.image(0).size == (30, 20)
+    config = load_config("refcoco", [words[0], f"data.images={tmp_path / 'none'}"])
+    with pytest.raises(UserError, match=r"none: no such folder.*data\.images=FOLDER"):
+        open_split(config, "val", checked=False)

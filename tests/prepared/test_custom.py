@@ -180,7 +180,7 @@ def test_photos_may_lie_beside_the_table_and_in_folders(example):
     [("hearts.jpg,21,,the green heart", "hearts.jpg,21,,", "line 2: the expression is empty"),
      ("21;23", "21;x", "line 4: annotation '21;x'. Give the id"),
      ("21;23", "21;99", "its ann_id 99 is no annotation of"),
-     ("21;23", "", "line 4: annotation '' and mask ''. Give one of the two"),
+     ("21;23", "", "line 4: annotation '' and mask ''. Give one of them"),
      ("masks/square.png", "../square.png", "may lead out of the folder"),
      ("masks/square.png", "masks/none.png", "none.png: no such file"),
      ("square.jpg,,masks", "../square.jpg,,masks", "may lead out of the folder"),
