@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.raw_trees import LANGUAGE
+from PIL import Image
 
+from data_preprocess.base.files import json_lines
 from data_preprocess.cli import main
+from data_preprocess.language.features import read_features
+from dghin.data.review import store_review
+from dghin.data.split import open_split
+from dghin.evaluation.scoring import describe
+from dghin.run.config import load_config
 
 SHARED = Path(os.environ.get("DGHIN_SHARED", ""))
 REFER = SHARED / "data" / "refer"
@@ -128,3 +136,43 @@ def test_the_forms_people_hold(tmp_path, refcoco_plus, name, form, file, counts)
         assert distractors == (number if form in ("mdetr", "refer") else None)
     words = [f"data={tmp_path}", f"output={tmp_path / 'out'}", "form=prepared", "overlap=false"]
     assert main(["verify", name, *words]) == 0
+
+
+@needs_forms
+def test_gseval_goes_the_whole_way(tmp_path, capsys):
+    """Its photos are not here: plain ones of the sizes that its masks have stand in."""
+    file = FORMS / "GroundingSuite-Eval.jsonl.gz"
+    photos = tmp_path / "images/unlabeled2017"
+    photos.mkdir(parents=True)
+    plain = {}
+    for _, line in json_lines(file, ""):
+        height, width = line["segmentation"]["size"]
+        if (width, height) not in plain:
+            Image.new("RGB", (width, height)).save(tmp_path / "plain.jpg")
+            plain[width, height] = (tmp_path / "plain.jpg").read_bytes()
+        (tmp_path / "images" / line["image_path"]).write_bytes(plain[width, height])
+    words = [f"raw={file}", f"data={tmp_path}", *(f"{k}={v}" for k, v in LANGUAGE.items())]
+    assert main(["prepare", "gseval", *words]) == 0
+    assert "gseval test: 2,727 images, 3,715 objects, 3,715 expressions" in capsys.readouterr().out
+    assert main(["verify", "gseval", f"data={tmp_path}", "form=prepared", "overlap=false"]) == 0
+    shown = capsys.readouterr().out
+    assert "3,715 masks looked at: 0 problems" in shown and "differs" not in shown
+    features = read_features(tmp_path / "data_v3/anns/gseval/test.language.npz")
+    cut = (features.attention_mask.sum(axis=1) == 17).sum()
+    assert cut >= 2649  # longer than 17 word pieces, as the sample's README counts
+
+
+@needs_forms
+def test_reviewed_expressions_are_joined_onto_rows(tmp_path):
+    """41 of the 48 expressions of the sample's val are kept."""
+    out = tmp_path / "out"
+    assert main(["prepare", "refcoco+", f"data={REFER}", f"output={out}", "parser=none"]) == 0
+    words = [f"data.root={REFER}", f"data.prepared={out}"]
+    config = load_config("refcoco+", words)
+    split = open_split(config, "val", checked=False)
+    run = tmp_path / "run"
+    rows = pd.DataFrame([describe(split, i, split.truth(i)) for i in range(len(split))])
+    (run / "rows").mkdir(parents=True)
+    rows.assign(strict_intersection=1, strict_union=2).to_parquet(run / "rows/val.parquet")
+    reviewed = FORMS / "Ref-L4_refcoco+_val_reviewed.json"
+    assert store_review(run, reviewed) == {"val": (41, 48)}

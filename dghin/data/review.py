@@ -8,9 +8,8 @@ which an annotation has caption_quality 1 (keep) or 0 (exclude). Scores on kept 
 from rows that are there already: nothing is answered again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -23,7 +22,8 @@ COLUMN, KEPT, EXCLUDED = "reviewed", "kept", "excluded"
 _QUALITY = {1: KEPT, 0: EXCLUDED}
 _ENDING = "_reviewed.json"
 _AGAIN = "Correct it, or get the file again: dghin data fetch SET form=reviewed data=DATA"
-Key = tuple[str, str]  # the COCO annotation, the sentence
+# by the COCO annotation and the sentence: a verdict each time that the object is called so
+Verdicts = dict[tuple[str, str], list[str]]
 
 
 def store_review(folder: Path, given: Path) -> dict[str, tuple[int, int]]:
@@ -32,9 +32,10 @@ def store_review(folder: Path, given: Path) -> dict[str, tuple[int, int]]:
     given: a reviewed file, or a folder of them. A split that none of them is about is left out.
     UserError where no expression of the run is reviewed.
     """
-    verdicts: dict[Key, str] = {}
+    verdicts: Verdicts = {}
     for path in _files(given):
-        verdicts |= read_review(path)
+        for key, names in read_review(path).items():
+            verdicts.setdefault(key, []).extend(names)
     found, counts = {}, {}
     for path in sorted(RunFolder(folder).all_rows.glob("*.parquet")):
         rows = pd.read_parquet(path)
@@ -45,7 +46,7 @@ def store_review(folder: Path, given: Path) -> dict[str, tuple[int, int]]:
             counts[path.stem] = (list(reviewed.values()).count(KEPT), len(reviewed))
     if not found:
         raise UserError(
-            f"{given}: none of its {len(verdicts):,} expressions is one of the rows in "
+            f"{given}: none of its {sum(map(len, verdicts.values())):,} expressions is one of the rows in "
             f"{RunFolder(folder).all_rows} (they are compared by the COCO annotation and the "
             "words). Give the review of the run's data set."
         )
@@ -61,8 +62,9 @@ def with_review(rows: pd.DataFrame, split: str, folder: Path) -> pd.DataFrame:
     return rows.assign(**{COLUMN: [noted.get(key, "") for key in row_keys(rows)]})
 
 
-def read_review(path: Path) -> dict[Key, str]:
-    """(COCO annotation, sentence) -> kept or excluded, of one reviewed file."""
+def read_review(path: Path) -> Verdicts:
+    """(COCO annotation, sentence) -> kept or excluded, of one reviewed file. An object may be
+    called the same twice: then there are two verdicts, in the order of the file."""
     content = read_json(path, _AGAIN)
     if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
         raise UserError(
@@ -83,7 +85,10 @@ def read_review(path: Path) -> dict[Key, str]:
                 f"{path}, annotation number {number}: caption_quality {shown(quality)} is neither "
                 f"1 (keep) nor 0 (exclude). {_AGAIN}"
             )
-    return {key: _QUALITY[entry["caption_quality"]] for key, entry in entries}
+    verdicts: Verdicts = {}
+    for key, entry in entries:
+        verdicts.setdefault(key, []).append(_QUALITY[entry["caption_quality"]])
+    return verdicts
 
 
 def row_keys(rows: pd.DataFrame) -> Iterable[str]:
@@ -92,15 +97,20 @@ def row_keys(rows: pd.DataFrame) -> Iterable[str]:
     return [f"{segment}/{index}" for segment, index in pairs]
 
 
-def _verdicts(rows: pd.DataFrame, verdicts: Mapping[Key, str]) -> list[str]:
-    """What the review says of each row; "" where it says nothing."""
+def _verdicts(rows: pd.DataFrame, verdicts: Verdicts) -> list[str]:
+    """What the review says of each row; "" where it says nothing. Of one phrase that an object has
+    twice, the first row takes the first verdict."""
     if "ann_id" not in rows:
         raise UserError(
             "the rows do not name the COCO annotations (ann_id): they are of an older version. "
             "Evaluate again."
         )
-    pairs: Any = zip(rows["ann_id"].astype(str), rows["sentence"].str.strip(), strict=True)
-    return [verdicts.get(pair, "") for pair in pairs]
+    left = {key: list(names) for key, names in verdicts.items()}
+    found = []
+    for key in zip(rows["ann_id"].astype(str), rows["sentence"].str.strip(), strict=True):
+        names = left.get(key) or [""]
+        found.append(names.pop(0) if len(names) > 1 else names[0])
+    return found
 
 
 def _files(given: Path) -> list[Path]:

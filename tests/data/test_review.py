@@ -57,6 +57,14 @@ def test_what_is_not_reviewed_stays_out(run, tmp_path):
     assert list(read_results(run)[""]["val"][COLUMN]) == [KEPT, "", "", ""]
 
 
+def test_a_phrase_that_an_object_has_twice_takes_both_verdicts(run, tmp_path):
+    rows = pd.read_parquet(run / "rows/val.parquet").assign(sentence="it", ann_id="7")
+    rows.to_parquet(run / "rows/val.parquet")
+    path = write_reviewed(tmp_path / "x.json", [1, 0, 1, 1], ["it"] * 4, ["7"] * 4)
+    assert store_review(run, path) == {"val": (3, 4)}
+    assert list(read_results(run)[""]["val"][COLUMN]) == [KEPT, EXCLUDED, KEPT, KEPT]
+
+
 def test_without_a_review_the_rows_stay_as_they_are(run):
     rows = pd.read_parquet(run / "rows/val.parquet")
     assert with_review(rows, "val", run) is rows
