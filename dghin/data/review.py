@@ -45,8 +45,9 @@ def store_review(folder: Path, given: Path) -> dict[str, tuple[int, int]]:
             found[path.stem] = reviewed
             counts[path.stem] = (list(reviewed.values()).count(KEPT), len(reviewed))
     if not found:
+        count = sum(map(len, verdicts.values()))
         raise UserError(
-            f"{given}: none of its {sum(map(len, verdicts.values())):,} expressions is one of the rows in "
+            f"{given}: none of its {count:,} expressions is one of the rows in "
             f"{RunFolder(folder).all_rows} (they are compared by the COCO annotation and the "
             "words). Give the review of the run's data set."
         )
