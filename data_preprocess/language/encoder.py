@@ -112,6 +112,11 @@ class LanguageEncoder:
             "alignment": self.alignment,
         }
 
+    @property
+    def end_id(self) -> int:
+        """The id of [SEP], which an expression that is cut has lost."""
+        return self.tokenizer.sep_token_id
+
     def key(self) -> dict[str, Any]:
         """How these features are made: what must agree before a model may use them."""
         import spacy

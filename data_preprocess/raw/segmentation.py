@@ -6,7 +6,9 @@ corners takes memory for every pixel on the way there.
 """
 
 import contextlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,12 @@ import numpy as np
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.values import is_number, shown, whole
 
-_AGAIN = "Get instances.json again."
+from .records import Record, Shapes
+
+log = logging.getLogger(__name__)
+
+LISTED = 10  # problems of outlines that are said at once
+_AGAIN = "Correct it, or get the file again."
 # a character of compressed run lengths: 48 + five bits of a number, + 32 where more of it follow
 _CHARACTERS, _LAST = frozenset(range(48, 112)), 48 + 32
 # limits of an outline, in height + width (real ones: below 3). One polygon's is memory, that of all
@@ -24,7 +31,8 @@ _PIECES = 10_000  # polygons of an object: pycocotools takes time for the square
 
 
 def check_form(segmentation: Any, where: str) -> None:
-    """An error for what is neither a list of polygons (lists of numbers) nor run lengths."""
+    """An error for what is neither a list of polygons (lists of numbers) nor run lengths. Forms
+    that other programs write are named."""
     if isinstance(segmentation, dict):
         counts, size = segmentation.get("counts"), segmentation.get("size")
         if isinstance(counts, str | bytes) or _is_flat(counts):
@@ -33,14 +41,87 @@ def check_form(segmentation: Any, where: str) -> None:
     elif isinstance(segmentation, list) and all(map(_is_flat, segmentation)):
         return
     raise UserError(
-        f"{where}: its segmentation {shown(segmentation)} is neither polygons nor run lengths. "
-        f"{_AGAIN}"
+        f"{where}: its segmentation {shown(segmentation)} is neither polygons nor run lengths"
+        f"{_other_form(segmentation)}. {_AGAIN}"
     )
+
+
+def _other_form(segmentation: Any) -> str:
+    """What a segmentation of another form is, and how it is written here; "" for any other."""
+    if not isinstance(segmentation, list) or not segmentation:
+        return ""
+    if _is_flat(segmentation):
+        return ": a flat list of numbers. Write a list of polygons, [[x1, y1, x2, y2, ...]]"
+    first = segmentation[0]
+    if isinstance(first, dict) and "counts" in first:
+        return ": run lengths in a list. Write them without the list"
+    pairs = first[0] if isinstance(first, list) and first and isinstance(first[0], list) else first
+    if _is_flat(pairs) and len(pairs) == 2 or isinstance(first, dict) and {"x", "y"} <= set(first):
+        return ": pairs of numbers. Write a polygon as one list, [[x1, y1, x2, y2, ...]]"
+    return ""
+
+
+def usable_polygons(segmentation: list[Any], where: str) -> list[Any]:
+    """The polygons of three points or more; an error if there are others only, which are mostly a
+    box that was given as the outline."""
+    found = [p for p in segmentation if len(p) >= 6 and len(p) % 2 == 0]
+    if not found:
+        box = next((p for p in segmentation if len(p) == 4), None)
+        what = f"{shown(box)} is a box, no outline" if box else "no polygon of three points or more"
+        raise UserError(
+            f"{where}: {what}. Give its outline, [[x1, y1, x2, y2, x3, y3, ...]], or remove the "
+            "object."
+        )
+    return found
+
+
+def outline_problem(segmentation: Any, height: int, width: int, where: str) -> str:
+    """What is wrong with an outline that can be drawn, but cannot be meant; "" if nothing is.
+
+    Corners of which all lie within 0 to 1 are shares of the image's sides, as YOLO's files have.
+    """
+    try:
+        check_form(segmentation, where)
+        polygons = [] if isinstance(segmentation, dict) else usable_polygons(segmentation, where)
+    except UserError as error:
+        return str(error)
+    values = [value for polygon in polygons for value in polygon]
+    if values and max(height, width) > 1 and all(0 <= value <= 1 for value in values):
+        return (
+            f"{where}: all corners of its outline lie within 0 to 1, so they are shares of the "
+            f"image's sides and no pixels. Multiply x by the width ({width}), y by the height "
+            f"({height})."
+        )
+    return ""
 
 
 def _is_flat(values: Any) -> bool:
     """Whether it is a list of numbers, finite or not."""
     return isinstance(values, list | tuple) and set(map(type, values)) <= {int, float}
+
+
+def check_outlines(records: Iterable[Record]) -> None:
+    """An error that lists the outlines that cannot be meant, before any is drawn; a warning that
+    counts the polygons of fewer than three points, which are left out."""
+    problems, left_out = [], []
+    for record in records:
+        shape = record.shape
+        if record.size is None or isinstance(shape, Path):
+            continue
+        for part in shape.parts if isinstance(shape, Shapes) else (shape,):
+            if problem := outline_problem(part, *record.size, record.where):
+                problems.append(problem)
+            elif isinstance(part, list) and any(len(polygon) < 6 for polygon in part):
+                left_out.append(record.where)
+    if problems:
+        more = len(problems) - LISTED
+        lines = problems[:LISTED] + ([f"... and {more} more"] if more > 0 else [])
+        raise UserError("\n  ".join(lines))
+    if left_out:
+        log.warning(
+            "%d objects lose a polygon of fewer than three points, such as %s",
+            len(left_out), left_out[0],
+        )  # fmt: skip
 
 
 def run_lengths_mask(

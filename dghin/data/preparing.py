@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from data_preprocess.prepared.manifest import cut_counts
 from data_preprocess.raw.datasets import find_dataset
 from data_preprocess.verify.published import (
     NOT_PUBLISHED,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
+CUT_ROW = "expressions cut"  # in the split card: those that have more word pieces than positions
 
 
 def prepare_data(config: Config) -> dict[str, Any]:
@@ -154,10 +156,14 @@ def split_card(config: Config) -> pd.DataFrame:
         split: (entry, published.get(f"{split}_after_drop") or published.get(split, {}))
         for split, entry in manifest["splits"].items()
     }
+    cut = cut_counts(config.data.prepared_root, manifest)
     removed = manifest.get("removed", {})
     parts |= {f"removed from {name}": (entry, {}) for name, entry in removed.items()}
-    rows = [[split, *row.values()] for split, (entry, known) in parts.items()
-            for row in beside_published(entry, known)]  # fmt: skip
+    rows = []
+    for split, (entry, known) in parts.items():
+        rows += [[split, *row.values()] for row in beside_published(entry, known)]
+        if split in cut:
+            rows.append([split, CUT_ROW, cut[split], None, NOT_PUBLISHED])
     card = pd.DataFrame(rows, columns=["Split", "Count", "Here", "Published", "Verdict"])
     card["Verdict"] = card["Verdict"].replace(NOT_PUBLISHED, "")
     return card.astype({"Published": "Int64"})  # whole numbers, though some are not known

@@ -16,6 +16,8 @@ import pandas as pd
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
+from data_preprocess.prepared.manifest import MANY, cut_text
+from dghin.data.preparing import CUT_ROW
 from dghin.evaluation.glossary import glossary_table
 from dghin.evaluation.segmenters.about import about_run
 from dghin.report.figures.curves import (
@@ -124,7 +126,8 @@ def contents(
         "environment": environment_table([origin]),
         "origins": pd.DataFrame(origin_facts(origin).items(), columns=["What", "Value"]),
         "missing": missing_answers(origin),
-        "warnings": origin_warnings([origin]),
+        "warnings": origin_warnings([origin])
+        + cut_warnings(read_table(folder / "tables" / "splits.csv"), config.model.words),
         "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
         "control": LANGUAGE_CONTROL,
     }
@@ -142,6 +145,19 @@ def missing_answers(origin: Origin) -> list[str]:
         "masks (missing=empty)."
         for name, count in found.items()
     ]
+
+
+def cut_warnings(card: pd.DataFrame, words: int) -> list[str]:
+    """The splits of the split card in which many expressions are cut, with the remedy."""
+    if card.empty:
+        return []
+    counts = {(row.Split, row.Count): int(row.Here) for row in card.itertuples(index=False)}
+    lines = []
+    for (split, name), cut in counts.items():
+        total = counts.get((split, "expressions"), 0)
+        if name == CUT_ROW and cut > MANY * total:
+            lines.append(f"{split}: {cut_text(cut, total, words)}.")
+    return lines
 
 
 def literature(frame: pd.DataFrame | None) -> dict[str, Any]:

@@ -42,6 +42,7 @@ DISTRACTORS: Mapping[str, Range] = {
 DEPTHS: Mapping[str, Range] = {
     "0": (0, 0), "1": (1, 1), "2": (2, 2), "3": (3, 3), "4": (4, 4), "5 or more": (5, math.inf),
 }  # fmt: skip
+CUT: Mapping[str, Range] = {"whole": (0, 0), "cut": (1, 1)}
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Breakdown:
         if self.source not in rows or self.ranges is TARGETS and not is_generalized(rows):
             return
         values = rows[self.source]
+        if self.ranges is CUT and not (values == 1).any():
+            return  # nothing to compare: the whole split is read
         if not self.ranges:
             for name in sorted(set(values) - {""}):
                 yield str(name), rows[values == name]
@@ -121,6 +124,14 @@ BREAKDOWNS = {
         "depth",
         "Edges from the deepest word of the dependency parse to its root: one word has depth 0.",
         DEPTHS,
+    ),
+    "by_cut": Breakdown(
+        "whether the expression is read whole",
+        "Expression",
+        "cut",
+        "Whether all of its word pieces had a position (model.words): the network never reads what "
+        "is cut. Only splits in which some are cut.",
+        CUT,
     ),
 }
 
