@@ -69,6 +69,8 @@ def _problem(name: Any, folders: bool) -> str | None:
     parts = name.split("/")
     if len(parts) > 1 and not folders:
         return "has a slash in it"
+    if folders and name.startswith("./"):
+        return "begins with './' (leave that out; a name may lead out of the folder)"
     if any(part in ("", ".", "..") for part in parts):
         return "may lead out of the folder"
     if len(parts) > 10 or max(len(part.encode()) for part in parts) > _LONGEST:

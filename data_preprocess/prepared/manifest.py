@@ -79,7 +79,7 @@ def cut_counts(root: Path, manifest: Mapping[str, Any]) -> dict[str, int]:
         if CUT in entry:
             found[split] = entry[CUT]
             continue
-        path = features_path(root, manifest["dataset"], split)
+        path = features_path(root, manifest.get("dataset", ""), split)
         cut = cut_off(read_features(path)) if path.is_file() else None
         if cut is not None:
             found[split] = int(cut.sum())

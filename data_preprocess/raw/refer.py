@@ -63,10 +63,7 @@ class Instances:
         entry = self._found(self.images, number, "image", "image_id", where)
         own = f"{self.path}, image {number}"
         height, width = image_shape(entry["height"], entry["width"], own, _CORRECT)
-        name = entry["file_name"]
-        name = safe_path(
-            name.removeprefix("./") if isinstance(name, str) else name, own, "file_name"
-        )
+        name = safe_path(entry["file_name"], own, "file_name")
         return entry | {"file_name": name, "height": height, "width": width}
 
     def has_one_image_called(self, name: str) -> bool:
@@ -122,8 +119,8 @@ class Instances:
         for needed in _REFERRED[kind]:
             if needed not in known[found]:
                 raise UserError(
-                    f"{where}: {kind} {shown(found)} of {self.path} has no '{needed}'. "
-                    f"{self.remedy}"
+                    f"{self.path}: {kind} number {list(known).index(found)} has no '{needed}', but "
+                    f"{where} needs it ({key} {shown(found)}). {self.remedy}"
                 )
         return known[found]
 

@@ -67,10 +67,10 @@ def usable_polygons(segmentation: list[Any], where: str) -> list[Any]:
     found = [p for p in segmentation if len(p) >= 6 and len(p) % 2 == 0]
     if not found:
         box = next((p for p in segmentation if len(p) == 4), None)
-        what = f"{shown(box)} is a box, no outline" if box else "no polygon of three points or more"
+        what = f" ({shown(box)} is a box, no outline)" if box else ""
         raise UserError(
-            f"{where}: {what}. Give its outline, [[x1, y1, x2, y2, x3, y3, ...]], or remove the "
-            "object."
+            f"{where}: no polygon of three points or more{what}. Give its outline, "
+            "[[x1, y1, x2, y2, x3, y3, ...]], or remove the object."
         )
     return found
 

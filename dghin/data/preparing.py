@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from data_preprocess.base.errors import UserError
 from data_preprocess.prepared.manifest import cut_counts
-from data_preprocess.raw.datasets import find_dataset
+from data_preprocess.raw.datasets import DATASETS, find_dataset
+from data_preprocess.raw.readers import splits_there
 from data_preprocess.verify.published import (
     NOT_PUBLISHED,
     beside_published,
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
+_REMEDIES = {
+    "train_split": "Name the one to train on: data.train_split=NAME.",
+    "val_split": "Name another, data.val_split=NAME, or data.val_split= for none.",
+    "test_splits": "Name others, data.test_splits=[NAME], or data.test_splits=[] for none: val is "
+    "then scored and shown.",
+}
 CUT_ROW = "expressions cut"  # in the split card: those that have more word pieces than positions
 
 
@@ -64,6 +72,44 @@ def prepare_data(config: Config) -> dict[str, Any]:
         if tuple(found.get("members", ())) == dataset.members:
             return found
     return prepare(prepare_settings(config))
+
+
+def check_splits(config: Config, trains: bool = True) -> None:
+    """An error for a split that the run names and its data do not have, before any work.
+
+    trains: whether the run trains, so that it needs `data.train_split`.
+    """
+    data = config.data
+    if trains and not data.train_split:
+        raise UserError("data.train_split is empty, so nothing can be trained on. Name a split.")
+    if not data.scored_splits:
+        raise UserError(
+            "data.val_split and data.test_splits are empty, so nothing can be scored. Name a split."
+        )
+    there = _splits_there(config)
+    named = {"val_split": [data.val_split], "test_splits": data.test_splits}
+    named |= {"train_split": [data.train_split]} if trains else {}
+    for key, splits in named.items():
+        for split in filter(None, splits):
+            if there is not None and split not in there:
+                raise UserError(
+                    f"data.{key}: '{data.dataset}' has no split '{split}'; it has "
+                    f"{', '.join(there) or 'none'}. {_REMEDIES[key]}"
+                )
+
+
+def _splits_there(config: Config) -> list[str] | None:
+    """The splits that the run's data have, or will have when they are prepared; None: unknown."""
+    data = config.data
+    known = data.dataset in DATASETS and not data.shapes
+    raw = known and (Path(data.root) / DATASETS[data.dataset].folder).is_dir()
+    if manifest_path(config).is_file():
+        found = run_manifest(config)
+        if not raw or found.get("adopted") or set(found.get("form", {})) - {"form"}:
+            return list(found["splits"])
+    if raw:
+        return splits_there(Path(data.root), DATASETS[data.dataset])
+    return list(find_dataset(data.dataset, data.members).splits)
 
 
 def prepare_settings(config: Config) -> "PrepareSettings":

@@ -21,6 +21,7 @@ from dghin.data.preparing import CUT_ROW
 from dghin.evaluation.glossary import glossary_table
 from dghin.evaluation.segmenters.about import about_run
 from dghin.report.figures.curves import (
+    chosen_by,
     learning_curves,
     precision_curves,
     read_log,
@@ -212,9 +213,11 @@ def training_facts(path: Path) -> dict[str, str]:
     if skipped:
         facts["steps skipped"] = f"{skipped}, for a loss or gradient that is not finite"
     if len(val):
-        best = val.loc[val["oiou"].idxmax()]
+        column = chosen_by(val)
+        best = val.loc[val[column].idxmax()]
+        name = "overall IoU" if column == "oiou" else "harmonic mean of gIoU and cIoU"
         facts["weights kept"] = (
-            f"of iteration {int(best['iteration']):,}: overall IoU {100 * best['oiou']:.2f} on the "
+            f"of iteration {int(best['iteration']):,}: {name} {100 * best[column]:.2f} on the "
             f"validation split, {best['protocol']} protocol"
         )
     return facts
