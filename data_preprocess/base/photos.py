@@ -78,10 +78,7 @@ def as_rgb(image: Image.Image, where: str) -> Image.Image:
     if image.mode in ("I", "F"):
         kind = "32 bits" if image.mode == "I" else "numbers with a decimal point"
         raise UserError(f"{where}: {kind} a channel, of which nobody knows the white. {_EIGHT}")
-    try:
-        return image.convert("RGB")
-    except ValueError as error:  # a mode such as LAB
-        raise UserError(f"{where}: no photo in RGB ({error}). Save it as RGB.") from error
+    return image.convert("RGB")
 
 
 def turned_upright(image: Image.Image) -> Image.Image:

@@ -68,6 +68,8 @@ def usable_polygons(segmentation: list[Any], where: str) -> list[Any]:
     if not found:
         box = next((p for p in segmentation if len(p) == 4), None)
         what = f" ({shown(box)} is a box, no outline)" if box else ""
+        if len(segmentation) > 2 and all(len(p) == 2 for p in segmentation):
+            what = " (pairs of numbers: write each polygon as one list)"
         raise UserError(
             f"{where}: no polygon of three points or more{what}. Give its outline, "
             "[[x1, y1, x2, y2, x3, y3, ...]], or remove the object."

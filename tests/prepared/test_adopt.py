@@ -10,6 +10,7 @@ from data_preprocess.prepared.annotations import read_entries
 from data_preprocess.prepared.manifest import read_manifest
 from data_preprocess.prepared.one_dataset import LanguageSettings, PrepareSettings
 from data_preprocess.prepared.prepare import prepare
+from data_preprocess.verify.overlap import images_on_disk
 
 
 @pytest.fixture
@@ -62,6 +63,8 @@ def test_adopted_refcocog_is_linked_under_the_name_of_its_split(tmp_path):
     adopt(LanguageSettings(dataset="refcocog_umd", data=str(raw), **LANGUAGE))
     assert read_manifest(root, "refcocog_umd")["split_by"] == "umd"
     assert (root / "masks/refcocog_umd/10_0.png").is_file()
+    found = images_on_disk(raw / "nothing", root)
+    assert list(found) == ["refcocog_umd"]  # the linked folder is no second data set
     with pytest.raises(UserError, match="adopted as refcocog_umd already"):
         adopt(LanguageSettings(dataset="refcocog_google", data=str(raw), **LANGUAGE))
 

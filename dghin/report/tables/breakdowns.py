@@ -63,8 +63,6 @@ class Breakdown:
         if self.source not in rows or self.ranges is TARGETS and not is_generalized(rows):
             return
         values = rows[self.source]
-        if self.ranges is CUT and not (values == 1).any():
-            return  # nothing to compare: the whole split is read
         if not self.ranges:
             for name in sorted(set(values) - {""}):
                 yield str(name), rows[values == name]
@@ -129,8 +127,7 @@ BREAKDOWNS = {
         "whether the expression is read whole",
         "Expression",
         "cut",
-        "Whether all of its word pieces had a position (model.words): the network never reads what "
-        "is cut. Only splits in which some are cut.",
+        "Whether all of its word pieces had a position (model.words): what is cut is never read.",
         CUT,
     ),
 }
