@@ -102,7 +102,7 @@ def reproduce(words: Sequence[str], force: bool = False) -> Path:
             write_json(state_file, done)
             done[step.name] = step.finished(execute(step, folder))
             if step.name == PREPARES:  # other forms tell their splits only when they are read
-                check_splits(config, trains)
+                check_splits(config, trains, prepared=True)
             write_json(state_file, done)
             log.info("%s: done in %s", step.name, clock(done[step.name]["seconds"]))
             bar.update()

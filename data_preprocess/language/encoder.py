@@ -53,6 +53,11 @@ class Language:
     depth: int
 
     @property
+    def cut(self) -> bool:
+        """Whether the last word pieces have no position, so that the network never reads them."""
+        return len(self.pieces) + 2 > len(self.word_ids)
+
+    @property
     def adjacency(self) -> np.ndarray:
         return adjacency(self.heads)
 

@@ -56,7 +56,8 @@ class Instances:
 
     def referred_to(self, ids: Iterable[Id]) -> "Instances":
         """The same, incomplete where it holds no annotation but those of these ids."""
-        return replace(self, complete=not self.annotations.keys() <= set(ids))
+        meant = {known_id(number, self.annotations) for number in ids}
+        return replace(self, complete=not self.annotations.keys() <= meant)
 
     def image(self, number: Any, where: str) -> dict[str, Any]:
         """An image: file_name inside its folder, height and width as int."""

@@ -87,8 +87,8 @@ def outline_problem(segmentation: Any, height: int, width: int, where: str) -> s
         polygons = [] if isinstance(segmentation, dict) else usable_polygons(segmentation, where)
     except UserError as error:
         return str(error)
-    values = [value for polygon in polygons for value in polygon]
-    if values and max(height, width) > 1 and all(0 <= value <= 1 for value in values):
+    shares = all(0 <= value <= 1 for polygon in polygons for value in polygon)
+    if polygons and shares and max(height, width) > 1:
         return (
             f"{where}: all corners of its outline lie within 0 to 1, so they are shares of the "
             f"image's sides and no pixels. Multiply x by the width ({width}), y by the height "

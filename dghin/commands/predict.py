@@ -41,6 +41,11 @@ def main(arguments: Sequence[str]) -> None:
     for key, picture in pictures.items():
         with atomic_path(Path(values[key])) as temporary:
             picture.save(temporary)
+    if result.language.cut:
+        print(
+            f"warning: the network reads {len(result.language.word_ids) - 2} word pieces, and the "
+            f"phrase has {len(result.language.pieces)}: its end was not read. Shorten it."
+        )
     print(
         f"{values['output']}, {values['overlay']}: {result.mask.mean():.1%} of the photo, "
         f"score {result.score:.3f}"

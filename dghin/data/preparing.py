@@ -1,5 +1,6 @@
 """The run's data, from nothing: the embedded data set drawn if asked for, then prepared."""
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import pandas as pd
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.prepared.manifest import cut_counts
-from data_preprocess.raw.datasets import DATASETS, find_dataset
+from data_preprocess.raw.datasets import DATASETS, JOINT, find_dataset
 from data_preprocess.raw.readers import splits_there
 from data_preprocess.verify.published import (
     NOT_PUBLISHED,
@@ -74,10 +75,11 @@ def prepare_data(config: Config) -> dict[str, Any]:
     return prepare(prepare_settings(config))
 
 
-def check_splits(config: Config, trains: bool = True) -> None:
+def check_splits(config: Config, trains: bool = True, prepared: bool = False) -> None:
     """An error for a split that the run names and its data do not have, before any work.
 
-    trains: whether the run trains, so that it needs `data.train_split`.
+    trains: whether the run trains, so that it needs `data.train_split`. prepared: whether the data
+    are prepared by now, so that the manifest knows more than the raw files' names.
     """
     data = config.data
     if trains and not data.train_split:
@@ -86,28 +88,31 @@ def check_splits(config: Config, trains: bool = True) -> None:
         raise UserError(
             "data.val_split and data.test_splits are empty, so nothing can be scored. Name a split."
         )
-    there = _splits_there(config)
+    there = _splits_there(config, prepared)
     named = {"val_split": [data.val_split], "test_splits": data.test_splits}
     named |= {"train_split": [data.train_split]} if trains else {}
     for key, splits in named.items():
         for split in filter(None, splits):
-            if there is not None and split not in there:
+            if split not in there:
                 raise UserError(
                     f"data.{key}: '{data.dataset}' has no split '{split}'; it has "
                     f"{', '.join(there) or 'none'}. {_REMEDIES[key]}"
                 )
 
 
-def _splits_there(config: Config) -> list[str] | None:
-    """The splits that the run's data have, or will have when they are prepared; None: unknown."""
-    data = config.data
-    known = data.dataset in DATASETS and not data.shapes
-    raw = known and (Path(data.root) / DATASETS[data.dataset].folder).is_dir()
-    if manifest_path(config).is_file():
-        found = run_manifest(config)
-        if not raw or found.get("adopted") or set(found.get("form", {})) - {"form"}:
+def _splits_there(config: Config, prepared: bool) -> list[str]:
+    """The splits that the run's data have, or will have when they are prepared."""
+    data, found = config.data, None
+    remade = data.shapes or data.dataset == JOINT  # where they are not as the run wants them
+    raw = data.dataset in DATASETS and (Path(data.root) / DATASETS[data.dataset].folder).is_dir()
+    if manifest_path(config).is_file() and (prepared or not remade):
+        with contextlib.suppress(UserError):  # of a damaged manifest, which notebook 01 names
+            found = run_manifest(config)
+    if found is not None:
+        as_it_is = found.get("adopted") or set(found.get("form", {})) - {"form"}
+        if prepared or as_it_is or not raw:
             return list(found["splits"])
-    if raw:
+    if raw and not remade:
         return splits_there(Path(data.root), DATASETS[data.dataset])
     return list(find_dataset(data.dataset, data.members).splits)
 

@@ -178,11 +178,12 @@ def mask_picture(photo: Image.Image, mask: np.ndarray) -> Image.Image:
 
 def summary(text: str, prediction: Prediction) -> str:
     """What was found, in a sentence."""
+    cut = " The phrase is too long: its end was not read." if prediction.language.cut else ""
     if not prediction.mask.any():
-        return f"“{text}”: nothing in the photo is marked."
+        return f"“{text}”: nothing in the photo is marked.{cut}"
     return (
         f"“{text}”: {prediction.mask.mean():.1%} of the photo is marked. "
-        f"Inside the mask the network is {prediction.score:.0%} sure on average."
+        f"Inside the mask the network is {prediction.score:.0%} sure on average.{cut}"
     )
 
 
