@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.photos import exif_hint, image_size
+from data_preprocess.base.photos import exif_hint, image_size, orientation_of
 from data_preprocess.base.values import image_shape
 
 from .mat_file import read_array
@@ -114,7 +114,7 @@ def read_mask_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarr
         # from memory: PIL asks a file for as many bytes as a damaged chunk says it has
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
-            kind = lossy_format(image, content)
+            kind, turned = lossy_format(image, content), orientation_of(image)
             plain = image.mode in ("1", "L", "I", "F", *_DEEP)
             values = np.asarray(image if plain else image.convert("RGBA")).reshape(*shape, -1)
     except Exception as error:  # PIL raises many kinds on damaged files
@@ -125,6 +125,11 @@ def read_mask_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarr
         raise UserError(
             f"{path}: a mask must not be {kind}, which blurs borders. Save it as PNG from where it "
             "was drawn, not from this file."
+        )
+    if turned != 1:
+        raise UserError(
+            f"{path}: the mask has an EXIF orientation ({turned}), so that viewers show it turned. "
+            "Save it without."
         )
     if values.shape[2] == 4:  # what is transparent is background, whatever its colour
         values = values * (values[..., 3:] != 0)

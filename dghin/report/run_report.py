@@ -19,6 +19,7 @@ from data_preprocess.base.files import write_text
 from data_preprocess.prepared.manifest import MANY, cut_text
 from dghin.data.preparing import CUT_ROW
 from dghin.evaluation.glossary import glossary_table
+from dghin.evaluation.metrics import first_protocol, metrics_from_rows
 from dghin.evaluation.segmenters.about import about_run
 from dghin.report.figures.curves import (
     chosen_by,
@@ -128,7 +129,8 @@ def contents(
         "origins": pd.DataFrame(origin_facts(origin).items(), columns=["What", "Value"]),
         "missing": missing_answers(origin),
         "warnings": origin_warnings([origin])
-        + cut_warnings(read_table(folder / "tables" / "splits.csv"), config.model.words),
+        + cut_warnings(read_table(folder / "tables" / "splits.csv"), config.model.words)
+        + empty_warnings(results),
         "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
         "control": LANGUAGE_CONTROL,
     }
@@ -146,6 +148,20 @@ def missing_answers(origin: Origin) -> list[str]:
         "masks (missing=empty)."
         for name, count in found.items()
     ]
+
+
+def empty_warnings(results: Results) -> list[str]:
+    """The splits in which every expression with a target is answered with nothing: what is right of
+    it are the expressions without one."""
+    lines = []
+    for split, rows in results[""].items():
+        scores = metrics_from_rows(rows, first_protocol(rows))
+        if scores.get("empty") and scores.get("t_acc") == 0:
+            lines.append(
+                f"{split}: every answer to an expression with a target is empty. Its mIoU (gIoU) "
+                f"of {100 * scores['miou']:.1f} comes from expressions without a target alone."
+            )
+    return lines
 
 
 def cut_warnings(card: pd.DataFrame, words: int) -> list[str]:

@@ -161,6 +161,14 @@ def test_a_png_of_what_was_lossy_once(tmp_path, kind, quality):
         read_mask_image(tmp_path / "a.png")
 
 
+def test_a_mask_that_viewers_turn_is_refused(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    disc().save(tmp_path / "a.png", exif=exif)
+    with pytest.raises(UserError, match=r"a\.png: the mask has an EXIF orientation \(3\)"):
+        read_mask_image(tmp_path / "a.png")
+
+
 def test_soft_edges_of_other_kinds(tmp_path):
     disc().resize((32, 24), Image.Resampling.BILINEAR).save(tmp_path / "small.png")
     clear = disc().convert("RGBA")
