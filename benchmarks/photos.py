@@ -8,9 +8,9 @@ import torch
 from noise import random_features, write_photos
 from PIL import Image
 
+from data_preprocess.base.photos import read_photo
 from dghin.data.batches import LANGUAGE, language_of
 from dghin.data.dataset import resize_image
-from dghin.data.split import read_image
 from dghin.run.config import Config
 
 
@@ -28,7 +28,7 @@ class Photos:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         number = index % self.count
-        image = resize_image(read_image(self.folder / f"{number}.jpg"), self.size)
+        image = resize_image(read_photo(self.folder / f"{number}.jpg"), self.size)
         with Image.open(self.folder / f"{number}.png") as file:
             truth = np.asarray(file.convert("L")) > 127
         small = Image.fromarray(truth.view(np.uint8)).resize(

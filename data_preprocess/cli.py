@@ -15,6 +15,7 @@ from data_preprocess.base.errors import UserError
 from data_preprocess.base.settings import build
 from data_preprocess.base.tables import to_markdown
 from data_preprocess.prepared.annotations import shown
+from data_preprocess.prepared.manifest import CUT, cut_text
 from data_preprocess.raw.datasets import DATASETS, JOINT, find_dataset
 
 
@@ -49,6 +50,10 @@ def _print_counts(manifest: dict[str, Any]) -> None:
         from data_preprocess.prepared.joint import removal_card
 
         print("\n".join(removal_card(manifest["removed"])))
+    for split, entry in manifest["splits"].items():
+        if CUT in entry:
+            words = manifest["language"]["words"]
+            print(f"{split}: {cut_text(entry[CUT], entry['expressions'], words)}")
     print(f"masks: {manifest['masks']['count']:,}")
 
 
@@ -82,7 +87,7 @@ def _verify(settings: Any) -> int:
             print(f"published: {line}")
     for name, digest in found.table.attrs["sources"].items():
         print(f"{name}: sha256 {digest}")
-    print("", *found.file_lines(), sep="\n")
+    print("", *found.cut, *found.file_lines(), sep="\n")
     print(f"\n{found.overlap_line()}")
     if found.overlaps is not None and len(found.overlaps):
         print("", to_markdown(found.overlaps), sep="\n", end="")

@@ -21,6 +21,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import sha256_file, write_json
 from data_preprocess.base.settings import flatten, parse_value, to_mapping
+from dghin.data.preparing import check_splits
 from dghin.run.config import Config, load_config
 from dghin.run.folder import REPORTS, RunFolder
 from dghin.run.freshness import (
@@ -82,6 +83,9 @@ def reproduce(words: Sequence[str], force: bool = False) -> Path:
     done = {} if force else read_state(state_file)
     pending = [step for step in steps if not up_to_date(step, done, folder)]
     first = steps.index(pending[0]) if pending else len(steps)
+    trains = any(step.name in (TRAINS, ABLATES) for step in steps)
+    if pending:
+        check_splits(config, trains)
     for step in steps[:first]:
         log.info("%s: up to date", step.name)
     with logging_redirect_tqdm(), tqdm(steps, unit="notebook", disable=None) as bar:
@@ -97,6 +101,8 @@ def reproduce(words: Sequence[str], force: bool = False) -> Path:
             done.pop(step.name, None)
             write_json(state_file, done)
             done[step.name] = step.finished(execute(step, folder))
+            if step.name == PREPARES:  # other forms tell their splits only when they are read
+                check_splits(config, trains, prepared=True)
             write_json(state_file, done)
             log.info("%s: done in %s", step.name, clock(done[step.name]["seconds"]))
             bar.update()

@@ -13,6 +13,7 @@ from helpers.raw_trees import LANGUAGE
 from helpers.tiny import TINY_MODEL
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.prepared.custom import CustomSettings, prepare_custom
 from dghin import reproduce
 from dghin.ablation.page import verify_ablation
 from dghin.evaluation.controls import CONTROLS
@@ -195,6 +196,29 @@ def test_the_chain_on_several_referents_or_none(chain, tmp_path, monkeypatch):
     table = pd.read_csv(folder.parent / made.name / "tables/generalized.csv")
     assert table["Without target"].tolist() == [1, 1]  # resized and strict
     assert "Several referents or none" in (folder.parent / made.name / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_chain_on_a_set_without_a_test_split(chain, tmp_path, monkeypatch):
+    """Of one's own, with train and val: val is scored and shown in every notebook."""
+    folder, words = chain
+    monkeypatch.chdir(folder.parent.parent)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    shutil.copytree(ROOT / "examples/custom", tmp_path / "own")
+    table = tmp_path / "own/expressions.csv"
+    table.write_text("".join(x for x in table.open() if not x.strip().endswith(",test")))
+    files = {"images": "photos", "coco": "annotations.json", "table": table.name}
+    places = {name: str(table.parent / file) for name, file in files.items()}
+    prepare_custom(CustomSettings("mine", str(tmp_path), workers=1, **places, **LANGUAGE))
+    own = ("run=", "data=", "data.shapes=", "train.batch_per_process=")
+    words = [word for word in words if not word.startswith(own)]
+    words += ["run=mine", f"data={tmp_path}", "data.shapes=0", "data.dataset=mine",
+              "train.batch=2", "train.batch_per_process=2", "train.processes=1"]  # fmt: skip
+    with pytest.raises(UserError, match="data.test_splits: 'mine' has no split 'testA'"):
+        reproduce.reproduce(words)
+    made = folder.parent / reproduce.reproduce([*words, "data.test_splits=[]"]).name
+    assert set(json.loads((made / "metrics.json").read_text())) == {"val", "controls"}
+    assert "it is also the split reported here" in (made / "report.html").read_text()
 
 
 def test_metrics_have_their_form(chain):

@@ -91,6 +91,12 @@ def test_wrong_words_are_refused_before_anything_runs(executed, word, message):
     assert not executed
 
 
+def test_splits_that_are_not_there_are_refused_before_anything_runs(executed):
+    with pytest.raises(UserError, match=r"data.test_splits: 'refcoco' has no split 'test'"):
+        reproduce.reproduce(["run=r", "config=demo", "data.test_splits=[test]"])
+    assert not executed and not Path("reports").exists()
+
+
 def test_a_config_may_name_its_notebooks(executed):
     write_notebook(Path("notebooks/07_ablation.ipynb"), FIRST, "7")
     reproduce.reproduce([])

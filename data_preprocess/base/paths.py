@@ -1,11 +1,12 @@
 """File names and ids that come from files: only those that stay inside the folder they are for."""
 
+from collections.abc import Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
 from data_preprocess.base.errors import UserError
 
-from .values import LARGEST, is_text, shown
+from .values import LARGEST, is_text, shown, whole
 
 _LONGEST = 200  # bytes of one part: file systems end at 255, and suffixes are added
 
@@ -35,6 +36,28 @@ def safe_id(value: Any, where: str, what: str) -> int | str:
     return value
 
 
+def known_id(number: Any, known: Mapping[Any, Any]) -> int | str | None:
+    """The id among the known ones that is meant; None if none is. Files of people's own hold them
+    as text or as 11.0, too: 11, 11.0 and "11" are the same, unless both a number and its text are
+    known."""
+    number = plain_id(number)
+    if not isinstance(number, int | str) or isinstance(number, bool):
+        return None
+    if number in known:
+        return number
+    if isinstance(number, int):
+        other: int | str = str(number)
+    else:
+        is_whole = number.isascii() and number.isdigit() and len(number) < 19
+        other = int(number) if is_whole else number
+    return other if other in known else None
+
+
+def plain_id(value: Any) -> Any:
+    """An id that a program wrote as 11.0, as 11; any other value as it is."""
+    return whole(value) if type(value) is float and whole(value) is not None else value
+
+
 def _problem(name: Any, folders: bool) -> str | None:
     """What is wrong with a name; None if it is safe."""
     if not is_text(name) or not name.strip():
@@ -46,6 +69,8 @@ def _problem(name: Any, folders: bool) -> str | None:
     parts = name.split("/")
     if len(parts) > 1 and not folders:
         return "has a slash in it"
+    if folders and name.startswith("./"):
+        return "begins with './' (leave that out; a name may lead out of the folder)"
     if any(part in ("", ".", "..") for part in parts):
         return "may lead out of the folder"
     if len(parts) > 10 or max(len(part.encode()) for part in parts) > _LONGEST:

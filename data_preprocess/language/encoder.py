@@ -53,6 +53,11 @@ class Language:
     depth: int
 
     @property
+    def cut(self) -> bool:
+        """Whether the last word pieces have no position, so that the network never reads them."""
+        return len(self.pieces) + 2 > len(self.word_ids)
+
+    @property
     def adjacency(self) -> np.ndarray:
         return adjacency(self.heads)
 
@@ -111,6 +116,11 @@ class LanguageEncoder:
             "parser": self.parser_name,
             "alignment": self.alignment,
         }
+
+    @property
+    def end_id(self) -> int:
+        """The id of [SEP], which an expression that is cut has lost."""
+        return self.tokenizer.sep_token_id
 
     def key(self) -> dict[str, Any]:
         """How these features are made: what must agree before a model may use them."""

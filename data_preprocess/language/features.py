@@ -96,6 +96,25 @@ def longest_chains(heads: np.ndarray) -> np.ndarray:
     return depth
 
 
+def cut_off(features: Features, end: int | None = None) -> np.ndarray | None:
+    """(N,) bool: the expressions of which word pieces had no position left, so that the network
+    never reads them. They have lost their [SEP], which stands last in all others.
+
+    end: the id of [SEP] (manifest.json: `end_id`). None: the id that ends expressions that leave
+    positions free. Returns None where nothing was read (`parser=none`) or no id is known.
+    """
+    count = features.attention_mask.sum(axis=1, dtype=np.int64)
+    if not count.any():
+        return None
+    ends = features.word_ids[np.arange(len(count)), np.maximum(count - 1, 0)]
+    full = count == features.word_ids.shape[1]
+    if end is None:
+        if full.all():
+            return None
+        end = ends[~full][0]
+    return full & (ends != end)
+
+
 def write_features(path: Path, features: Features, key: Mapping[str, Any]) -> None:
     """Write atomically; equal features and key give equal bytes."""
     arrays = {name: getattr(features, name).astype(kind) for name, kind in _ARRAYS.items()}

@@ -20,6 +20,8 @@ _WORD = re.compile(r"n't\b|'\w+|\w+?(?=n't\b)|\w+|[^\w\s]", re.IGNORECASE)
 class Unparsed:
     """In a LanguageEncoder's place: features that hold numbers of words only."""
 
+    end_id = None  # no word is read, so none is cut
+
     def __init__(self, words: int = 17):
         self.words = words
 

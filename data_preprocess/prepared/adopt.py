@@ -20,6 +20,7 @@ from data_preprocess.base.values import four_numbers
 from data_preprocess.prepared.one_dataset import (
     LanguageSettings,
     command,
+    end_of,
     images_folder,
     relative,
     write_language,
@@ -61,17 +62,18 @@ def adopt(settings: LanguageSettings) -> dict[str, Any]:
     _check_images(everything, photos)
     names = sorted({str(entry["segment_id"]) for entry in everything})
     masks = existing_digests(root / "masks" / dataset.name, names)
-    language = write_language(settings, entries)
+    encoder = write_language(settings, entries)
     manifest = {
         "dataset": dataset.name,
         "source": dataset.reader,
         "split_by": dataset.split_by,
         "splits": {
-            split: split_entry(root, dataset.name, split, listed)
+            split: split_entry(root, dataset.name, split, listed, encoder.end_id)
             for split, listed in entries.items()
         },
         "masks": {"count": len(masks), "sha256": masks_digest(masks)},
-        "language": language,
+        "language": encoder.key(),
+        **end_of(encoder),
         "images_folder": relative(photos, root) if given else images_folder(settings, dataset),
         "per_sentence_masks": all(len(entry["sentences"]) == 1 for entry in everything),
         "dropped": {},

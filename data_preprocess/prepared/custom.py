@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.paths import safe_path
+from data_preprocess.base.paths import known_id, safe_path
 from data_preprocess.prepared.one_dataset import MaskSettings, prepare_raw, relative
 from data_preprocess.raw.datasets import TRAIN, Dataset, check_own_name
 from data_preprocess.raw.records import Raw, Record, Sentence, Shapes, clean_sentence
-from data_preprocess.raw.refer import Instances, read_instances
+from data_preprocess.raw.refer import Id, Instances, read_instances
 
 from .json_table import SEGMENTATION, is_json_table, read_json_table
 from .manifest import read_manifest
@@ -43,6 +43,7 @@ COLUMNS = ("image", "annotation", "mask", "expression", "split", "kind", "catego
 NEEDED = ("image", "expression", "split")
 NOTHING = "none"  # in the column `annotation`: the expression names nothing in the image
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+_WHOLE = re.compile(r"([0-9]{1,18})(?:\.0*)?")
 _COCO = "Give your COCO file with coco=FILE (images, annotations, categories), or correct it."
 _SHOWN = 10  # errors of a table that are listed at once
 
@@ -107,7 +108,7 @@ def read_custom(settings: CustomSettings) -> Raw:
         except UserError as error:
             errors.append(str(error))
     if coco is not None:
-        coco = coco.referred_to(_all_numbers(rows[0] for rows in groups.values()))
+        coco = coco.referred_to(_all_ids((rows[0] for rows in groups.values()), coco))
     splits: dict[str, list[Record]] = {}
     for number, rows in enumerate(groups.values()):
         try:
@@ -133,13 +134,15 @@ def read_table(path: Path) -> Iterator[tuple[int, Row]]:
     if is_json_table(path):
         yield from read_json_table(path, COLUMNS)
         return
+    last = 0  # the line that ended last: a quote that is never closed begins in the next one
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             header = [name.strip().lower() for name in reader.fieldnames or ()]
             _check_header(path, header)
-            reader.fieldnames = header
+            reader.fieldnames, last = header, reader.line_num
             for row in reader:
+                last = reader.line_num
                 where = f"{path}, line {reader.line_num}"
                 if None in row or None in row.values():
                     raise UserError(
@@ -147,17 +150,32 @@ def read_table(path: Path) -> Iterator[tuple[int, Row]]:
                         'has a comma between double quotes ("...").'
                     )
                 cells = {name: row.get(name, "").strip() for name in COLUMNS}
+                for name in ("image", "mask"):
+                    cells[name] = cells[name].removeprefix("./")
                 if any(cells.values()):
                     yield reader.line_num, cells
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as CSV in UTF-8 ({error}). Save it so.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not readable as UTF-8 ({error}). Save it so.") from error
+    except csv.Error as error:
+        raise UserError(
+            f"{path}, line {last + 1}: not readable as CSV ({error}). Put a cell with quotes in it "
+            'between quotes, each of its own doubled: """red"" thing".'
+        ) from error
 
 
 def _check_header(path: Path, header: list[str]) -> None:
     missing = [name for name in NEEDED if name not in header]
     unknown = [name for name in header if name not in COLUMNS]
-    if len(header) == 1 and ";" in header[0]:
-        raise UserError(f"{path}: its cells are apart by ';'. Save it with commas.")
+    if header and header[0].startswith("sep="):
+        raise UserError(f"{path}, line 1: '{header[0]}' is for a spreadsheet. Remove this line.")
+    for sign, name in ((";", "';'"), ("\t", "tabs")):
+        if len(header) == 1 and sign in header[0]:
+            raise UserError(f"{path}: its cells are apart by {name}. Save it with commas.")
+    if twice := [name for name in dict.fromkeys(header) if name and header.count(name) > 1]:
+        raise UserError(
+            f"{path}: the column '{twice[0]}' is there twice. Keep one; a second expression of an "
+            "object is a line of its own."
+        )
     if missing or unknown or not {"annotation", "mask"} & set(header):
         raise UserError(
             f"{path}: its columns are {', '.join(header) or 'none'}. Needed: {', '.join(NEEDED)} "
@@ -208,26 +226,34 @@ def _record(
         return replace(plain, shape=Shapes(), targets=0)
     if coco is None:
         raise UserError(f"{where}: annotation {first['annotation']}, but no coco=FILE is given.")
-    return _annotated(plain, _numbers(first["annotation"], where), coco, coco_name)
+    return _annotated(plain, _numbers(first["annotation"], where, coco), coco, coco_name)
 
 
-def _numbers(text: str, where: str) -> list[int]:
-    parts = [part.strip() for part in text.split(";")]
-    if not all(part.isascii() and part.isdigit() for part in parts):
+def _numbers(text: str, where: str, coco: Instances) -> list[Id]:
+    """The ids of annotations in a cell; those of a COCO file may be text."""
+    ids = [_id(part) for part in text.split(";")]
+    if not all(isinstance(one, int) or one in coco.annotations for one in ids):
         raise UserError(
             f"{where}: annotation '{text}'. Give the id of an annotation, several apart by ;, or "
             f"{NOTHING}."
         )
-    return list(dict.fromkeys(int(part) for part in parts))
+    return list(dict.fromkeys(ids))
 
 
-def _all_numbers(rows: Iterable[Row]) -> set[int]:
+def _id(text: str) -> Id:
+    """An id as a number where it is one. 11.0 is 11: pandas writes it so beside empty cells."""
+    found = _WHOLE.fullmatch(text.strip())
+    return int(found[1]) if found else text.strip()
+
+
+def _all_ids(rows: Iterable[Row], coco: Instances) -> set[Id]:
     """The annotations that a table names; cells that cannot be read are said elsewhere."""
-    cells = [cell.strip() for row in rows for cell in row["annotation"].split(";")]
-    return {int(c) for c in cells if c.isascii() and c.isdigit() and len(c) < 20}
+    cells = (_id(cell) for row in rows for cell in row["annotation"].split(";"))
+    ids = (known_id(cell, coco.annotations) for cell in cells)
+    return {one for one in ids if one is not None}
 
 
-def _annotated(plain: Record, ids: list[int], coco: Instances, coco_name: str) -> Record:
+def _annotated(plain: Record, ids: list[Id], coco: Instances, coco_name: str) -> Record:
     """The record with the shapes of COCO annotations; they must be of the record's image."""
     annotations = [coco.annotation(number, None, plain.where) for number in ids]
     for number, annotation in zip(ids, annotations, strict=True):

@@ -65,17 +65,19 @@ def prepare_joint(settings: PrepareSettings) -> dict[str, Any]:
     removed = removals(root, entries, held)
     claim(settings, dataset, sha256_json(list(made_from.items())))
     manifest_path(root, dataset.name).unlink(missing_ok=True)  # also where one file is damaged
-    language = next(iter(members.values()))["language"]
+    first = next(iter(members.values()))
+    language, end = first["language"], {k: first[k] for k in ("end_id",) if k in first}
     manifest = {
         "dataset": dataset.name,
         "source": dataset.reader,
         "split_by": dataset.split_by,
-        "splits": _write_splits(root, dataset, entries, held, language),
+        "splits": _write_splits(root, dataset, entries, held, language, end.get("end_id")),
         "members": made_from,
         "removed": removed,
         "masks": members_masks(members),
         "masks_folder": "masks",  # segment ids begin with the member's own
         "language": language,
+        **end,
         "images_folder": images_folder,
         "per_sentence_masks": all(found["per_sentence_masks"] for found in members.values()),
         "dropped": {},
@@ -161,6 +163,7 @@ def _write_splits(
     entries: Mapping[str, Mapping[str, Entries]],
     held: Held,
     language: Mapping[str, Any],
+    end_id: int | None,
 ) -> dict[str, dict[str, Any]]:
     """Write every split's annotations and features; returns what the manifest says of them."""
     sources = {split: [(n, split) for n in entries if split in entries[n]] for split in TOGETHER}
@@ -175,7 +178,7 @@ def _write_splits(
         key = {**language, "sentences": sha256_json(expressions(listed))}
         features = concatenate([lot for _, lot in lots])
         write_features(features_path(root, dataset.name, split), features, key)
-        written[split] = split_entry(root, dataset.name, split, listed)
+        written[split] = split_entry(root, dataset.name, split, listed, end_id)
     return written
 
 

@@ -8,10 +8,15 @@ from typing import Any
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json, sha256_file, write_json
+from data_preprocess.language.features import cut_off, read_features
 
 from .annotations import counts
 
 _PACKAGES = ("numpy", "pillow", "pycocotools", "scipy", "spacy", "transformers", "tokenizers")
+
+
+CUT = "cut"  # in a split's entry
+MANY = 0.05  # of a split's expressions: more that are cut is a warning
 
 
 def prepared_root(data: str, prepared: str) -> Path:
@@ -46,12 +51,60 @@ def read_manifest(root: Path, dataset: str) -> dict[str, Any]:
     return manifest
 
 
-def split_entry(root: Path, dataset: str, split: str, entries: list[dict]) -> dict[str, Any]:
-    """Counts and digests of one split whose files are written."""
-    return counts(entries) | {
-        "annotations_sha256": sha256_file(annotation_path(root, dataset, split)),
-        "language_sha256": sha256_file(features_path(root, dataset, split)),
-    }
+def split_entry(
+    root: Path, dataset: str, split: str, entries: list[dict], end_id: int | None
+) -> dict[str, Any]:
+    """Counts and digests of one split whose files are written. `cut`: the expressions whose last
+    word pieces had no position left; without it where no words were read (`parser=none`).
+
+    end_id: as of language.features.cut_off.
+    """
+    path = features_path(root, dataset, split)
+    cut = cut_off(read_features(path), end_id)
+    return (
+        counts(entries)
+        | ({} if cut is None else {CUT: int(cut.sum())})
+        | {
+            "annotations_sha256": sha256_file(annotation_path(root, dataset, split)),
+            "language_sha256": sha256_file(path),
+        }
+    )
+
+
+def cut_counts(root: Path, manifest: Mapping[str, Any]) -> dict[str, int]:
+    """split -> how many of its expressions are cut, as the manifest says; of an older one, as the
+    features do. Splits of which nobody knows are left out."""
+    found = {}
+    for split, entry in manifest["splits"].items():
+        if CUT in entry:
+            found[split] = entry[CUT]
+            continue
+        path = features_path(root, manifest.get("dataset", ""), split)
+        cut = cut_off(read_features(path)) if path.is_file() else None
+        if cut is not None:
+            found[split] = int(cut.sum())
+    return found
+
+
+def cut_text(cut: int, expressions: int, words: int) -> str:
+    """How many expressions are cut, as text for people; with the remedy where they are many."""
+    share = cut / max(1, expressions)
+    text = f"{cut:,} of {expressions:,} expressions cut after {words} word pieces ({share:.1%})"
+    if share > MANY:
+        text += (
+            f". Warning: the network never reads what is cut. Prepare with words=N, larger than "
+            f"{words}, and train with model.words=N"
+        )
+    return text
+
+
+def cut_lines(root: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """A line for every split of which it is known how many expressions are cut."""
+    words = manifest["language"]["words"]
+    return [
+        f"{split}: {cut_text(cut, manifest['splits'][split]['expressions'], words)}"
+        for split, cut in cut_counts(root, manifest).items()
+    ]
 
 
 def write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:

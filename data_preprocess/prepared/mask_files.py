@@ -14,25 +14,34 @@ from PIL import Image
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import atomic_path, sha256_file, sha256_json
+from data_preprocess.base.photos import image_size
 from data_preprocess.base.progress import tqdm
 from data_preprocess.base.workers import by_image, run_tasks, workers_for
-from data_preprocess.raw.masks import check_size, draw_mask, image_size
+from data_preprocess.raw.masks import check_size, draw_mask
 from data_preprocess.raw.records import Record
 
 from .annotations import mask_names
 
 
 def write_masks(
-    records: Iterable[Record], images: Path, folder: Path, per_sentence: bool, workers: int = 0
+    records: Iterable[Record],
+    images: Path,
+    folder: Path,
+    per_sentence: bool,
+    workers: int = 0,
+    upright: bool = False,
 ) -> dict[str, str]:
     """Write the mask of every record that has none yet; returns file name -> SHA-256 of all.
 
-    workers: processes, 0 for one a core. Every image's header is read and compared with its
-    record and masks. The first invalid one stops the work with an error that names it.
+    workers: processes, 0 for one a core. upright: over photos as their camera held them (EXIF).
+    Every image's header is read and compared with its record and masks.
+    The first invalid one stops the work with an error that names it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tasks = by_image(records, lambda record: record.image)
-    draw = functools.partial(_draw_all, images=images, folder=folder, per_sentence=per_sentence)
+    draw = functools.partial(
+        _draw_all, images=images, folder=folder, per_sentence=per_sentence, upright=upright
+    )
     digests: dict[str, str] = {}
     with tqdm(desc="masks", total=sum(map(len, tasks)), unit=" objects") as bar:
         for task, result in run_tasks(draw, tasks, workers_for(workers, len(tasks))):
@@ -47,14 +56,16 @@ def masks_digest(digests: dict[str, str]) -> str:
 
 
 def _draw_all(
-    records: list[Record], images: Path, folder: Path, per_sentence: bool
+    records: list[Record], images: Path, folder: Path, per_sentence: bool, upright: bool
 ) -> dict[str, str]:
     """The masks of some records: file name -> SHA-256."""
     digests = {}
     sizes: dict[str, tuple[int, int]] = {}
     for record in records:
         path = images / record.image
-        size = sizes.get(record.image) or sizes.setdefault(record.image, image_size(path))
+        if record.image not in sizes:
+            sizes[record.image] = image_size(path, upright)
+        size = sizes[record.image]
         if record.size is not None:
             check_size(record.size, size, f"its record ({record.where})", path)
         targets = [folder / f"{name}.png" for name in mask_names(record, per_sentence)]

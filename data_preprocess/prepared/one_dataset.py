@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import locked, read_json, write_json
+from data_preprocess.base.photos import choose_upright
 from data_preprocess.base.resources import short_name
 from data_preprocess.base.settings import to_mapping
 from data_preprocess.language.encoder import LanguageEncoder, features_key
@@ -23,8 +24,10 @@ from data_preprocess.language.unparsed import NONE, Unparsed
 from data_preprocess.raw.datasets import Dataset, find_dataset
 from data_preprocess.raw.forms.read import Form
 from data_preprocess.raw.forms.refcoco_m import write_photos
+from data_preprocess.raw.masks import said_sizes
 from data_preprocess.raw.readers import Source, read_source
 from data_preprocess.raw.records import Raw, Record
+from data_preprocess.raw.segmentation import check_outlines
 
 from .annotations import annotations, expressions
 from .manifest import (
@@ -69,6 +72,7 @@ class AdoptSettings(LanguageSettings):
 class MaskSettings(LanguageSettings):
     per_sentence_masks: bool = False  # the original's form: an entry and a mask a sentence
     overwrite: bool = False  # replace prepared data that this kit did not make
+    upright: bool | None = None  # of your own: outlines are over photos turned by EXIF; null: tell
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,9 @@ def prepare_raw(
     """Prepare what a reader has read. name: the subcommand that does so. It goes into the
     manifest, and so do the notes."""
     _check_files(raw)
+    if dataset.reader == "custom":
+        check_outlines(_all(raw))
+    upright = _upright(settings, dataset, raw)
     load_encoder(settings)  # a missing parser or tokenizer is said before any mask is drawn
     folder = manifest_path(settings.root, dataset.name).parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +126,8 @@ def prepare_raw(
                 f"{folder}: another process prepares this data set at the moment. Wait for it, or "
                 "choose another output=FOLDER."
             )
-        return _prepare(settings, dataset, raw, name, notes)
+        told = {} if upright is None else {"upright": upright}
+        return _prepare(settings, dataset, raw, name, {**notes, **told})
 
 
 def _prepare(
@@ -127,24 +135,25 @@ def _prepare(
 ) -> dict[str, Any]:
     sources = sources_digest(raw.sources, _all(raw))
     claim(settings, dataset, sources)
-    masks = _masks(settings, dataset, raw)
+    masks = _masks(settings, dataset, raw, bool(notes.get("upright")))
     entries = {
         split: annotations(records, settings.per_sentence_masks)
         for split, records in raw.splits.items()
     }
     for split, listed in entries.items():
         write_json(annotation_path(settings.root, dataset.name, split), listed)
-    language = write_language(settings, entries)
+    encoder = write_language(settings, entries)
     manifest = {
         "dataset": dataset.name,
         "source": dataset.reader,
         "split_by": dataset.split_by,
         "splits": {
-            split: split_entry(settings.root, dataset.name, split, listed)
+            split: split_entry(settings.root, dataset.name, split, listed, encoder.end_id)
             for split, listed in entries.items()
         },
         "masks": {"count": len(masks), "sha256": masks_digest(masks)},
-        "language": language,
+        "language": encoder.key(),
+        **end_of(encoder),
         "images_folder": images_folder(settings, dataset, raw),
         "per_sentence_masks": settings.per_sentence_masks,
         "dropped": dict(raw.dropped),
@@ -156,13 +165,35 @@ def _prepare(
     return manifest
 
 
-def _masks(settings: MaskSettings, dataset: Dataset, raw: Raw) -> dict[str, str]:
+def _upright(settings: MaskSettings, dataset: Dataset, raw: Raw) -> bool | None:
+    """Whether outlines were drawn over photos turned as their camera held them (EXIF): as the
+    settings say, or as the sizes tell. None: no photo is turned, or it is a known data set, whose
+    outlines are over the pixels as they are stored."""
+    if dataset.reader != "custom":
+        if settings.upright is not None:
+            raise UserError(
+                f"upright={str(settings.upright).lower()}: the outlines of '{dataset.name}' are "
+                "over the photos as they are stored. Leave it out; it is for data sets of your own."
+            )
+        return None
+    if settings.upright is not None:
+        return settings.upright
+    return choose_upright(said_sizes(_all(raw), raw.images).items())
+
+
+def _masks(settings: MaskSettings, dataset: Dataset, raw: Raw, upright: bool) -> dict[str, str]:
     """Draw the masks that are not there. If those there were altered since, draw all of them."""
     folder = settings.root / "masks" / dataset.name
     path = manifest_path(settings.root, dataset.name)
     known = read_json(path, "Remove it.")["masks"]["sha256"] if path.is_file() else None
     draw = functools.partial(
-        write_masks, _all(raw), raw.images, folder, settings.per_sentence_masks, settings.workers
+        write_masks,
+        _all(raw),
+        raw.images,
+        folder,
+        settings.per_sentence_masks,
+        settings.workers,
+        upright,
     )
     masks = draw()
     if known not in (None, masks_digest(masks)):
@@ -188,10 +219,10 @@ def load_encoder(settings: LanguageSettings) -> LanguageEncoder | Unparsed:
 
 def write_language(
     settings: LanguageSettings, entries: Mapping[str, list[dict[str, Any]]]
-) -> dict[str, Any]:
+) -> LanguageEncoder | Unparsed:
     """Write the language features of every split that has none of this key, or outdated ones.
 
-    Returns the key.
+    Returns what encodes them.
     """
     encoder = load_encoder(settings)
     sentences = {split: expressions(listed) for split, listed in entries.items()}
@@ -214,7 +245,12 @@ def write_language(
             write_features(paths[split], features[start:stop], keys[split])
             start = stop
         remove_parts(folder)
-    return encoder.key()
+    return encoder
+
+
+def end_of(encoder: LanguageEncoder | Unparsed) -> dict[str, int]:
+    """What a manifest says of [SEP]; nothing where no words are read."""
+    return {} if encoder.end_id is None else {"end_id": encoder.end_id}
 
 
 def _all(raw: Raw) -> list[Record]:

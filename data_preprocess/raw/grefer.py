@@ -19,6 +19,7 @@ from .refer import (
     Instances,
     by_split,
     checked_entries,
+    is_crowd,
     meant_by,
     raw_ids,
     read_instances,
@@ -58,7 +59,7 @@ def _record(ref: dict[str, Any], instances: Instances, refs_path: Path) -> Recor
             f"says that nothing is meant. {_REMEDY}"
         )
     chosen = [instances.annotation(i, image, where) for i in dict.fromkeys(ids) if i != NO_TARGET]
-    objects = [annotation for annotation in chosen if not annotation.get("iscrowd")]
+    objects = [annotation for annotation in chosen if not is_crowd(annotation)]
     if chosen and not objects:
         return None
     names = dict.fromkeys(instances.category(annotation) for annotation in objects)

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json
 
 from .datasets import DATASETS, Dataset, check_own_name, check_split, find_dataset
 from .forms.photos import check_folder, folders_below, locate
 from .forms.read import Form, Place, find_forms, read_form
 from .grefer import read_grefer
 from .records import Raw, Record
-from .refer import read_refer
+from .refer import REMEDY, checked_entries, read_pickle, read_refer
 from .referit import read_referit, without_unreadable
 
 
@@ -90,6 +91,17 @@ def read_split(data: Path, dataset: Dataset, split: str) -> list[Record]:
             f"It has: {', '.join(raw.splits)}."
         )
     return raw.splits[split]
+
+
+def splits_there(data: Path, dataset: Dataset) -> list[str]:
+    """The splits of which a raw data set's own files have objects, as far as a look at its
+    expressions tells; all of its splits where it has files of another form."""
+    path = data / dataset.refs
+    if dataset.reader not in ("refer", "grefer") or not path.is_file():
+        return list(dataset.splits)
+    content = read_pickle(path) if dataset.reader == "refer" else read_json(path, REMEDY)
+    found = {ref["split"] for ref in checked_entries(content, "ref", path)}
+    return [split for split in dataset.splits if split in found]
 
 
 def _own(name: str) -> Dataset:

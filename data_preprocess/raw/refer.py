@@ -7,14 +7,14 @@ containers, text and numbers is refused, not run.
 import functools
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json
-from data_preprocess.base.paths import safe_id, safe_path
+from data_preprocess.base.paths import known_id, plain_id, safe_id, safe_path
 from data_preprocess.base.values import four_numbers, image_shape, is_text, short_text, shown
 from data_preprocess.raw import plain_pickle
 
@@ -28,9 +28,11 @@ Id = int | str
 
 REMEDY = "Put the file of the REFER release there (see 'Real data' in the README)."
 _CORRECT = "Correct it, or get the file again."
-_NEEDED = {
-    "image": ("id", "file_name", "height", "width"),
-    "annotation": ("id", "image_id", "segmentation"),
+_REFERRED = {"image": ("file_name", "height", "width"), "annotation": ("image_id", "segmentation")}
+_NO_CROWD = (0, None, "", "0", "0.0", "false", "no")  # of iscrowd, in files that hold text
+_NEEDED = {  # of every entry; what else an expression needs is checked where one refers to it
+    "image": ("id",),
+    "annotation": ("id",),
     "category": ("id", "name"),
     "ref": ("ref_id", "ann_id", "image_id", "split", "sentences"),
 }
@@ -50,10 +52,12 @@ class Instances:
     annotations: dict[Id, dict[str, Any]]
     categories: dict[Id, str]
     complete: bool = True
+    remedy: str = _CORRECT
 
     def referred_to(self, ids: Iterable[Id]) -> "Instances":
         """The same, incomplete where it holds no annotation but those of these ids."""
-        return replace(self, complete=not self.annotations.keys() <= set(ids))
+        meant = {known_id(number, self.annotations) for number in ids}
+        return replace(self, complete=not self.annotations.keys() <= meant)
 
     def image(self, number: Any, where: str) -> dict[str, Any]:
         """An image: file_name inside its folder, height and width as int."""
@@ -69,12 +73,16 @@ class Instances:
 
     @functools.cached_property
     def _bare_names(self) -> Counter[str]:
-        return Counter(str(image["file_name"]).rpartition("/")[2] for image in self.images.values())
+        return Counter(
+            str(image.get("file_name")).rpartition("/")[2] for image in self.images.values()
+        )
 
     def annotation(self, number: Any, image: dict[str, Any] | None, where: str) -> dict[str, Any]:
         """An annotation: of this image (if given), bbox as a tuple, polygons or run lengths."""
         entry = self._found(self.annotations, number, "annotation", "ann_id", where)
-        if image is not None and entry["image_id"] != image["id"]:
+        if image is not None and self.images.get(
+            known_id(entry["image_id"], self.images)
+        ) is not self.images.get(known_id(image["id"], self.images)):
             raise UserError(
                 f"{where}: says image {image['id']}, but annotation {number} of {self.path} says "
                 f"image {shown(entry['image_id'])}. Get both files again."
@@ -86,7 +94,7 @@ class Instances:
     def category(self, annotation: dict[str, Any]) -> str:
         """The name of an annotation's category; empty where there is none."""
         number = annotation.get("category_id")
-        return self.categories.get(number, "") if isinstance(number, Id) else ""
+        return self.categories.get(known_id(number, self.categories), "")
 
     def distractors(self, meant: Sequence[dict[str, Any]]) -> int | None:
         """How many other annotations (crowds, too) of their images are of the same category as
@@ -103,12 +111,26 @@ class Instances:
         return Counter(_class(annotation) for annotation in self.annotations.values())
 
     def _found(self, known: dict[Id, Any], number: Any, kind: str, key: str, where: str) -> Any:
-        if not isinstance(number, Id) or isinstance(number, bool) or number not in known:
+        found = known_id(number, known)
+        if found is None:
             raise UserError(
                 f"{where}: its {key} {shown(number)} is no {kind} of {self.path}. The two files "
                 "do not belong together: get both again, or correct one."
             )
-        return known[number]
+        for needed in _REFERRED[kind]:
+            if needed not in known[found]:
+                raise UserError(
+                    f"{self.path}: {kind} number {list(known).index(found)} has no '{needed}', but "
+                    f"{where} needs it ({key} {shown(found)}). {self.remedy}"
+                )
+        return known[found]
+
+
+def is_crowd(annotation: Mapping[str, Any]) -> bool:
+    """Whether an annotation marks a crowd; files of people's own say 0 as text, too."""
+    value = annotation.get("iscrowd")
+    value = value.strip().lower() if isinstance(value, str) else value
+    return value not in _NO_CROWD if isinstance(value, Id | float | None) else bool(value)
 
 
 def read_pickle(path: Path, remedy: str = REMEDY) -> Any:
@@ -170,7 +192,7 @@ def read_instances(path: Path, remedy: str = REMEDY) -> Instances:
     }
     images = _by_id(content["images"], "image", path, remedy)
     annotations = _by_id(content["annotations"], "annotation", path, remedy)
-    return Instances(path, images, annotations, names)
+    return Instances(path, images, annotations, names, remedy=remedy)
 
 
 def by_split(
@@ -225,7 +247,7 @@ def _by_id(entries: Any, kind: str, path: Path, remedy: str) -> dict[Id, dict[st
     """The entries by id. Two of one id are an error, unless they are the same."""
     found: dict[Id, dict[str, Any]] = {}
     for number, entry in enumerate(checked_entries(entries, kind, path, remedy)):
-        key = safe_id(entry["id"], f"{path}, {kind} number {number}", "id")
+        key = safe_id(plain_id(entry["id"]), f"{path}, {kind} number {number}", "id")
         if found.setdefault(key, entry) is not entry and not _same(found[key], entry):
             raise UserError(f"{path}: two {kind}s have the id {key}. {_CORRECT}")
     return found
@@ -233,7 +255,8 @@ def _by_id(entries: Any, kind: str, path: Path, remedy: str) -> dict[Id, dict[st
 
 def _class(annotation: dict[str, Any]) -> tuple[Id, Id] | None:
     """The image and the category of an annotation; None where one is missing or no id."""
-    image, category = annotation["image_id"], annotation.get("category_id")
+    image, category = annotation.get("image_id"), annotation.get("category_id")
+    image, category = plain_id(image), plain_id(category)
     return (image, category) if isinstance(image, Id) and isinstance(category, Id) else None
 
 

@@ -6,7 +6,9 @@ corners takes memory for every pixel on the way there.
 """
 
 import contextlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,12 @@ import numpy as np
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.values import is_number, shown, whole
 
-_AGAIN = "Get instances.json again."
+from .records import Record, Shapes
+
+log = logging.getLogger(__name__)
+
+LISTED = 10  # problems of outlines that are said at once
+_AGAIN = "Correct it, or get the file again."
 # a character of compressed run lengths: 48 + five bits of a number, + 32 where more of it follow
 _CHARACTERS, _LAST = frozenset(range(48, 112)), 48 + 32
 # limits of an outline, in height + width (real ones: below 3). One polygon's is memory, that of all
@@ -25,7 +32,8 @@ _PIECES = 10_000  # polygons of an object: pycocotools takes time for the square
 
 def check_form(segmentation: Any, where: str) -> None:
     """An error for what is neither polygons (a list of lists of numbers) nor run lengths: one
-    mapping, or a list of them, as ReferIt's regions (refclef) and RRSIS-D's objects are."""
+    mapping, or a list of them, as ReferIt's regions (refclef) and RRSIS-D's objects are. Forms
+    that other programs write are named."""
     if _is_run_lengths(segmentation):
         return
     if isinstance(segmentation, list) and (
@@ -33,8 +41,8 @@ def check_form(segmentation: Any, where: str) -> None:
     ):
         return
     raise UserError(
-        f"{where}: its segmentation {shown(segmentation)} is neither polygons nor run lengths. "
-        f"{_AGAIN}"
+        f"{where}: its segmentation {shown(segmentation)} is neither polygons nor run lengths"
+        f"{_other_form(segmentation)}. {_AGAIN}"
     )
 
 
@@ -47,9 +55,83 @@ def _is_run_lengths(value: Any) -> bool:
     return known and _is_flat(size) and len(size) == 2
 
 
+def _other_form(segmentation: Any) -> str:
+    """What a segmentation of another form is, and how it is written here; "" for any other."""
+    if not isinstance(segmentation, list) or not segmentation:
+        return ""
+    if _is_flat(segmentation):
+        return ": a flat list of numbers. Write a list of polygons, [[x1, y1, x2, y2, ...]]"
+    first = segmentation[0]
+    pairs = first[0] if isinstance(first, list) and first and isinstance(first[0], list) else first
+    if _is_flat(pairs) and len(pairs) == 2 or isinstance(first, dict) and {"x", "y"} <= set(first):
+        return ": pairs of numbers. Write a polygon as one list, [[x1, y1, x2, y2, ...]]"
+    return ""
+
+
+def usable_polygons(segmentation: list[Any], where: str) -> list[Any]:
+    """The polygons of three points or more; an error if there are others only, which are mostly a
+    box that was given as the outline."""
+    found = [p for p in segmentation if len(p) >= 6 and len(p) % 2 == 0]
+    if not found:
+        box = next((p for p in segmentation if len(p) == 4), None)
+        what = f" ({shown(box)} is a box, no outline)" if box else ""
+        if len(segmentation) > 2 and all(len(p) == 2 for p in segmentation):
+            what = " (pairs of numbers: write each polygon as one list)"
+        raise UserError(
+            f"{where}: no polygon of three points or more{what}. Give its outline, "
+            "[[x1, y1, x2, y2, x3, y3, ...]], or remove the object."
+        )
+    return found
+
+
+def outline_problem(segmentation: Any, height: int, width: int, where: str) -> str:
+    """What is wrong with an outline that can be drawn, but cannot be meant; "" if nothing is.
+
+    Corners of which all lie within 0 to 1 are shares of the image's sides, as YOLO's files have.
+    """
+    try:
+        check_form(segmentation, where)
+        drawn = isinstance(segmentation, list) and not any(map(_is_run_lengths, segmentation))
+        polygons = usable_polygons(segmentation, where) if drawn else []
+    except UserError as error:
+        return str(error)
+    shares = all(0 <= value <= 1 for polygon in polygons for value in polygon)
+    if polygons and shares and max(height, width) > 1:
+        return (
+            f"{where}: all corners of its outline lie within 0 to 1, so they are shares of the "
+            f"image's sides and no pixels. Multiply x by the width ({width}), y by the height "
+            f"({height})."
+        )
+    return ""
+
+
 def _is_flat(values: Any) -> bool:
     """Whether it is a list of numbers, finite or not."""
     return isinstance(values, list | tuple) and set(map(type, values)) <= {int, float}
+
+
+def check_outlines(records: Iterable[Record]) -> None:
+    """An error that lists the outlines that cannot be meant, before any is drawn; a warning that
+    counts the polygons of fewer than three points, which are left out."""
+    problems, left_out = [], []
+    for record in records:
+        shape = record.shape
+        if record.size is None or isinstance(shape, Path):
+            continue
+        for part in shape.parts if isinstance(shape, Shapes) else (shape,):
+            if problem := outline_problem(part, *record.size, record.where):
+                problems.append(problem)
+            elif isinstance(part, list) and any(len(polygon) < 6 for polygon in part):
+                left_out.append(record.where)
+    if problems:
+        more = len(problems) - LISTED
+        lines = problems[:LISTED] + ([f"... and {more} more"] if more > 0 else [])
+        raise UserError("\n  ".join(lines))
+    if left_out:
+        log.warning(
+            "%d objects lose a polygon of fewer than three points, such as %s",
+            len(left_out), left_out[0],
+        )  # fmt: skip
 
 
 def run_lengths_mask(

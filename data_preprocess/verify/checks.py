@@ -16,6 +16,7 @@ from PIL import Image
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
+from data_preprocess.base.photos import as_rgb, orientation_of, turned_upright
 from data_preprocess.base.progress import tqdm
 from data_preprocess.base.values import four_numbers
 from data_preprocess.base.workers import by_image, run_tasks, workers_for
@@ -27,6 +28,10 @@ from data_preprocess.raw.masks import check_size, draw_mask
 from data_preprocess.raw.records import Raw, Record
 
 _PREPARE = "Prepare it again."
+_TURNED = (
+    "the photo is turned by its camera (EXIF orientation {}), and the manifest does not say "
+    "whether outlines are drawn over it as stored. Prepare the data set again."
+)
 
 
 @dataclass
@@ -59,12 +64,17 @@ class Checked:
 
 @dataclass(frozen=True)
 class Entry:
-    """A prepared object: its mask file, and what is said of it."""
+    """A prepared object: its mask file, and what is said of it.
+
+    upright: whether the photo is turned as its camera held it (EXIF); None where nobody said so of
+    a data set of one's own.
+    """
 
     image: Path
     mask: Path
     box: Any
     targets: int
+    upright: bool | None = False
 
 
 def check_raw(raw: Raw, workers: int = 0) -> Checked:
@@ -81,12 +91,14 @@ def check_prepared(root: Path, dataset: str, workers: int = 0) -> Checked:
     manifest = read_manifest(root, dataset)
     checked, items = Checked(), {}
     masks = root / manifest.get("masks_folder", f"masks/{dataset}")
+    upright = manifest.get("upright", None if manifest.get("source") == "custom" else False)
     for split, noted in manifest["splits"].items():
         entries = _check_split(root, dataset, split, noted, checked)
         for entry in entries:
             mask = masks / f"{entry['segment_id']}.png"
             image = root / manifest["images_folder"] / entry["img_name"]
-            items[mask] = Entry(image, mask, box_of(entry, manifest), entry.get("targets", 1))
+            box, targets = box_of(entry, manifest), entry.get("targets", 1)
+            items[mask] = Entry(image, mask, box, targets, upright)
     tasks = by_image(list(items.values()), lambda item: item.image)
     checked.add(_run(_check_entries, tasks, workers))
     if "members" not in manifest and not checked.problems:  # of joint, members have the digests
@@ -132,7 +144,7 @@ def _check_entries(entries: list[Entry]) -> Checked:
     checked, sizes = Checked(), {}
     for entry in entries:
         if entry.image not in sizes:
-            sizes[entry.image] = _open_image(entry.image, checked)
+            sizes[entry.image] = _open_image(entry.image, checked, entry.upright)
         mask = _note(checked, entry.mask, _read_mask, entry.mask)
         where, size = str(entry.mask), sizes[entry.image]
         box = _note(checked, where, four_numbers, entry.box, where, _PREPARE) or ()
@@ -165,13 +177,22 @@ def _check_mask(
         checked.problems.append((where, f"no pixel of the mask is inside its box {list(box)}"))
 
 
-def _open_image(path: Path, checked: Checked) -> tuple[int, int] | None:
-    """(height, width) of an image that can be read to its end; a problem otherwise."""
+def _open_image(
+    path: Path, checked: Checked, upright: bool | None = False
+) -> tuple[int, int] | None:
+    """(height, width) of an image that can be read to its end as RGB; a problem otherwise.
+
+    upright: as of Entry. Where nobody said it, a turned photo is a problem, too.
+    """
     checked.images += 1
     try:
         with Image.open(path) as image:
-            image.load()
-            return image.height, image.width
+            if upright is None and (orientation := orientation_of(image)) != 1:
+                checked.problems.append((str(path), _TURNED.format(orientation)))
+            found = as_rgb(turned_upright(image) if upright else image, str(path))
+            return found.height, found.width
+    except UserError as error:
+        checked.problems.append((str(path), str(error)))
     except FileNotFoundError:
         checked.problems.append((str(path), "no such image"))
     except Exception as error:  # PIL raises many kinds on damaged files

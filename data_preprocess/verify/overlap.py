@@ -52,6 +52,8 @@ def images_on_disk(data: Path, root: Path, known: Mapping[str, Raw] = {}) -> Ima
         name = manifest.parent.name
         if name not in found:
             try:
+                if read_manifest(root, name).get("dataset") != name:
+                    continue  # the original's folder: adopted under the name of a link to it
                 found[name] = _prepared_images(root, name)
             except (UserError, KeyError) as error:
                 log.warning("left out of the comparison: %s: %s", manifest, error)

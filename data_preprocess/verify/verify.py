@@ -17,6 +17,7 @@ from data_preprocess.prepared.custom import outdated
 from data_preprocess.prepared.joint import TOGETHER, held_out
 from data_preprocess.prepared.manifest import (
     annotation_path,
+    cut_lines,
     features_path,
     manifest_path,
     prepared_root,
@@ -73,6 +74,7 @@ class Verification:
     checked: Checked | None
     overlaps: "pandas.DataFrame | None"
     leaks: int = 0  # pairs of the data set's own splits that should share no image
+    cut: tuple[str, ...] = ()  # lines: how many expressions of each prepared split are cut
 
     def file_lines(self) -> list[str]:
         """What was found among the files, for people."""
@@ -101,10 +103,20 @@ def verify_all(settings: VerifySettings) -> Verification:
     raws = _read(settings, dataset) if form == "raw" else {}
     table = _raw_table(settings, dataset, raws) if raws else _prepared_table(settings, dataset)
     checked = _checked(settings, dataset, raws) if settings.files else None
+    found = Verification(table, checked, None, cut=_cut_lines(settings, dataset.name))
     if not settings.overlap:
-        return Verification(table, checked, None)
+        return found
     pairs = overlaps(images_on_disk(Path(settings.data), settings.root, raws))
-    return Verification(table, checked, pairs, len(unexpected(pairs, dataset)))
+    return replace(found, overlaps=pairs, leaks=len(unexpected(pairs, dataset)))
+
+
+def _cut_lines(settings: VerifySettings, dataset: str) -> tuple[str, ...]:
+    """How many expressions the prepared data set cuts; nothing where it is not prepared, or its
+    files are damaged (which is said of the files)."""
+    try:
+        return tuple(cut_lines(settings.root, read_manifest(settings.root, dataset)))
+    except (UserError, KeyError):
+        return ()
 
 
 def _checked(settings: VerifySettings, dataset: Dataset, raws: Mapping[str, Raw]) -> Checked:

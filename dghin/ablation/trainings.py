@@ -190,7 +190,7 @@ def is_scored(member: Member, config: Config) -> bool:
 
 def splits_of(config: Config) -> list[str]:
     """The splits that a run is scored on: val, if there is one, and the test splits."""
-    return [split for split in (config.data.val_split, *config.data.test_splits) if split]
+    return list(config.data.scored_splits)
 
 
 def folders_of_members(folder: Path) -> list[Member]:

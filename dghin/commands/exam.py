@@ -65,9 +65,9 @@ def missing(folder: Path, config: Config, split: str = "") -> dict[str, list[str
     Rows count that are of the same weights as the split's plain rows. A control that changes no
     expression of the split, or needs a second photo where there is one, is not missing.
     """
-    names = [split] if split else [config.data.val_split, *config.data.test_splits]
+    names = [split] if split else config.data.scored_splits
     found = {}
-    for name in dict.fromkeys(filter(None, names)):
+    for name in names:
         plain = _checkpoint(RunFolder(folder).rows(name))
         left = [
             control

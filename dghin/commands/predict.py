@@ -24,13 +24,14 @@ OWN = {
     "overlay": "",  # empty: <output>_overlay
     "device": "cpu",
     "data": "data",  # where the tokenizer's folder may be
+    "upright": True,  # the photo turned as its camera held it (EXIF), as everywhere else
 }
 
 
 def main(arguments: Sequence[str]) -> None:
     """`dghin predict`; see the module's docstring."""
     (path, text), values = read_command(arguments)
-    photo = as_photo(path)
+    photo = as_photo(path, values["upright"])
     predictor = Predictor.from_pretrained(values["model"], values["device"], values["data"])
     result = predictor.predict(photo, text)
     pictures = {
@@ -40,6 +41,11 @@ def main(arguments: Sequence[str]) -> None:
     for key, picture in pictures.items():
         with atomic_path(Path(values[key])) as temporary:
             picture.save(temporary)
+    if result.language.cut:
+        print(
+            f"warning: the network reads {len(result.language.word_ids) - 2} word pieces, and the "
+            f"phrase has {len(result.language.pieces)}: its end was not read. Shorten it."
+        )
     print(
         f"{values['output']}, {values['overlay']}: {result.mask.mean():.1%} of the photo, "
         f"score {result.score:.3f}"
@@ -64,6 +70,8 @@ def read_command(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
         suffix = Path(values[key]).suffix.lower()
         if values[key] and suffix not in Image.registered_extensions():
             raise UserError(f"{key}={values[key]}: no kind of picture. Name it, say, mask.png.")
+    if not isinstance(values["upright"], bool):
+        raise UserError(f"upright={values['upright']}: expected true or false.")
     if not values["overlay"]:
         output = Path(values["output"])
         values["overlay"] = str(output.with_name(f"{output.stem}_overlay{output.suffix}"))

@@ -14,7 +14,7 @@ from torch import Tensor
 from dghin.data.batches import language_of
 from dghin.run.config import Config
 
-from .split import PreparedSplit, read_image
+from .split import PreparedSplit
 from .split import open_split as open_as
 
 KEPT_IMAGES = 64
@@ -43,7 +43,7 @@ class PreparedDataset(PreparedSplit):
         if name not in self._images:
             if len(self._images) >= KEPT_IMAGES:
                 self._images.pop(next(iter(self._images)))
-            self._images[name] = resize_image(read_image(self.photo(name)), self.image_size)
+            self._images[name] = resize_image(self.photo(name), self.image_size)
         return self._images[name]
 
     def inputs(self, index: int) -> dict[str, Any]:

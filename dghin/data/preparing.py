@@ -1,5 +1,6 @@
 """The run's data, from nothing: the embedded data set drawn if asked for, then prepared."""
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Sequence
@@ -8,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from data_preprocess.raw.datasets import find_dataset
+from data_preprocess.base.errors import UserError
+from data_preprocess.prepared.manifest import cut_counts
+from data_preprocess.raw.datasets import DATASETS, JOINT, find_dataset
+from data_preprocess.raw.readers import splits_there
 from data_preprocess.verify.published import (
     NOT_PUBLISHED,
     beside_published,
@@ -25,6 +29,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
+_REMEDIES = {
+    "train_split": "Name the one to train on: data.train_split=NAME.",
+    "val_split": "Name another, data.val_split=NAME, or data.val_split= for none.",
+    "test_splits": "Name others, data.test_splits=[NAME], or data.test_splits=[] for none: val is "
+    "then scored and shown.",
+}
+CUT_ROW = "expressions cut"  # in the split card: those that have more word pieces than positions
 
 
 def prepare_data(config: Config) -> dict[str, Any]:
@@ -62,6 +73,48 @@ def prepare_data(config: Config) -> dict[str, Any]:
         if tuple(found.get("members", ())) == dataset.members:
             return found
     return prepare(prepare_settings(config))
+
+
+def check_splits(config: Config, trains: bool = True, prepared: bool = False) -> None:
+    """An error for a split that the run names and its data do not have, before any work.
+
+    trains: whether the run trains, so that it needs `data.train_split`. prepared: whether the data
+    are prepared by now, so that the manifest knows more than the raw files' names.
+    """
+    data = config.data
+    if trains and not data.train_split:
+        raise UserError("data.train_split is empty, so nothing can be trained on. Name a split.")
+    if not data.scored_splits:
+        raise UserError(
+            "data.val_split and data.test_splits are empty, so nothing can be scored. Name a split."
+        )
+    there = _splits_there(config, prepared)
+    named = {"val_split": [data.val_split], "test_splits": data.test_splits}
+    named |= {"train_split": [data.train_split]} if trains else {}
+    for key, splits in named.items():
+        for split in filter(None, splits):
+            if split not in there:
+                raise UserError(
+                    f"data.{key}: '{data.dataset}' has no split '{split}'; it has "
+                    f"{', '.join(there) or 'none'}. {_REMEDIES[key]}"
+                )
+
+
+def _splits_there(config: Config, prepared: bool) -> list[str]:
+    """The splits that the run's data have, or will have when they are prepared."""
+    data, found = config.data, None
+    remade = data.shapes or data.dataset == JOINT  # where they are not as the run wants them
+    raw = data.dataset in DATASETS and (Path(data.root) / DATASETS[data.dataset].folder).is_dir()
+    if manifest_path(config).is_file() and (prepared or not remade):
+        with contextlib.suppress(UserError):  # of a damaged manifest, which notebook 01 names
+            found = run_manifest(config)
+    if found is not None:
+        as_it_is = found.get("adopted") or set(found.get("form", {})) - {"form"}
+        if prepared or as_it_is or not raw:
+            return list(found["splits"])
+    if raw and not remade:
+        return splits_there(Path(data.root), DATASETS[data.dataset])
+    return list(find_dataset(data.dataset, data.members).splits)
 
 
 def prepare_settings(config: Config) -> "PrepareSettings":
@@ -155,10 +208,14 @@ def split_card(config: Config) -> pd.DataFrame:
         split: (entry, published.get(f"{split}_after_drop") or published.get(split, {}))
         for split, entry in manifest["splits"].items()
     }
+    cut = cut_counts(config.data.prepared_root, manifest)
     removed = manifest.get("removed", {})
     parts |= {f"removed from {name}": (entry, {}) for name, entry in removed.items()}
-    rows = [[split, *row.values()] for split, (entry, known) in parts.items()
-            for row in beside_published(entry, known)]  # fmt: skip
+    rows = []
+    for split, (entry, known) in parts.items():
+        rows += [[split, *row.values()] for row in beside_published(entry, known)]
+        if split in cut:
+            rows.append([split, CUT_ROW, cut[split], None, NOT_PUBLISHED])
     card = pd.DataFrame(rows, columns=["Split", "Count", "Here", "Published", "Verdict"])
     card["Verdict"] = card["Verdict"].replace(NOT_PUBLISHED, "")
     return card.astype({"Published": "Int64"})  # whole numbers, though some are not known

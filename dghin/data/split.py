@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.photos import read_photo
 from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
-from data_preprocess.language.features import CODES, read_features
+from data_preprocess.language.features import CODES, cut_off, read_features
 from data_preprocess.prepared.annotations import box_of, read_entries
 from data_preprocess.prepared.manifest import read_manifest
 from data_preprocess.raw.forms.photos import check_folder, find_photo
@@ -40,6 +41,7 @@ class Expression:
     sent_id: str = ""  # REFER's numbers, by which other projects name it; "" unknown
     ann_id: str = ""  # several objects: with commas between
     image_id: str = ""
+    cut: bool | None = None  # whether word pieces had no position left; None unknown
 
 
 class PreparedSplit:
@@ -69,12 +71,17 @@ class PreparedSplit:
         self.expressions = self._expressions(entries)
         self._sizes: dict[str, Any] = {}  # a photo → its size, or a mask that has it
         self.photos = self.prepared / self.manifest["images_folder"]
+        self.upright = bool(self.manifest.get("upright"))  # photos turned by EXIF
         self.masks = self.prepared / self.manifest.get("masks_folder", f"masks/{dataset}")
 
     def _expressions(self, entries: list[dict[str, Any]]) -> list[Expression]:
         features = self.features
         said = [(entry, sentence) for entry in entries for sentence in entry["sentences"]]
-        rows = zip(features.length.tolist(), features.kind, features.depth.tolist(), strict=True)
+        cut = cut_off(features, self.manifest.get("end_id"))
+        cut = [None] * len(features) if cut is None else cut.tolist()
+        rows = zip(
+            features.length.tolist(), features.kind, features.depth.tolist(), cut, strict=True
+        )
         return [
             Expression(
                 str(entry["segment_id"]),
@@ -90,8 +97,9 @@ class PreparedSplit:
                 _id(sentence.get("sent_id")),
                 _id(entry.get("ann_id")),
                 _id(entry.get("image_id")),
+                cut_here,
             )
-            for (entry, sentence), (length, code, depth) in zip(said, rows, strict=True)
+            for (entry, sentence), (length, code, depth, cut_here) in zip(said, rows, strict=True)
         ]
 
     def __len__(self) -> int:
@@ -105,13 +113,17 @@ class PreparedSplit:
             f"'{expression.sentence}' ({os.path.normpath(self.photos / expression.image)})"
         )
 
-    def photo(self, name: str) -> Path:
+    def photo_file(self, name: str) -> Path:
         """The file of a photo: under its name, or the one that COCO of another year gives it."""
         return self.photos / (find_photo(self.photos, name) or name)
 
     def image(self, index: int) -> Image.Image:
         """The photo of an expression, RGB, at its own size."""
-        return read_image(self.photo(self.expressions[index].image))
+        return self.photo(self.expressions[index].image)
+
+    def photo(self, name: str) -> Image.Image:
+        """A photo of this split as its outlines were drawn over it, RGB."""
+        return read_photo(self.photo_file(name), self.upright)
 
     def photo_size(self, name: str) -> tuple[int, int]:
         """(height, width) of a photo of this split, by the header of one of its masks."""
@@ -153,26 +165,6 @@ def _id(value: Any) -> str:
 def run_manifest(config: Config) -> dict[str, Any]:
     """The manifest of the run's prepared data."""
     return read_manifest(config.data.prepared_root, config.data.dataset)
-
-
-def read_image(path: Path, upright: bool = False) -> Image.Image:
-    """An image as RGB; one that cannot be read is an error that names it.
-
-    upright: turned as its camera held it (EXIF). Data sets are drawn over the pixels as they are.
-    """
-    place = os.path.normpath(path)  # in a manifest, photos are at ../images from the prepared data
-    try:
-        with Image.open(path) as image:
-            return (ImageOps.exif_transpose(image) if upright else image).convert("RGB")
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{place}: no such image. Put it there, or give the folder of the "
-            "photos with data.images=FOLDER."
-        ) from error
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{place}: not readable as an image ({error}). Get the file again."
-        ) from error
 
 
 def language_key(config: Config) -> dict[str, Any]:

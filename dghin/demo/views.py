@@ -19,9 +19,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageFilter
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.photos import as_rgb, turned_upright
 from dghin.inspection.observe import LEVELS, STAGES, Observation, Point
 from dghin.inspection.predictor import Encoded, Prediction, Predictor, overlay
 from dghin.inspection.word_effects import WordEffect, effects_table
@@ -80,7 +81,7 @@ def read_upload(path: str | Path, limits: Limits, name: str = "") -> Image.Image
             width, height = image.size
             if width * height > 1e6 * limits.megapixels:
                 raise limits.too_many_pixels(name, width * height, f"{width} × {height} = ")
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return as_rgb(turned_upright(image), name)
     except Image.DecompressionBombError as error:
         (count, *_) = re.findall(r"\d+", str(error))  # Pillow counted them, and kept the sides
         raise limits.too_many_pixels(name, int(count)) from error
@@ -177,11 +178,12 @@ def mask_picture(photo: Image.Image, mask: np.ndarray) -> Image.Image:
 
 def summary(text: str, prediction: Prediction) -> str:
     """What was found, in a sentence."""
+    cut = " The phrase is too long: its end was not read." if prediction.language.cut else ""
     if not prediction.mask.any():
-        return f"“{text}”: nothing in the photo is marked."
+        return f"“{text}”: nothing in the photo is marked.{cut}"
     return (
         f"“{text}”: {prediction.mask.mean():.1%} of the photo is marked. "
-        f"Inside the mask the network is {prediction.score:.0%} sure on average."
+        f"Inside the mask the network is {prediction.score:.0%} sure on average.{cut}"
     )
 
 

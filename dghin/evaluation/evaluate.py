@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import atomic_path, sha256_json
 from data_preprocess.base.progress import tqdm
 from dghin.data.split import PreparedSplit
@@ -186,7 +187,11 @@ def evaluate_run(
         model = network_of(model, config, weights, place)
     place = place or ALONE
     check_same_model(folder, model.origin())
-    names = list(splits) or [s for s in (config.data.val_split, *config.data.test_splits) if s]
+    names = list(splits) or list(config.data.scored_splits)
+    if not names:
+        raise UserError(
+            "data.val_split and data.test_splits are empty, so nothing can be scored. Name a split."
+        )
     datasets = {name: model.open(config, name) for name in names}
     origin = provenance(config, model.digest, model.origin()) if place.is_main else {}
     identity = identity_of(config) if model.digest else ""

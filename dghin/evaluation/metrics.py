@@ -237,6 +237,19 @@ def metrics_from_rows(rows: Any, protocol: str, generalized: bool | None = None)
     return scores
 
 
+def validation_score(scores: Mapping[str, Any]) -> float:
+    """The one number by which a training picks its weights: overall IoU.
+
+    Where expressions have no target (gRefCOCO), its papers report gIoU and cIoU: then their
+    harmonic mean. A network that marks nothing has the share of such expressions as its gIoU, but
+    a cIoU of 0, and so 0 here, whatever that share is.
+    """
+    if not scores.get("empty"):
+        return scores["oiou"]
+    total = scores["giou"] + scores["ciou"]
+    return 2 * scores["giou"] * scores["ciou"] / total if total else 0.0
+
+
 def is_generalized(rows: Any) -> bool:
     """Whether some of the rows' expressions mean several objects or none."""
     return "targets" in rows and bool((rows["targets"] != 1).any())

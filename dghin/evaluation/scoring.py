@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Rows = dict[str, list["Answered"]]  # by control
 
-WHOLE = ("distractors", "depth")  # columns of whole numbers that may be unknown
+WHOLE = ("distractors", "depth", "cut")  # columns of whole numbers that may be unknown
 
 
 class Answered(NamedTuple):
@@ -115,6 +115,7 @@ def describe(dataset: PreparedSplit, index: int, truth: np.ndarray) -> dict[str,
         "targets": expression.targets,
         "distractors": expression.distractors,
         "depth": expression.depth,
+        "cut": None if expression.cut is None else int(expression.cut),
         "height": truth.shape[0],
         "width": truth.shape[1],
         "area": int(truth.sum()),

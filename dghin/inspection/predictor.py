@@ -20,9 +20,9 @@ import torch
 from PIL import Image
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.photos import as_rgb, read_photo
 from dghin.data.batches import LANGUAGE
 from dghin.data.dataset import resize_image
-from dghin.data.split import read_image
 from dghin.evaluation.answers import AT_ONCE
 from dghin.evaluation.masks import predict_mask
 from dghin.evaluation.segmenters.network import segment
@@ -164,13 +164,14 @@ def predicted(
     return Prediction(mask, score, attention, pieces, language, seen if inspect else None)
 
 
-def as_photo(image: Photo) -> Image.Image:
+def as_photo(image: Photo, upright: bool = True) -> Image.Image:
     """A path, PIL image, array or tensor as an RGB PIL image.
 
-    A file is turned as its camera held it (EXIF), which is how it is shown elsewhere.
+    upright: a file is turned as its camera held it (EXIF), which is how it is shown elsewhere, and
+    how data sets of one's own are read (unless their manifest says upright=false).
     """
     if isinstance(image, str | Path):
-        return read_image(Path(image), upright=True)
+        return read_photo(image, upright)
     if isinstance(image, torch.Tensor):
         if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
             raise UserError(
@@ -190,7 +191,7 @@ def as_photo(image: Photo) -> Image.Image:
         )
     if not min(image.size):
         raise UserError(f"image: {image.width} × {image.height} pixels; expected at least one.")
-    return image.convert("RGB")
+    return as_rgb(image, "image")
 
 
 def confidence(logits: torch.Tensor, mask: np.ndarray) -> float:

@@ -16,9 +16,13 @@ import pandas as pd
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
+from data_preprocess.prepared.manifest import MANY, cut_text
+from dghin.data.preparing import CUT_ROW
 from dghin.evaluation.glossary import glossary_table
+from dghin.evaluation.metrics import first_protocol, metrics_from_rows
 from dghin.evaluation.segmenters.about import about_run
 from dghin.report.figures.curves import (
+    chosen_by,
     learning_curves,
     precision_curves,
     read_log,
@@ -124,7 +128,9 @@ def contents(
         "environment": environment_table([origin]),
         "origins": pd.DataFrame(origin_facts(origin).items(), columns=["What", "Value"]),
         "missing": missing_answers(origin),
-        "warnings": origin_warnings([origin]),
+        "warnings": origin_warnings([origin])
+        + cut_warnings(read_table(folder / "tables" / "splits.csv"), config.model.words)
+        + empty_warnings(results),
         "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
         "control": LANGUAGE_CONTROL,
     }
@@ -142,6 +148,33 @@ def missing_answers(origin: Origin) -> list[str]:
         "masks (missing=empty)."
         for name, count in found.items()
     ]
+
+
+def empty_warnings(results: Results) -> list[str]:
+    """The splits in which every expression with a target is answered with nothing: what is right of
+    it are the expressions without one."""
+    lines = []
+    for split, rows in results[""].items():
+        scores = metrics_from_rows(rows, first_protocol(rows))
+        if scores.get("empty") and scores.get("t_acc") == 0:
+            lines.append(
+                f"{split}: every answer to an expression with a target is empty. Its mIoU (gIoU) "
+                f"of {100 * scores['miou']:.1f} comes from expressions without a target alone."
+            )
+    return lines
+
+
+def cut_warnings(card: pd.DataFrame, words: int) -> list[str]:
+    """The splits of the split card in which many expressions are cut, with the remedy."""
+    if card.empty:
+        return []
+    counts = {(row.Split, row.Count): int(row.Here) for row in card.itertuples(index=False)}
+    lines = []
+    for (split, name), cut in counts.items():
+        total = counts.get((split, "expressions"), 0)
+        if name == CUT_ROW and cut > MANY * total:
+            lines.append(f"{split}: {cut_text(cut, total, words)}.")
+    return lines
 
 
 def literature(frame: pd.DataFrame | None) -> dict[str, Any]:
@@ -196,9 +229,11 @@ def training_facts(path: Path) -> dict[str, str]:
     if skipped:
         facts["steps skipped"] = f"{skipped}, for a loss or gradient that is not finite"
     if len(val):
-        best = val.loc[val["oiou"].idxmax()]
+        column = chosen_by(val)
+        best = val.loc[val[column].idxmax()]
+        name = "overall IoU" if column == "oiou" else "harmonic mean of gIoU and cIoU"
         facts["weights kept"] = (
-            f"of iteration {int(best['iteration']):,}: overall IoU {100 * best['oiou']:.2f} on the "
+            f"of iteration {int(best['iteration']):,}: {name} {100 * best[column]:.2f} on the "
             f"validation split, {best['protocol']} protocol"
         )
     return facts

@@ -61,6 +61,16 @@ class DataConfig:
     shapes: int = 0  # > 0: the embedded data set of so many scenes is drawn into `root` first
 
     @property
+    def scored_splits(self) -> tuple[str, ...]:
+        """The splits that are scored: val, then the test splits, each once."""
+        return tuple(dict.fromkeys(s for s in (self.val_split, *self.test_splits) if s))
+
+    @property
+    def shown_split(self) -> str:
+        """The split that figures show: the first test split, or val where there is none."""
+        return next((split for split in (*self.test_splits, self.val_split) if split), "")
+
+    @property
     def prepared_root(self) -> Path:
         """The prepared data set's folder."""
         return prepared_root(self.root, self.prepared)

@@ -152,4 +152,5 @@ def data_digests(config: Config) -> dict[str, Any]:
         split: {key: value for key, value in entry.items() if key.endswith("sha256")}
         for split, entry in manifest["splits"].items()
     }
-    return {"dataset": manifest["dataset"], "masks": manifest["masks"]["sha256"], **splits}
+    told = {"upright": manifest["upright"]} if "upright" in manifest else {}  # how photos are read
+    return {"dataset": manifest["dataset"], "masks": manifest["masks"]["sha256"], **told, **splits}

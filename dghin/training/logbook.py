@@ -5,7 +5,9 @@ Every line of log.jsonl is one JSON object with its `kind`:
 start    iteration, iterations, world (processes), parameters (of the network), time (UTC)
 train    iteration, loss and its parts, gradient_norm (means since the line before), lr,
          expressions_per_second, elapsed (seconds of training, earlier lives of the run included)
-val      iteration, protocol, oiou, miou, pr50 ... (fractions), count (expressions)
+val      iteration, protocol, oiou, miou, pr50 ... (fractions), count (expressions); where some
+         have no target, also giou, ciou, n_acc, t_acc, empty (how many) and score, which picks
+         the weights
 skipped  iteration, reason, samples, count (of the whole run): a step that was not taken
 changed  iteration, changed: settings that are others than before (train.resume_changed)
 stopped  iteration, reason
@@ -29,6 +31,7 @@ import torch
 from torch import Tensor
 
 from data_preprocess.base.files import write_text
+from dghin.evaluation.metrics import validation_score
 from dghin.run.config import Config
 from dghin.run.processes import Place
 
@@ -205,13 +208,39 @@ class Logbook:
         """Write a validation's scores."""
         iteration, protocol = self.progress.iteration, self.config.evaluate.best_by
         shown = {k: v for k, v in score.items() if isinstance(v, int | float)}
+        mark = " (best)" if self.progress.best["iteration"] == iteration else ""
+        if score.get("empty"):  # of several referents or none: other words for other numbers
+            shown["score"] = validation_score(score)
         self.write("val", iteration=iteration, protocol=protocol, **shown)
         self.draw("val", shown)
-        mark = " (best)" if self.progress.best["iteration"] == iteration else ""
+        if "score" in shown:
+            log.info("%s%s", generalized_line(iteration, protocol, shown), mark)
+            return
         log.info(
             "val after %d: overall IoU %.4f, mean IoU %.4f, %s protocol, %d expressions%s",
             iteration, score["oiou"], score["miou"], protocol, score["count"], mark,
         )  # fmt: skip
+
+
+def generalized_line(iteration: int, protocol: str, score: dict[str, Any]) -> str:
+    """A validation's scores where expressions may have no target, for people."""
+    line = (
+        f"val after {iteration}: score {score['score']:.4f} (harmonic mean of gIoU "
+        f"{score['giou']:.4f} and cIoU {score['ciou']:.4f}), N-acc {score['n_acc']:.4f}"
+    )
+    if "t_acc" in score:
+        line += f", T-acc {score['t_acc']:.4f}"
+    line += (
+        f", {protocol} protocol, {score['count']} expressions, {score['empty']} without a target"
+    )
+    if "t_acc" not in score:
+        line += "; none has a target, so that a network that marks nothing is right everywhere"
+    elif score["t_acc"] == 0:
+        line += (
+            "; every answer to one with a target is empty, and the gIoU is the share of "
+            "expressions without target"
+        )
+    return line
 
 
 class Clock:

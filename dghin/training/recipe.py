@@ -168,6 +168,6 @@ def real_steps(settings: TrainConfig, count: int, batch: int) -> int:
 def made_from(config: Config, recipe: Recipe) -> dict[str, Any]:
     """What a training's result depends on: settings, processes, the data's digests."""
     here = {name: getattr(recipe, name) for name in ("processes", "accumulation", "precision")}
-    used = (config.data.train_split, config.data.val_split, "masks")
+    used = (config.data.train_split, config.data.val_split, "masks", "upright")
     digests = {name: value for name, value in data_digests(config).items() if name in used}
     return {**settings_with_effect(config), "here": here, "digests": digests}

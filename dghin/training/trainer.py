@@ -29,7 +29,7 @@ from dghin.data.batches import TrainingBatches, collate
 from dghin.data.dataset import open_split
 from dghin.data.loading import Batch, load_batches
 from dghin.evaluation.evaluate import evaluate_split
-from dghin.evaluation.metrics import metrics_from_rows
+from dghin.evaluation.metrics import metrics_from_rows, validation_score
 from dghin.evaluation.segmenters.network import Network
 from dghin.model.dghin import DGHIN
 from dghin.model.pretrained import load_pretrained
@@ -208,8 +208,9 @@ class Trainer:
                 network = Network(self.model, self.config.evaluate.precision)
                 rows = evaluate_split(network, self.val_set, self.config, self.place, limit)
             score = metrics_from_rows(rows, self.config.evaluate.best_by)
-            if score["oiou"] > progress.best["score"]:
-                progress.best = {"score": score["oiou"], "iteration": progress.iteration}
+            chosen_by = validation_score(score)
+            if chosen_by > progress.best["score"]:
+                progress.best = {"score": chosen_by, "iteration": progress.iteration}
             self.report.val(score)
         self.save()
         self.save_best()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -21,6 +22,8 @@ from dghin.evaluation.metrics import (
     expression_iou,
     intersection_union,
     metrics_from_counts,
+    metrics_from_rows,
+    validation_score,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -155,3 +158,30 @@ def test_invariants(cases):
     assert list(got["by_length"]) == list(LENGTHS)
     if union.sum() and len(buckets) == 1:
         assert buckets[0] == got["oiou"]
+
+
+def answered_rows(shares, targets):
+    """Rows of objects of 1,000 pixels, of which each answer marks a share and nothing else."""
+    area = 1000 * (np.asarray(targets) > 0)
+    marked = (np.asarray(shares) * area).astype(int)
+    return pd.DataFrame({
+        "strict_intersection": marked, "strict_union": area, "area": area, "length": 3,
+        "targets": targets,
+    })  # fmt: skip
+
+
+def test_an_empty_network_is_no_good_choice_however_many_have_no_target():
+    targets = [0, 0, 0, 0, 0, 0, 1, 2]
+    empty = metrics_from_rows(answered_rows([0] * 8, targets), "strict")
+    better = metrics_from_rows(answered_rows([0] * 6 + [0.2, 0.2], targets), "strict")
+    assert empty["giou"] == empty["miou"] == 0.75  # as the papers count it
+    assert (empty["n_acc"], empty["t_acc"]) == (1, 0)
+    assert validation_score(empty) == 0 < validation_score(better)
+    both = better["giou"], better["ciou"]
+    assert min(both) < validation_score(better) < max(both)
+
+
+@pytest.mark.parametrize("targets", [[1, 1, 1], [1, 2, 3]])
+def test_without_expressions_without_target_the_choice_is_by_overall_iou(targets):
+    found = metrics_from_rows(answered_rows([0.3, 0.6, 1], targets), "strict")
+    assert validation_score(found) == found["oiou"]

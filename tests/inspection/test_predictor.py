@@ -121,6 +121,15 @@ def test_folder_and_command_line(tiny_model, tmp_path, capsys):
     assert "out_overlay.png: " in capsys.readouterr().out
     main([photo, "a=b", f"output={tmp_path / 'm.png'}", f"overlay={tmp_path / 'o.jpg'}", model])
     assert (tmp_path / "m.png").is_file() and (tmp_path / "o.jpg").is_file()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    Image.new("RGB", (50, 30), "red").save(tmp_path / "photo.jpg", exif=exif)
+    main([photo, " ".join(["red"] * 16), "-o", str(tmp_path / "out.png"), model])
+    assert Image.open(tmp_path / "out.png").size == (30, 50)
+    assert "reads 15 word pieces, and the phrase has 16" in capsys.readouterr().out
+    main([photo, "red square", "-o", str(tmp_path / "out.png"), model, "upright=false"])
+    assert Image.open(tmp_path / "out.png").size == (50, 30)
+    assert "word pieces" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -131,6 +140,7 @@ def test_folder_and_command_line(tiny_model, tmp_path, capsys):
         (["photo.jpg", "cat", "-o"], "-o: name the file to write"),
         (["photo.jpg", "cat", "-o", "mask.txt"], "mask.txt: no kind of picture"),
         (["nothing.jpg", "cat"], "nothing.jpg: no such image"),
+        (["photo.jpg", "cat", "upright=perhaps"], "upright=perhaps: expected true or false"),
     ],
 )
 def test_a_command_that_cannot_be_done(words, message, tmp_path, monkeypatch):

@@ -309,3 +309,8 @@ def test_reading_features_needs_neither_spacy_nor_transformers(stored):
         "assert not {'spacy', 'transformers', 'pycocotools', 'torch'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_phrase_says_whether_its_end_is_read(encoder):
+    """Seventeen positions: [CLS], fifteen pieces, [SEP]."""
+    assert not encoder(" ".join(["cat"] * 15)).cut and encoder(" ".join(["cat"] * 16)).cut

@@ -18,6 +18,7 @@ from data_preprocess.raw.datasets import DATASETS
 from data_preprocess.raw.masks import draw_mask
 from data_preprocess.raw.readers import read_raw
 from data_preprocess.verify.checks import check_prepared
+from data_preprocess.verify.overlap import images_on_disk
 from dghin.data.split import PreparedSplit
 
 
@@ -71,6 +72,8 @@ def test_adopted_refcocog_is_linked_under_the_name_of_its_split(tmp_path):
     adopt(LanguageSettings(dataset="refcocog_umd", data=str(raw), **LANGUAGE))
     assert read_manifest(root, "refcocog_umd")["split_by"] == "umd"
     assert (root / "masks/refcocog_umd/10_0.png").is_file()
+    found = images_on_disk(raw / "nothing", root)
+    assert list(found) == ["refcocog_umd"]  # the linked folder is no second data set
     with pytest.raises(UserError, match="adopted as refcocog_umd already"):
         adopt(LanguageSettings(dataset="refcocog_google", data=str(raw), **LANGUAGE))
 

@@ -49,6 +49,19 @@ def config(tiny_config, prepared):
     return dataclasses.replace(tiny_config, data=data)
 
 
+@pytest.mark.parametrize(
+    ("value", "crowd"),
+    [(1, True), ("1", True), (True, True), (0, False), ("0", False), (None, False), ("", False),
+     (0.0, False), ("false", False), (" 0 ", False)],
+)  # fmt: skip
+def test_a_crowd_may_be_said_as_text(raw, value, crowd):
+    def change(instances):
+        instances["annotations"][0]["iscrowd"] = value
+
+    edit_json(raw / "grefcoco/instances.json", change)
+    assert ("1" not in records(raw)) == crowd  # the only object of ref 1
+
+
 def test_masks_are_unions_and_nothing_is_an_empty_mask(raw):
     found = records(raw)
     masks = {name: draw_mask(record) for name, record in found.items()}

@@ -1,11 +1,19 @@
+import io
+
 import numpy as np
 import pytest
 from helpers.raw_trees import HEIGHT, WIDTH, box, write_image, write_mat
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 from scipy.io import savemat
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.raw.masks import check_size, draw_segmentation, image_size, read_mat
+from data_preprocess.raw.masks import (
+    check_size,
+    draw_segmentation,
+    image_size,
+    read_mask_image,
+    read_mat,
+)
 
 
 def draw(segmentation):
@@ -105,3 +113,76 @@ def test_sizes_must_agree(tmp_path):
 def test_palette_of_pngs_is_two_values(tmp_path):
     Image.fromarray(filled((0, 0, 3, 3)) * 255).save(tmp_path / "m.png")
     assert set(np.unique(np.asarray(Image.open(tmp_path / "m.png")))) == {0, 255}
+
+
+def disc(size=(64, 48)):
+    image = Image.new("L", size)
+    ImageDraw.Draw(image).ellipse((10, 8, 40, 36), fill=255)
+    return image
+
+
+def through(image, kind, **options):
+    """An image as it comes back from a format."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    back = Image.open(buffer)
+    back.load()
+    return back.convert("L")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.png", {}), ("a.bmp", {}), ("a.gif", {}), ("a.tif", {}), ("a.pgm", {}), ("a.tga", {}),
+     ("a.tif", {"compression": "tiff_lzw"}), ("a.tif", {"compression": "tiff_adobe_deflate"}),
+     ("a.webp", {"lossless": True})],
+)  # fmt: skip
+def test_masks_of_formats_that_lose_nothing(tmp_path, name, options):
+    disc().save(tmp_path / name, **options)
+    assert np.array_equal(read_mask_image(tmp_path / name), np.asarray(disc()) > 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.jpg", {}), ("a.webp", {}), ("a.avif", {}), ("a.jp2", {}), ("a.dds", {}),
+     ("a.tif", {"compression": "jpeg"}), ("a.mpo", {})],
+)  # fmt: skip
+def test_masks_of_formats_that_lose_pixels(tmp_path, name, options):
+    image = disc().convert("RGB")
+    image.save(tmp_path / name, **options)
+    with pytest.raises(UserError, match=r"a\.\w+: a mask must not be .*Save it as PNG"):
+        read_mask_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_png_of_what_was_lossy_once(tmp_path, kind, quality):
+    through(disc(), kind, quality=quality).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png: the mask has \d+ values, soft at its borders"):
+        read_mask_image(tmp_path / "a.png")
+
+
+def test_a_mask_that_viewers_turn_is_refused(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    disc().save(tmp_path / "a.png", exif=exif)
+    with pytest.raises(UserError, match=r"a\.png: the mask has an EXIF orientation \(3\)"):
+        read_mask_image(tmp_path / "a.png")
+
+
+def test_soft_edges_of_other_kinds(tmp_path):
+    disc().resize((32, 24), Image.Resampling.BILINEAR).save(tmp_path / "small.png")
+    clear = disc().convert("RGBA")
+    clear.putalpha(disc().filter(ImageFilter.GaussianBlur(2)))
+    clear.save(tmp_path / "clear.png")
+    for name in ("small.png", "clear.png"):
+        with pytest.raises(UserError, match="soft at its borders"):
+            read_mask_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("values", [(1, 2, 3), (85, 170, 255), (1, 1, 1), (128, 255, 255)])
+def test_labels_of_several_objects_are_no_soft_edges(tmp_path, values):
+    labels = np.zeros((20, 30), np.uint8)
+    for place, value in enumerate(values):
+        labels[5 * place : 5 * place + 4, 3:20] = value
+    Image.fromarray(labels).save(tmp_path / "a.png")
+    assert np.array_equal(read_mask_image(tmp_path / "a.png"), labels > 0)

@@ -209,3 +209,32 @@ def test_of_few_images_nothing_is_said(tmp_path):
         pd.read_parquet(path).head(20).to_parquet(path)  # of five images
     page = write_report(tmp_path).read_text()
     assert "Too few images to say what that means." in page and "Less than half" in page
+
+
+def test_the_page_warns_of_expressions_that_are_cut(run):
+    """As the split card of notebook 01 counts them; beyond 5 percent of a split."""
+    card = pd.DataFrame(
+        [[split, count, number, None, ""] for split, cut in (("train", 4), ("val", 6))
+         for count, number in (("images", 9), ("expressions", 100), ("expressions cut", cut))],
+        columns=["Split", "Count", "Here", "Published", "Verdict"],
+    )  # fmt: skip
+    (run / "tables").mkdir(exist_ok=True)
+    card.to_csv(run / "tables/splits.csv", index=False)
+    page = write_report(run).read_text()
+    assert "val: 6 of 100 expressions cut after 17 word pieces (6.0%). Warning: " in page
+    assert "model.words=N" in page and "4 of 100" not in page
+    (splits,) = (t for t in page_tables(page) if "expressions cut" in str(t))
+    assert "4" in str(splits)
+
+
+def test_the_page_warns_of_a_network_that_answers_nothing(run):
+    path = run / "rows/val.parquet"
+    rows = pd.read_parquet(path)
+    rows["targets"] = [0, 1] * 20
+    rows.loc[rows["targets"] == 0, ["area", "strict_union", "strict_intersection"]] = 0
+    rows["strict_intersection"] = 0
+    rows["strict_union"] = rows["area"]
+    rows.to_parquet(path)
+    page = write_report(run).read_text()
+    assert "val: every answer to an expression with a target is empty" in page
+    assert "Its mIoU (gIoU) of 50.0 comes from expressions without a target alone" in page

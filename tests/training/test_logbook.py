@@ -12,7 +12,7 @@ import torch
 
 from dghin.run.processes import Place
 from dghin.run.stopping import Interrupted
-from dghin.training.logbook import Clock, finite
+from dghin.training.logbook import Clock, finite, generalized_line
 from dghin.training.trainer import Trainer, train
 
 ALONE = Place(0, 1, torch.device("cpu"))
@@ -147,3 +147,15 @@ def test_without_tensorboard_the_log_is_all(tiny_config, tmp_path, monkeypatch):
     )
     train(with_train(tiny_config, tensorboard=True), tmp_path)
     assert not (tmp_path / "train/tensorboard").exists() and len(lines(tmp_path, "train")) == 4
+
+
+def test_validations_with_expressions_without_a_target_have_their_own_words():
+    score = {"score": 0.0, "giou": 0.4, "ciou": 0.0, "n_acc": 1.0, "t_acc": 0.0, "count": 10,
+             "empty": 4}  # fmt: skip
+    line = generalized_line(7, "strict", score)
+    assert "mean IoU" not in line and "score 0.0000" in line and "gIoU 0.4000" in line
+    assert "N-acc 1.0000, T-acc 0.0000" in line and "10 expressions, 4 without a target" in line
+    assert "every answer to one with a target is empty" in line
+    assert "is empty" not in generalized_line(7, "strict", score | {"t_acc": 0.1})
+    alone = {name: value for name, value in score.items() if name != "t_acc"}
+    assert "a network that marks nothing is right everywhere" in generalized_line(7, "paper", alone)

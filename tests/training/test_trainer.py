@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.killing import ended, start
@@ -15,11 +17,14 @@ from helpers.spoiling import spoiled, train_together
 from safetensors.torch import load_file
 
 import dghin.training.step
+import dghin.training.trainer
 from data_preprocess.base.errors import UserError
 from dghin.data.batches import TrainingBatches
 from dghin.data.dataset import open_split
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.model.dghin import DGHIN
+from dghin.report.figures.curves import learning_curves, read_log, save_figure
+from dghin.report.run_report import training_facts
 from dghin.run.config import save_config
 from dghin.run.processes import Place
 from dghin.run.stopping import only_one
@@ -261,3 +266,26 @@ def test_command_line_names_the_nearest_key(tiny_config, tmp_path):
     )
     assert done.returncode == 2 and "Did you mean 'train.iterations'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_all_empty_network_is_not_kept_for_its_no_target_answers(
+    tiny_config, tmp_path, monkeypatch, caplog
+):
+    """Of gRefCOCO: of the two validations the first one answers nothing at all."""
+    area = np.array([0, 0, 0, 1000])
+    frames = [
+        pd.DataFrame({"strict_intersection": marked, "strict_union": area, "area": area,
+                      "length": 3, "targets": [0, 0, 0, 1]})
+        for marked in ([0, 0, 0, 0], [0, 0, 0, 100])
+    ]  # fmt: skip
+    monkeypatch.setattr(dghin.training.trainer, "evaluate_split", lambda *_: frames.pop(0))
+    caplog.set_level("INFO")
+    config = with_train(tiny_config, iterations=2, validate_every=1)
+    train(config, tmp_path)
+    first, second = lines(tmp_path, "val")
+    assert first["score"] == 0 < second["score"] and first["giou"] == 0.75
+    assert "mean IoU" not in caplog.text and "gIoU 0.7500" in caplog.text
+    assert "every answer to one with a target is empty" in caplog.text
+    facts = training_facts(tmp_path / "train/log.jsonl")
+    assert facts["weights kept"].startswith("of iteration 2: harmonic mean of gIoU and cIoU")
+    save_figure(learning_curves(read_log(tmp_path / "train/log.jsonl")), tmp_path, "curves")

@@ -64,7 +64,7 @@ def score_predictions(
 
 def open_splits(config: Config, splits: Sequence[str]) -> Opened:
     """The splits that are asked for; none: val and the test splits."""
-    names = list(splits) or [s for s in (config.data.val_split, *config.data.test_splits) if s]
+    names = list(splits) or config.data.scored_splits
     return {name: open_split(config, name, checked=False) for name in names}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_json
-from dghin.data.split import PreparedSplit, open_split, read_image
+from dghin.data.split import PreparedSplit, open_split
 from dghin.run.config import Config
 
 from .protocol import Segmenter
@@ -68,7 +68,7 @@ class Outside:
         return open_split(config, split, checked=False)
 
     def load(self, dataset: PreparedSplit, name: str) -> Any:
-        return read_image(dataset.photo(name))
+        return dataset.photo(name)
 
     def look(self, loaded: Any) -> Any:
         return self.segmenter.look(loaded)

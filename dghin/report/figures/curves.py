@@ -144,15 +144,24 @@ def _validation_curves(axes: Axes, val: pd.DataFrame) -> None:
         axes.text(0.5, 0.5, "no scores on validation", ha="center", transform=axes.transAxes)
         return
     names = {"oiou": "overall IoU", "miou": "mean IoU", "pr50": "Pr@0.5"}
+    column = chosen_by(val)
+    if column == "score":  # a mean IoU that counts right answers of "nothing" has another name
+        names = {"oiou": "cIoU", "miou": "gIoU", "n_acc": "N-acc"}
     for (name, label), colour, marker in zip(names.items(), SERIES, "os^", strict=False):
         axes.plot(val["iteration"], 100 * val[name], color=colour, marker=marker, ms=4, label=label)
-    best = val.loc[val["oiou"].idxmax()]
+    best = val.loc[val[column].idxmax()]
     axes.axvline(best["iteration"], color=GREY, ls=":")
     side = "right" if best["iteration"] > val["iteration"].mean() else "left"
-    axes.text(best["iteration"], 99, f" kept: {100 * best['oiou']:.1f} ", ha=side, va="top")
+    axes.text(best["iteration"], 99, f" kept: {100 * best[column]:.1f} ", ha=side, va="top")
     axes.set_ylabel(f"validation, {val['protocol'].iloc[-1]} protocol, percent")
     axes.set_ylim(0, 100)
     axes.legend(loc="lower right")
+
+
+def chosen_by(val: pd.DataFrame) -> str:
+    """The column of a log's validations that the weights were picked by: `score` where expressions
+    may have no target, else overall IoU (in all logs of older versions, too)."""
+    return "score" if "score" in val and val["score"].notna().all() else "oiou"
 
 
 def styles() -> Iterator[tuple[str, str]]:

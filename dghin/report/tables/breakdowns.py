@@ -43,6 +43,7 @@ DISTRACTORS: Mapping[str, Range] = {
 DEPTHS: Mapping[str, Range] = {
     "0": (0, 0), "1": (1, 1), "2": (2, 2), "3": (3, 3), "4": (4, 4), "5 or more": (5, math.inf),
 }  # fmt: skip
+CUT: Mapping[str, Range] = {"whole": (0, 0), "cut": (1, 1)}
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,13 @@ BREAKDOWNS = {
         "Ref-L4's reviewers exclude expressions that fit several objects, or none, or whose box is "
         "inaccurate. Joined onto the rows by annotation and words: dghin report reviewed=PATH.",
         {},
+    ),
+    "by_cut": Breakdown(
+        "whether the expression is read whole",
+        "Expression",
+        "cut",
+        "Whether all of its word pieces had a position (model.words): what is cut is never read.",
+        CUT,
     ),
 }
 

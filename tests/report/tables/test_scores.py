@@ -112,6 +112,19 @@ def test_an_unknown_value_falls_out_of_its_own_breakdown_only():
     assert breakdown_table(results, "by_depth").Expressions.sum() == 8
 
 
+def test_cut_expressions_are_scored_apart():
+    rows = make_rows("val", 8)
+    rows["cut"] = pd.array([0, 0, 0, 1, 1, None, 0, 0], dtype="Int64")
+    table = breakdown_table({"": {"val": rows}}, "by_cut")
+    assert dict(zip(table["Expression"], table["Expressions"], strict=True)) == {
+        "whole": 5, "cut": 2,
+    }  # fmt: skip
+    own = metrics_from_rows(rows.iloc[3:5], "strict")["oiou"]
+    assert table.set_index("Expression")["oIoU"]["cut"] == pytest.approx(100 * own)
+    for unknown in (rows.drop(columns="cut"), rows.assign(cut=pd.array([None] * 8, "Int64"))):
+        assert breakdown_table({"": {"val": unknown}}, "by_cut").empty
+
+
 def test_controls_are_held_against_the_same_expressions(results):
     swapped = as_control(results[""]["testA"].iloc[[3, 8, 11, 30]])
     swapped["strict_intersection"] //= 2
