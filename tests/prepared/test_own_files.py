@@ -64,7 +64,6 @@ def test_what_no_line_names_may_be_as_it_likes(tmp_path):
      ([[[5, 5], [20, 5], [20, 20]]], "pairs of numbers. Write a polygon as one list"),
      ([[5, 5], [20, 5], [20, 20]], "pairs of numbers"),
      ([{"x": 5, "y": 5}], "pairs of numbers"),
-     ([{"size": [30, 40], "counts": [1200]}], "run lengths in a list. Write them without"),
      ([[5, 5, 20, 20]], r"\[5, 5, 20, 20\] is a box, no outline"),
      ([], "no polygon of three points"),
      ([[0.125, 0.16, 0.5, 0.16, 0.5, 0.66]], r"within 0 to 1.*width \(40\), y by the"),
