@@ -25,6 +25,7 @@ from typing import Any
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.paths import safe_path
+from data_preprocess.base.settings import PathText
 from data_preprocess.prepared.one_dataset import MaskSettings, prepare_raw, relative
 from data_preprocess.raw.datasets import TRAIN, Dataset, check_own_name
 from data_preprocess.raw.records import Raw, Record, Sentence, Shapes, clean_sentence
@@ -46,9 +47,9 @@ _SHOWN = 10  # errors of a table that are listed at once
 @dataclass(frozen=True)
 class CustomSettings(MaskSettings):
     dataset: str = ""  # a name of your own
-    table: str = ""  # the CSV file
-    images: str = ""  # the folder of the photos; the table's own if empty
-    coco: str = ""  # a COCO JSON file, for the column `annotation`
+    table: PathText = ""  # the CSV file
+    images: PathText = ""  # the folder of the photos; the table's own if empty
+    coco: PathText = ""  # a COCO JSON file, for the column `annotation`
 
 
 Row = Mapping[str, str]

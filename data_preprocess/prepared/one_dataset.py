@@ -15,7 +15,7 @@ from typing import Any, Literal
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import locked, read_json, write_json
 from data_preprocess.base.resources import short_name
-from data_preprocess.base.settings import to_mapping
+from data_preprocess.base.settings import PathText, to_mapping
 from data_preprocess.language.encoder import LanguageEncoder, features_key
 from data_preprocess.language.features import is_current, write_features
 from data_preprocess.language.parts import encode_in_parts, remove_parts
@@ -46,8 +46,8 @@ class LanguageSettings:
     """Where the raw data lies, where the prepared goes, and how expressions are read."""
 
     dataset: str = "refcoco"
-    data: str = "data"  # the raw root: the folder that holds refcoco/, images/, ...
-    output: str = ""  # the prepared root; DATA/data_v3 if empty
+    data: PathText = "data"  # the raw root: the folder that holds refcoco/, images/, ...
+    output: PathText = ""  # the prepared root; DATA/data_v3 if empty
     tokenizer: str = "bert-base-uncased"  # a folder, package:NAME/FOLDER, or a hub name
     parser: str = "en_core_web_lg"  # a spaCy package; none: for scoring masks only
     words: int = 17  # positions kept, [CLS] and [SEP] included
@@ -70,9 +70,9 @@ class MaskSettings(LanguageSettings):
 class PrepareSettings(MaskSettings):
     members: tuple[str, ...] = ()  # of `joint`; empty: refcoco, refcoco+, refcocog_umd
     form: Form = "auto"  # of the files (raw/forms/read.py); auto: as they tell
-    raw: str = ""  # their folder, or one file; the data set's own in the raw root if empty
-    images: str = ""  # the folder of the photos; looked for in the raw root if empty
-    instances: str = ""  # form=mdetr: the file of objects; looked for if empty
+    raw: PathText = ""  # their folder, or one file; the data set's own in the raw root if empty
+    images: PathText = ""  # the folder of the photos; looked for in the raw root if empty
+    instances: PathText = ""  # form=mdetr: the file of objects; looked for if empty
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import torch
 from tqdm import tqdm
 
 from data_preprocess.base.errors import UserError, unknown_name
-from data_preprocess.base.settings import build, to_mapping
+from data_preprocess.base.settings import as_list, build, to_mapping
 from data_preprocess.base.workers import cores
 from dghin.data.split import run_manifest
 from dghin.evaluation.evaluate import evaluate_run
@@ -104,6 +104,7 @@ def run_ablation(
     processes: of a training; 0: as the config says. jobs: trainings at once; 0: as many as this
     machine has cores (or GPUs) for. Neither changes which trainings there are.
     """
+    seeds, variants = as_list("seeds", seeds, int), as_list("variants", variants)
     if not seeds or len(set(seeds)) != len(seeds):
         raise UserError(f"seeds={list(seeds)}: give at least one, and none twice.")
     asked = members(run.folder, seeds, variants)

@@ -28,7 +28,7 @@ from dghin.report.tables.exam import has_exam
 from dghin.report.tables.scores import read_results
 from dghin.run.command_line import read_words
 from dghin.run.config import Config
-from dghin.run.folder import REPORTS, RunFolder, enter_project
+from dghin.run.folder import REPORTS, RunFolder
 
 from .evaluate import main as evaluate
 from .evaluate import settings_of
@@ -42,7 +42,6 @@ OWN = {
 def main(arguments: Sequence[str]) -> None:
     """`dghin exam`; see the module's docstring."""
     values, words = read_words("dghin exam", __doc__, OWN, arguments)
-    enter_project()
     reports, split = Path(values["reports"]), values["split"]
     if values["runs"]:
         names = [name.strip() for name in values["runs"].split(",") if name.strip()]

@@ -16,14 +16,13 @@ from dghin.report.compare import compare_runs
 from dghin.report.gallery import write_gallery
 from dghin.report.run_report import verify_report, write_report
 from dghin.run.command_line import read_words
-from dghin.run.folder import REPORTS, enter_project
+from dghin.run.folder import REPORTS
 
 
 def main(arguments: Sequence[str]) -> None:
     """`dghin report`; see the module's docstring."""
     own = {"run": "demo", "reports": str(REPORTS), "gallery": "", "card": ""}
     values, _ = read_words("dghin report", __doc__, own, arguments, settings=False)
-    enter_project()
     folder = Path(values["reports"]) / values["run"]
     if values["card"]:
         from dghin.report.model_card import write_card
@@ -42,7 +41,6 @@ def compare(arguments: Sequence[str]) -> None:
     own = {"reports": str(REPORTS), "output": ""}
     rest = [word for word in arguments if word not in names]
     values, _ = read_words("dghin compare", __doc__, own, rest, settings=False)
-    enter_project()
     output = Path(values["output"]) if values["output"] else None
     print(compare_runs(names, Path(values["reports"]), output))
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 from data_preprocess.base.files import atomic_path, sha256_json
 from data_preprocess.base.progress import tqdm
+from data_preprocess.base.settings import as_list
 from dghin.data.split import PreparedSplit
 from dghin.run.config import Config
 from dghin.run.folder import RunFolder
@@ -176,6 +177,7 @@ def evaluate_run(
     from .kept import forget
     from .provenance import check_same_model, identity_of, provenance
 
+    splits, controls = as_list("splits", splits), as_list("controls", controls)
     for control in controls:
         check_control(control)
     if not is_answerer(model):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from data_preprocess.base.paths import enter_project
 from dghin.run.config import load_config, save_config
-from dghin.run.folder import RunFolder, enter_project, open_run, reopen_run
+from dghin.run.folder import RunFolder, open_run, reopen_run
 
 
 def test_every_path_is_inside_the_folder():
