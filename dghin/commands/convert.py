@@ -8,8 +8,8 @@ from pathlib import Path
 
 from data_preprocess.base.errors import UserError
 from dghin.model.dghin import DGHIN
-from dghin.model.hub import load_weights
 from dghin.model.original import LANGUAGE, convert_state_dict, read_checkpoint
+from dghin.model.weights.names import load_weights
 from dghin.run.command_line import read_words
 
 

@@ -10,7 +10,8 @@ from helpers.raw_trees import LANGUAGE, make_old
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
-from data_preprocess.language.encoder import LanguageEncoder, features_key, load_tokenizer
+from data_preprocess.language.encoder import LanguageEncoder, features_key
+from data_preprocess.language.tokenizer import load_tokenizer
 from data_preprocess.language.features import (
     CODES,
     adjacency,
