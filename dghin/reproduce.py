@@ -19,7 +19,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from data_preprocess.base.errors import UserError, unknown_name
-from data_preprocess.base.files import sha256_file, write_json
+from data_preprocess.base.files import keep_inputs, sha256_file, write_json
 from data_preprocess.base.settings import flatten, to_mapping, typed_like
 from dghin.run.config import Config, load_config
 from dghin.run.folder import REPORTS, RunFolder
@@ -197,6 +197,7 @@ def execute(step: PlannedNotebook, folder: Path) -> float:
     """Execute one notebook, its output shown as it comes; → seconds. The executed notebook is
     kept also when it fails."""
     output = executed_path(step, folder)
+    keep_inputs("run", output, [step.source])
     output.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     try:

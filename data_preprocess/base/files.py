@@ -117,9 +117,15 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically (UTF-8)."""
+    """Write a text file atomically (UTF-8); one that holds this text already is left as it is.
+
+    So what is up to date needs no place on the disk, and may be on one that is read-only.
+    """
+    content = text.encode("utf-8")
+    if Path(path).is_file() and Path(path).read_bytes() == content:
+        return
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Any, indent: int | None = 1) -> None:

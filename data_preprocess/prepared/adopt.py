@@ -12,6 +12,7 @@ from data_preprocess.base.files import read_json
 from data_preprocess.prepared.one_dataset import (
     LanguageSettings,
     command,
+    count_unread,
     images_folder,
     write_language,
 )
@@ -46,12 +47,13 @@ def adopt(settings: LanguageSettings) -> dict[str, Any]:
     names = sorted({str(entry["segment_id"]) for entry in everything})
     masks = existing_digests(root / "masks" / dataset.name, names)
     language = write_language(settings, entries)
+    unread = count_unread(settings, entries)
     manifest = {
         "dataset": dataset.name,
         "source": dataset.reader,
         "split_by": dataset.split_by,
         "splits": {
-            split: split_entry(root, dataset.name, split, listed)
+            split: split_entry(root, dataset.name, split, listed) | unread[split]
             for split, listed in entries.items()
         },
         "masks": {"count": len(masks), "sha256": masks_digest(masks)},

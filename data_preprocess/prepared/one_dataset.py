@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import locked, read_json, write_json
 from data_preprocess.base.resources import short_name
 from data_preprocess.base.settings import PathText, to_mapping
+from data_preprocess.base.values import shown
 from data_preprocess.language.encoder import LanguageEncoder, features_key
-from data_preprocess.language.features import is_current, write_features
+from data_preprocess.language.features import is_current, read_features, unread, write_features
 from data_preprocess.language.parts import encode_in_parts, remove_parts
 from data_preprocess.language.unparsed import NONE, Unparsed
 from data_preprocess.raw.datasets import Dataset, find_dataset
@@ -130,12 +133,13 @@ def _prepare(
     for split, listed in entries.items():
         write_json(annotation_path(settings.root, dataset.name, split), listed)
     language = write_language(settings, entries)
+    missed = count_unread(settings, entries)
     manifest = {
         "dataset": dataset.name,
         "source": dataset.reader,
         "split_by": dataset.split_by,
         "splits": {
-            split: split_entry(settings.root, dataset.name, split, listed)
+            split: split_entry(settings.root, dataset.name, split, listed) | missed[split]
             for split, listed in entries.items()
         },
         "masks": {"count": len(masks), "sha256": masks_digest(masks)},
@@ -210,6 +214,31 @@ def write_language(
             start = stop
         remove_parts(folder)
     return encoder.key()
+
+
+def count_unread(
+    settings: LanguageSettings, entries: Mapping[str, list[dict[str, Any]]]
+) -> dict[str, dict[str, int]]:
+    """{split: {"unread": count}} of expressions that the network cannot read; {split: {}}: none.
+
+    They are kept: a data set is what it is. Each split that has some is warned of.
+    """
+    unknown = getattr(getattr(load_encoder(settings), "tokenizer", None), "unk_token_id", None)
+    found: dict[str, dict[str, int]] = {split: {} for split in entries}
+    if unknown is None:  # parser=none: nothing is read
+        return found
+    for split, listed in entries.items():
+        features = read_features(features_path(settings.root, settings.dataset, split))
+        places = np.flatnonzero(unread(features, unknown))
+        if len(places):
+            found[split] = {"unread": len(places)}
+            log.warning(
+                "%s %s: of %d of %d expressions the tokenizer knows no word, or half of them at "
+                "most, such as %s: the network reads [UNK] there",
+                settings.dataset, split, len(places), len(features),
+                shown(expressions(listed)[places[0]]),
+            )  # fmt: skip
+    return found
 
 
 def _all(raw: Raw) -> list[Record]:

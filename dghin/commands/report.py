@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.paths import from_here
 from dghin.ablation.page import ablation_tables, is_ablation, write_ablation_report
 from dghin.report.compare import compare_runs
 from dghin.report.gallery import write_gallery
@@ -47,8 +48,8 @@ def compare(arguments: Sequence[str]) -> None:
 
 def verify(arguments: Sequence[str]) -> None:
     """`dghin verify FOLDER`; see the module's docstring."""
-    folders = [word for word in arguments if not word.startswith("-")]
-    rest = [word for word in arguments if word not in folders]
+    folders = [from_here(word) for word in arguments if not word.startswith("-")]
+    rest = [word for word in arguments if word.startswith("-")]
     read_words("dghin verify", __doc__, {}, rest, settings=False)
     if len(folders) != 1:
         raise UserError("dghin verify: give one folder, such as: dghin verify reports/demo")

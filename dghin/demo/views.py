@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from data_preprocess.base.errors import UserError
 from dghin.inspection.observe import LEVELS, STAGES, Observation, Point
-from dghin.inspection.predictor import Encoded, Prediction, Predictor, overlay
+from dghin.inspection.predictor import Encoded, Prediction, Predictor, overlay, unknown_note
 from dghin.inspection.word_effects import WordEffect, effects_table
 from dghin.report.figures.curves import VERMILLION, png_of
 from dghin.report.figures.graphs import visual_graph_figure, word_attention_figure
@@ -177,11 +177,13 @@ def mask_picture(photo: Image.Image, mask: np.ndarray) -> Image.Image:
 
 def summary(text: str, prediction: Prediction) -> str:
     """What was found, in a sentence."""
+    note = unknown_note(prediction.language) if prediction.language.is_mostly_unknown else ""
     if not prediction.mask.any():
-        return f"“{text}”: nothing in the photo is marked."
+        return f"“{text}”: nothing in the photo is marked. {note}".rstrip()
     return (
         f"“{text}”: {prediction.mask.mean():.1%} of the photo is marked. "
         f"Inside the mask the network is {prediction.score:.0%} sure on average."
+        f"{' Note: ' * bool(note)}{note}"
     )
 
 

@@ -194,6 +194,10 @@ def evaluate_run(
     identity = identity_of(config) if model.digest else ""
     results: dict[str, dict[str, pd.DataFrame]] = {}
     for name, dataset in datasets.items():
+        unread = dataset.manifest["splits"][name].get("unread") if model.reads_photos else None
+        told = {"unread": unread} if unread and place.is_main else {}
+        if told:
+            log.warning("%s: the tokenizer knows too little of %d expressions", name, unread)
         possible = possible_controls(dataset, controls)
         found = evaluate_with_controls(
             model, dataset, config, possible, place, 0, place.is_main, folder, identity
@@ -201,7 +205,7 @@ def evaluate_run(
         for control, rows in found.items():
             if without_plain and not control:
                 continue
-            rows.attrs["provenance"] = origin
+            rows.attrs["provenance"] = origin | told
             if place.is_main:
                 _write(folder, name, control, rows)
             if len(rows):

@@ -123,7 +123,7 @@ def contents(
         "settings": (folder / "config.yaml").read_text(encoding="utf-8"),
         "environment": environment_table([origin]),
         "origins": pd.DataFrame(origin_facts(origin).items(), columns=["What", "Value"]),
-        "missing": missing_answers(origin),
+        "missing": missing_answers(origin) + unread_expressions(origin),
         "warnings": origin_warnings([origin]),
         "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
         "control": LANGUAGE_CONTROL,
@@ -141,6 +141,16 @@ def missing_answers(origin: Origin) -> list[str]:
         f"{count:,} expressions of {name} have no answer in the predictions: they count as empty "
         "masks (missing=empty)."
         for name, count in found.items()
+    ]
+
+
+def unread_expressions(origin: Origin) -> list[str]:
+    """What the reader must know of expressions that the network could not read."""
+    return [
+        f"Of {provenance['unread']:,} expressions of {name} the tokenizer knows no word, or half "
+        "of them at most: the network read [UNK] there."
+        for name, provenance in origin.rows.items()
+        if provenance.get("unread")
     ]
 
 

@@ -170,6 +170,9 @@ def read_config(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         return values
     if not isinstance(base, str):
         raise UserError(f"{path}: base: expected a config's name or file. Correct it.")
+    beside = path.parent / base  # as seen from the working folder, or from this file
+    if is_file_name(base) and not Path(base).expanduser().is_file() and beside.is_file():
+        base = str(beside)
     return merge(read_config(base, (*above, path.resolve())), values)
 
 
