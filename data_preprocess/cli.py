@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.errors import at_the_edge
+from data_preprocess.base.errors import Parser, at_the_edge
 from data_preprocess.base.paths import enter_project, words_from_here
 from data_preprocess.base.settings import PathText, build, path_keys
 from data_preprocess.base.tables import to_markdown
@@ -231,8 +231,8 @@ def _run(arguments: Sequence[str]) -> int:
     return command.run(build(settings, values, words))
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser(arguments: Sequence[str]) -> Parser:
+    parser = Parser(
         prog="dghin data",
         description="From raw data sets to what training reads. Every subcommand has --help.",
     )

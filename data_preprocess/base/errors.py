@@ -4,6 +4,7 @@ Every command line ends here (`at_the_edge`): what the user can put right is one
 anything else is a fault of this kit, and says where to report it.
 """
 
+import argparse
 import contextlib
 import difflib
 import errno
@@ -12,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
 
 INTERRUPTED = 130  # the shell's status for Ctrl-C
 _GONE = 141  # and for a reader that went away, as in `dghin ... | head`
@@ -44,6 +46,14 @@ class UserError(Exception):
 
     Command lines print it after `error: ` and exit with status 2; notebooks show it as it is.
     """
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are those of everything else: one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse a command line."""
+        raise UserError(f"{message}. See: {self.prog.split(' CHECKPOINT')[0]} --help")
 
 
 def unknown_name(kind: str, value: str, known: Iterable[str]) -> UserError:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from data_preprocess.base.errors import UserError, at_the_edge, unknown_name
+from data_preprocess.base.errors import Parser, UserError, at_the_edge, unknown_name
 from data_preprocess.base.paths import enter_project, from_here, words_from_here
 from data_preprocess.base.settings import flatten, path_keys, to_mapping, typed_like
 
@@ -69,9 +69,9 @@ def _parser(
     own: Mapping[str, Any],
     flags: Sequence[str],
     settings: bool,
-) -> argparse.ArgumentParser:
+) -> Parser:
     more = "\nand every setting of the config: --settings lists them" if settings else ""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description=description,
         epilog=f"keys and their defaults:\n{_listing(own)}{more}",
