@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from tqdm import tqdm
 
@@ -29,6 +28,7 @@ from data_preprocess.base.workers import cores
 from dghin.data.split import run_manifest
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.evaluation.provenance import checkpoint, provenance
+from dghin.evaluation.rows import read_rows
 from dghin.run.config import Config, load_config
 from dghin.run.folder import Run, RunFolder
 from dghin.run.freshness import set_stale_training_aside
@@ -64,7 +64,7 @@ class Member:
         if not all(path.is_file() for path in paths):
             return False
         weights = checkpoint(self.folder)
-        origins = [pd.read_parquet(path).attrs.get("provenance", {}) for path in paths]
+        origins = [read_rows(path).attrs.get("provenance", {}) for path in paths]
         return all(weights in (None, origin.get("checkpoint", weights)) for origin in origins)
 
     @property
@@ -179,7 +179,7 @@ def is_scored(member: Member, config: Config) -> bool:
         path = RunFolder(member.folder).rows(split)
         if not path.is_file():
             return False
-        rows = pd.read_parquet(path)
+        rows = read_rows(path)
         origin = rows.attrs.get("provenance", {})
         count = splits[split]["expressions"]
         if len(rows) != min(config.evaluate.expressions or count, count):

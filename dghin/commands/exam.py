@@ -16,11 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from dghin.data.split import open_split
 from dghin.evaluation.controls import EXAM, alter
 from dghin.evaluation.evaluate import possible_controls
+from dghin.evaluation.rows import read_rows
 from dghin.report.exam import check_scored, compare_exams
 from dghin.report.proof import EXAM_PAGE
 from dghin.report.run_report import write_report
@@ -82,7 +81,7 @@ def _checkpoint(rows: Path) -> str | None:
     """The digest of the weights that rows are of, "" where they do not say it; None: no rows."""
     if not rows.is_file():
         return None
-    return pd.read_parquet(rows).attrs.get("provenance", {}).get("checkpoint") or ""
+    return read_rows(rows).attrs.get("provenance", {}).get("checkpoint") or ""
 
 
 def _that_can_be(config: Config, name: str, controls: Sequence[str]) -> list[str]:

@@ -5,14 +5,16 @@ split.expressions[0].sentence, split.image(0), split.truth(0)
 """
 
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.errors import UserError, one_line, unknown_name
+from data_preprocess.base.files import mistaken
 from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
 from data_preprocess.language.features import CODES, read_features
 from data_preprocess.prepared.annotations import read_entries
@@ -39,6 +41,10 @@ class Expression:
     sent_id: str = ""  # REFER's numbers, by which other projects name it; "" unknown
     ann_id: str = ""  # several objects: with commas between
     image_id: str = ""
+
+
+# what Pillow raises for damaged pictures
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 class PreparedSplit:
@@ -119,7 +125,7 @@ class PreparedSplit:
             try:
                 with Image.open(path) as mask:
                     found = (mask.height, mask.width)
-            except (OSError, UnidentifiedImageError) as error:
+            except DAMAGED as error:
                 raise UserError(
                     f"{path}: not readable as a mask ({error}). {PREPARE.format(self.dataset)}"
                 ) from error
@@ -132,7 +138,7 @@ class PreparedSplit:
         try:
             with Image.open(path) as mask:
                 return np.asarray(mask.convert("L")) > 127
-        except (OSError, UnidentifiedImageError) as error:
+        except DAMAGED as error:
             raise UserError(
                 f"{path}: not readable as a mask ({error}). {PREPARE.format(self.dataset)}"
             ) from error
@@ -161,9 +167,10 @@ def read_image(path: Path, upright: bool = False) -> Image.Image:
             return (ImageOps.exif_transpose(image) if upright else image).convert("RGB")
     except FileNotFoundError as error:
         raise UserError(f"{place}: no such image. Put it there, or correct data.root.") from error
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except DAMAGED as error:
+        what = mistaken(path) if path.is_file() else ""
         raise UserError(
-            f"{place}: not readable as an image ({error}). Get the file again."
+            f"{place}: not readable as an image ({what or one_line(error)}). Get the file again."
         ) from error
 
 

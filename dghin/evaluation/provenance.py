@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
 from dghin.run.code_digest import code_digest
 from dghin.run.config import Config
 from dghin.run.environment import ROOT, command, data_digests, git_state
 from dghin.run.folder import WEIGHTS, RunFolder
+
+from .rows import read_rows
 
 DGHIN = "DGHIN"
 
@@ -48,7 +48,7 @@ def check_same_model(folder: Path, origin: Mapping[str, Any]) -> None:
     if name != DGHIN and paths.best.is_dir():
         raise UserError(f"{folder}: holds a training of DGHIN; {name} is another model. {remedy}")
     for path in sorted(paths.all_rows.rglob("*.parquet")):
-        there = pd.read_parquet(path, columns=[]).attrs.get("provenance")
+        there = read_rows(path, []).attrs.get("provenance")
         known = there.get("answered by", DGHIN) if there else name
         if known != name:
             raise UserError(f"{path}: was answered by {known}, and not by {name}. {remedy}")

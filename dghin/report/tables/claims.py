@@ -34,6 +34,7 @@ from data_preprocess.base.yaml_files import read_yaml
 from data_preprocess.raw.datasets import DATASETS, JOINT, MEMBERS
 from dghin.evaluation.answers import check_protocol
 from dghin.evaluation.metrics import metrics_from_rows, protocols_of, score_parts
+from dghin.evaluation.rows import read_rows
 from dghin.evaluation.segmenters.about import About
 from dghin.evaluation.uncertainty import bootstrap, paired_difference
 from dghin.run.config import Config, ModelConfig
@@ -228,7 +229,7 @@ def _measure(
     if not other.is_file():
         return unknown, f"no rows of the other run: {claim.better_than}"
     try:
-        found = paired_difference(rows, pd.read_parquet(other), claim.protocol, name)
+        found = paired_difference(rows, read_rows(other), claim.protocol, name)
     except UserError as error:
         return unknown, f"{claim.better_than}: {error}"
     return [percent(value) for value in found[:3]], ""

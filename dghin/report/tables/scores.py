@@ -27,6 +27,7 @@ from dghin.evaluation.metrics import (
     metrics_from_rows,
     protocols_of,
 )
+from dghin.evaluation.rows import read_rows
 from dghin.evaluation.uncertainty import bootstrap, expression_keys
 
 from .latex import to_latex
@@ -61,7 +62,7 @@ def read_results(folder: Path) -> dict[str, dict[str, pd.DataFrame]]:
         return order.get(control, len(order)), control, split != "val", split
 
     for control, split in sorted(found, key=place):
-        rows = pd.read_parquet(found[control, split])
+        rows = read_rows(found[control, split])
         results.setdefault(control, {})[split] = rows
     if "" not in results:
         raise UserError(
