@@ -27,8 +27,7 @@ from data_preprocess.base.settings import as_list, build, to_mapping
 from data_preprocess.base.workers import cores
 from dghin.data.split import run_manifest
 from dghin.evaluation.evaluate import evaluate_run
-from dghin.evaluation.provenance import checkpoint, provenance
-from dghin.evaluation.rows import read_rows
+from dghin.evaluation.provenance import checkpoint, provenance, read_rows
 from dghin.run.config import Config, load_config
 from dghin.run.folder import Run, RunFolder
 from dghin.run.freshness import set_stale_training_aside

@@ -19,7 +19,7 @@ from typing import Any
 from dghin.data.split import open_split
 from dghin.evaluation.controls import EXAM, alter
 from dghin.evaluation.evaluate import possible_controls
-from dghin.evaluation.rows import read_rows
+from dghin.evaluation.provenance import read_rows
 from dghin.report.exam import check_scored, compare_exams
 from dghin.report.proof import EXAM_PAGE
 from dghin.report.run_report import write_report

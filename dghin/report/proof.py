@@ -24,8 +24,7 @@ from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import read_json, sha256_file, write_json
 from data_preprocess.base.settings import flatten
 from dghin.evaluation.predictions.read import sources_digest
-from dghin.evaluation.provenance import checkpoint
-from dghin.evaluation.rows import read_rows
+from dghin.evaluation.provenance import checkpoint, read_rows
 from dghin.report.tables.latex import DOCUMENT
 from dghin.report.tables.published import PUBLISHED
 from dghin.run.folder import WEIGHTS, RunFolder

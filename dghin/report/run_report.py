@@ -94,7 +94,8 @@ def write_figures(results: Results, tables: Mapping[str, pd.DataFrame], folder: 
         remove_figure(figures, name)
     if (folder / "train" / "log.jsonl").is_file():
         log_frame = read_log(folder / "train" / "log.jsonl")
-        save_figure(learning_curves(log_frame), figures, "learning_curves")
+        if (log_frame["kind"] == "train").any():  # not of a training that has just begun
+            save_figure(learning_curves(log_frame), figures, "learning_curves")
 
 
 def contents(

@@ -108,7 +108,7 @@ def read_log(path: Path) -> pd.DataFrame:
         except ValueError as error:
             problem = f"line {number}: {error}"
             raise UserError(f"{path}: not readable as a log ({problem}). {remedy}") from error
-    return pd.DataFrame([entry for entry in entries if entry])
+    return pd.DataFrame([entry for entry in entries if entry] or {"kind": []})
 
 
 @styled

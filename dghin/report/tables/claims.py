@@ -34,7 +34,7 @@ from data_preprocess.base.yaml_files import read_yaml
 from data_preprocess.raw.datasets import DATASETS, JOINT, MEMBERS
 from dghin.evaluation.answers import check_protocol
 from dghin.evaluation.metrics import metrics_from_rows, protocols_of, score_parts
-from dghin.evaluation.rows import read_rows
+from dghin.evaluation.provenance import read_rows
 from dghin.evaluation.segmenters.about import About
 from dghin.evaluation.uncertainty import bootstrap, paired_difference
 from dghin.run.config import Config, ModelConfig

@@ -17,8 +17,7 @@ from typing import Any
 import pandas as pd
 
 from data_preprocess.base.settings import flatten
-from dghin.evaluation.provenance import checkpoint
-from dghin.evaluation.rows import read_rows
+from dghin.evaluation.provenance import checkpoint, read_rows
 from dghin.run.environment import read_environment
 
 NOT_RECORDED = "not recorded"

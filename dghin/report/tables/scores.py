@@ -27,7 +27,7 @@ from dghin.evaluation.metrics import (
     metrics_from_rows,
     protocols_of,
 )
-from dghin.evaluation.rows import read_rows
+from dghin.evaluation.provenance import read_rows
 from dghin.evaluation.uncertainty import bootstrap, expression_keys
 
 from .latex import to_latex
