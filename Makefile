@@ -19,7 +19,7 @@ READY := .venv/.installed
 .PHONY: reproduce test lint lab demo bench bench-more setup clean
 
 reproduce: $(READY)
-	$(BIN)/dghin reproduce run=$(RUN) $(if $(DATA),data=$(DATA)) $(ARGS) $(if $(FORCE),--force)
+	$(BIN)/dghin reproduce 'run=$(RUN)' $(if $(DATA),'data=$(DATA)') $(ARGS) $(if $(FORCE),--force)
 
 test: $(READY) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
@@ -33,7 +33,7 @@ lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=. notebooks
 
 demo: $(READY)
-	$(BIN)/dghin demo run=$(RUN) $(if $(DATA),data=$(DATA)) $(ARGS)
+	$(BIN)/dghin demo 'run=$(RUN)' $(if $(DATA),'data=$(DATA)') $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py $(ARGS)

@@ -9,8 +9,8 @@ from noise import write_photos
 from PIL import Image
 from transformers import BertTokenizer
 
-from data_preprocess.base.resources import resolve
 from data_preprocess.language.parts_of_speech import CLASSES, OTHER
+from data_preprocess.language.resources import resolve
 from data_preprocess.prepared.custom import CustomSettings, prepare_custom
 from dghin.data.dataset import PreparedDataset
 

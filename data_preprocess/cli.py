@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import importlib
-import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.errors import UserError
-from data_preprocess.base.settings import build
+from data_preprocess.base.errors import Parser, at_the_edge
+from data_preprocess.base.paths import enter_project, words_from_here
+from data_preprocess.base.settings import PathText, build, path_keys
 from data_preprocess.base.tables import to_markdown
 from data_preprocess.prepared.annotations import shown
 from data_preprocess.prepared.manifest import CUT, cut_text
@@ -122,7 +122,7 @@ def _shapes_settings() -> type:
     """The settings of the embedded data set, and where to write it."""
     from data_preprocess.shapes.dataset import ShapesSettings
 
-    output = ("output", str, dataclasses.field(default="data/shapes"))
+    output = ("output", PathText, dataclasses.field(default="data/shapes"))
     return dataclasses.make_dataclass("ShapesCommand", [output], bases=(ShapesSettings,),
                                       frozen=True)  # fmt: skip
 
@@ -225,26 +225,25 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit status (2 for an error that the user can put right)."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    return at_the_edge(_run, arguments, "interrupted; the same command goes on from here")
+
+
+def _run(arguments: Sequence[str]) -> int:
     parsed = _parser(arguments).parse_args(arguments)
     command = COMMANDS[parsed.command]
     values: dict[str, Any] = {flag: True for flag in command.flags if getattr(parsed, flag)}
     words = list(parsed.words)
     if command.dataset and words and "=" not in words[0]:
         values["dataset"] = words.pop(0)
-    try:
-        return command.run(build(command.settings(), values, words))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    settings = command.settings()
+    words = words_from_here(words, path_keys(settings))
+    enter_project()
+    return command.run(build(settings, values, words))
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser(arguments: Sequence[str]) -> Parser:
+    parser = Parser(
         prog="dghin data",
         description="From raw data sets to what training reads. Every subcommand has --help.",
     )

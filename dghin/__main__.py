@@ -5,11 +5,6 @@ A subcommand's module is imported when it is asked for, so that `dghin --help` i
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
-
-from data_preprocess.base.errors import unknown_name
-from dghin import __version__
-from dghin.run.command_line import run_cli
 
 COMMANDS = {  # name: (module, function, what it does)
     "reproduce": ("dghin.commands.reproduce", "main", "run the notebooks, from raw data to report"),
@@ -30,6 +25,8 @@ COMMANDS = {  # name: (module, function, what it does)
 
 def usage() -> str:
     """What `dghin --help` prints."""
+    from dghin import __version__
+
     lines = ["usage: dghin COMMAND [key=value ...]", ""]
     lines += [f"  {name:<10} {summary}" for name, (_, _, summary) in COMMANDS.items()]
     lines += [
@@ -42,6 +39,11 @@ def usage() -> str:
 
 def run(arguments: Sequence[str]) -> int | None:
     """Run a subcommand with its words; returns its exit status."""
+    from importlib import import_module
+
+    from data_preprocess.base.errors import unknown_name
+    from dghin import __version__
+
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if arguments else 2
@@ -56,8 +58,17 @@ def run(arguments: Sequence[str]) -> int | None:
 
 
 def main() -> None:
-    """The entry point of the command `dghin`."""
-    sys.exit(run_cli(run, sys.argv[1:]))
+    """The entry point of the command `dghin`.
+
+    Modules are imported in here: Ctrl-C in the middle of that is no traceback either.
+    """
+    try:
+        from dghin.run.command_line import run_cli
+
+        sys.exit(run_cli(run, sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from data_preprocess.base.errors import UserError, unknown_name
-from data_preprocess.base.files import sha256_file, write_json
-from data_preprocess.base.settings import flatten, parse_value, to_mapping
+from data_preprocess.base.files import keep_inputs, sha256_file, write_json
+from data_preprocess.base.settings import flatten, to_mapping, typed_like
 from dghin.data.preparing import check_splits
 from dghin.run.config import Config, load_config
 from dghin.run.folder import REPORTS, RunFolder
@@ -129,7 +129,7 @@ def read_parameters(words: Sequence[str]) -> tuple[dict[str, Any], Config]:
         if not separator:
             raise UserError(f"'{word}' is not of the form key=value. See --help for the keys.")
         if key in known and key != "overrides":
-            values[key] = typed_value(key, text, defaults[key])
+            values[key] = typed_like(key, text, defaults[key])
         elif key in settings:
             overrides.append(word)
         else:
@@ -143,18 +143,6 @@ def read_parameters(words: Sequence[str]) -> tuple[dict[str, Any], Config]:
         ran = ", ".join(path.stem for path in chosen)
         raise UserError(f"{idle[0]}={values[idle[0]]}: no notebook of this run has it ({ran}).")
     return values | {"overrides": overrides}, config
-
-
-def typed_value(key: str, text: str, default: Any) -> Any:
-    """The value of a parameter, of its default's type; another one is refused."""
-    if isinstance(default, str):
-        return text
-    value = parse_value(key, text)
-    if isinstance(default, list) and isinstance(value, str):
-        return [value]
-    if type(value) is not type(default):
-        raise UserError(f"{key}={text}: expected {type(default).__name__}, as {default!r}.")
-    return value
 
 
 def notebooks() -> list[Path]:
@@ -215,6 +203,7 @@ def execute(step: PlannedNotebook, folder: Path) -> float:
     """Execute one notebook, its output shown as it comes; → seconds. The executed notebook is
     kept also when it fails."""
     output = executed_path(step, folder)
+    keep_inputs("run", output, [step.source])
     output.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     try:

@@ -9,6 +9,7 @@ import pytest
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_json
+from data_preprocess.base.settings import typed_like
 from dghin import reproduce
 from dghin.commands import reproduce as command
 
@@ -251,9 +252,9 @@ def test_a_config_files_content_counts(executed, tmp_path):
      ("[a, b]", [], ["a", "b"])],
 )  # fmt: skip
 def test_parameters_take_their_defaults_type(text, default, value):
-    assert reproduce.typed_value("key", text, default) == value
+    assert typed_like("key", text, default) == value
 
 
 def test_a_parameter_of_another_type_is_refused():
     with pytest.raises(UserError, match="examples=four: expected int"):
-        reproduce.typed_value("examples", "four", 4)
+        typed_like("examples", "four", 4)

@@ -1,7 +1,12 @@
-"""File names and ids that come from files: only those that stay inside the folder they are for."""
+"""Paths: names and ids from files that stay inside their folder; the project's root; ~.
 
-from collections.abc import Mapping
-from pathlib import PureWindowsPath
+What a command line names is where the user stands; defaults (`data`, `reports`) are in the
+project's root: `words_from_here`, then `enter_project`.
+"""
+
+import os
+from collections.abc import Container, Iterable, Mapping
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from data_preprocess.base.errors import UserError
@@ -9,6 +14,62 @@ from data_preprocess.base.errors import UserError
 from .values import LARGEST, is_text, shown, whole
 
 _LONGEST = 200  # bytes of one part: file systems end at 255, and suffixes are added
+
+
+def project_root() -> Path | None:
+    """The nearest folder up, from where one stands, that is a checkout of this project."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    return None
+
+
+def enter_project() -> Path:
+    """Make the project's root the working folder, where there is one; → the working folder.
+
+    So `data` and `reports` mean the same wherever one stands in a checkout.
+    """
+    root = project_root()
+    if root is not None:
+        os.chdir(root)
+    return root or Path.cwd()
+
+
+def from_here(path: str) -> str:
+    """A path that the user gave, as it is read in the project's root; ~ is expanded.
+
+    One inside of the root stays relative to it: records are to hold no absolute paths.
+    """
+    path, root = os.path.expanduser(path), project_root()
+    here = Path.cwd()
+    if not path or os.path.isabs(path) or root is None or root == here:
+        return path
+    whole = os.path.normpath(here / path)
+    return os.path.relpath(whole, root) if Path(whole).is_relative_to(root) else whole
+
+
+def words_from_here(
+    words: Iterable[str], paths: Container[str], perhaps: Container[str] = ()
+) -> list[str]:
+    """`key=value` words with the paths among their values as in `from_here`.
+
+    perhaps: keys whose value may be a path, or a name of another kind (of a preset, of the hub):
+    a path where it exists.
+    """
+    changed = []
+    for word in words:
+        key, separator, value = word.partition("=")
+        moves = key in paths or (key in perhaps and _exists(os.path.expanduser(value)))
+        changed.append(f"{key}={from_here(value)}" if separator and moves else word)
+    return changed
+
+
+def _exists(path: str) -> bool:
+    try:
+        return bool(path) and os.path.exists(path)
+    except ValueError:  # a NUL in it
+        return False
 
 
 def safe_path(name: Any, where: str, what: str = "the file name") -> str:

@@ -8,15 +8,17 @@ The one place for this: the data set, the predictor, the page and `verify` see t
 """
 
 import os
+import struct
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from data_preprocess.base.errors import UserError
+from data_preprocess.base.errors import UserError, one_line
+from data_preprocess.base.files import mistaken
 from data_preprocess.base.values import image_shape
 
 ORIENTATION = 0x0112  # EXIF's tag: 1 as stored, 2 to 8 mirrored or turned
@@ -25,6 +27,8 @@ _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 _OF_16_BITS = ("PNG", "PPM")  # formats whose mode I holds 0 to 65535
 _USED = 1 << 12  # values of 16 bits: where all are smaller, they are on another scale
 _EIGHT = "Save it with 8 bits a channel."
+# what Pillow raises for damaged pictures
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 Size = tuple[int, int]  # height, width
 
 
@@ -56,11 +60,10 @@ def read_photo(path: str | Path, upright: bool = False) -> Image.Image:
             f"{place}: no such image. Put it there, or give the "
             "folder of the photos with data.images=FOLDER."
         ) from error
-    except (
-        OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError
-    ) as error:  # fmt: skip
+    except DAMAGED as error:
+        what = mistaken(Path(path)) if os.path.isfile(path) else ""
         raise UserError(
-            f"{place}: not readable as an image ({error}). Get the file again."
+            f"{place}: not readable as an image ({what or one_line(error)}). Get the file again."
         ) from error
 
 

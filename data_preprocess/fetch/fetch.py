@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.settings import PathText
 
 from .mirrors import Mirrors, Source, read_mirrors
 from .obtain import Tried, obtain
@@ -35,11 +36,11 @@ class FetchSettings:
     """
 
     dataset: str = "refcoco"
-    data: str = "data"
+    data: PathText = "data"
     images: bool = True
     dry_run: bool = False
     keep_archives: bool = False
-    mirrors: str = ""
+    mirrors: PathText = ""
     members: tuple[str, ...] = ()
     form: str = ""
 

@@ -7,9 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.yaml_files import read_yaml
 from data_preprocess.raw.datasets import JOINT, find_dataset
 
 PACKAGED = "mirrors.yaml"
@@ -94,12 +93,9 @@ def read_mirrors(path: str = "") -> Mirrors:
     """The list in a YAML file, or the packaged one. What is wrong in it is a UserError."""
     if path and not Path(path).is_file():
         raise UserError(f"{path}: no such file. Give a list of mirrors with mirrors=FILE, or none.")
-    file = Path(path) if path else resources.files(__package__) / PACKAGED
+    file = Path(path) if path else Path(str(resources.files(__package__) / PACKAGED))
     where = path or PACKAGED
-    try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{where}: not readable as YAML ({error}).") from error
+    tree = read_yaml(file, "Correct it.")
     try:
         sets = {name: tuple(map(_relative, targets)) for name, targets in tree["sets"].items()}
         forms = {

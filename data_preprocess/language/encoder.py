@@ -11,6 +11,7 @@ parse stands at position i + 1 (position 0 is [CLS]).
 
 import contextlib
 import functools
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +22,18 @@ import numpy as np
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_json
 from data_preprocess.base.progress import tqdm
-from data_preprocess.base.resources import describe_missing, resolve, short_name, vocabulary_digest
+from data_preprocess.base.values import shown
+from data_preprocess.language.resources import short_name, vocabulary_digest
 from data_preprocess.raw.records import clean_sentence
 
 from .features import CODES, Features, adjacency
 from .kinds import RULE, depth, kind
 from .parts_of_speech import CLASSES, OTHER
+from .tokenizer import check_tokenizer, load_tokenizer, unknown_words
 
 _UNNEEDED = ("ner", "lemmatizer", "entity_linker", "entity_ruler", "textcat", "textcat_multilabel")
-_BATCH = 512
+_BATCH = 512  # sentences that are parsed together
+_PIECES = 1 << 15  # at most so many pieces in them: 64 a sentence, which none of a data set has
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Language:
     word_ids, attention_mask, pos: (L,) int64. heads: (L,) int64, -1 for no edge. adjacency:
     (L, L) float32. length: words of the parse before any cut. tokens: their texts; pieces: the
     word pieces. kind: what the expression tells its referent by, one of kinds.KINDS or "". depth:
-    edges from the deepest word of the parse to its root.
+    edges from the deepest word of the parse to its root. unknown: the words that the tokenizer
+    does not know, as they were written.
     """
 
     word_ids: np.ndarray
@@ -51,6 +56,13 @@ class Language:
     pieces: tuple[str, ...]
     kind: str
     depth: int
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def is_mostly_unknown(self) -> bool:
+        """Whether half of its words or more are unknown: the answer says little of them."""
+        words = sum(not piece.startswith("##") for piece in self.pieces)
+        return bool(self.unknown) and 2 * len(self.unknown) >= words
 
     @property
     def cut(self) -> bool:
@@ -86,6 +98,7 @@ class LanguageEncoder:
         self.tokenizer_spec, self.parser_spec, self.data = tokenizer, parser, data
         self.tokenizer_name = short_name(tokenizer if named else tokenizer.name_or_path)
         self.tokenizer = load_tokenizer(tokenizer, data) if named else tokenizer
+        check_tokenizer(self.tokenizer, f"tokenizer '{self.tokenizer_name}'")
         self.parser = load_parser(parser) if isinstance(parser, str) else parser
         self.parser_name = parser if isinstance(parser, str) else _parser_name(parser)
         self.words = words
@@ -93,8 +106,10 @@ class LanguageEncoder:
         _check_parser(self.parser, self.parser_name)
 
     def __call__(self, sentence: str) -> Language:
-        """One expression. An empty one is an error."""
-        return next(self._encode([clean_sentence(sentence, "LanguageEncoder")]))
+        """One expression. An empty one, or one of which no piece can be read, is an error."""
+        language = next(self._encode([clean_sentence(sentence, "LanguageEncoder")]))
+        check_readable(language, sentence)
+        return language
 
     def encode(self, sentences: Iterable[str]) -> Iterator[Language]:
         """Expressions one after the other, parsed in batches."""
@@ -138,27 +153,38 @@ class LanguageEncoder:
         }
 
     def _encode(self, sentences: list[str]) -> Iterator[Language]:
-        for ids, pieces, doc in self._parsed(sentences):
+        unknown = getattr(self.tokenizer, "unk_token_id", None)
+        for sentence, (ids, pieces, doc) in zip(sentences, self._parsed(sentences), strict=True):
             word_ids, attention_mask = self._words(ids)
             pos, heads = self._graph(doc)
-            tokens = tuple(token.text for token in doc)
+            tokens = tuple(sys.intern(token.text) for token in doc)
             yield Language(
-                word_ids, attention_mask, pos, heads, len(doc), tokens, tuple(pieces),
-                kind(doc, self._continued(pieces, doc)), depth(doc),
+                word_ids, attention_mask, pos, heads, len(doc), tokens,
+                tuple(map(sys.intern, pieces)), kind(doc, self._continued(pieces, doc)), depth(doc),
+                unknown_words(self.tokenizer, sentence) if unknown in ids else (),
             )  # fmt: skip
 
     def _parsed(self, sentences: list[str]) -> Iterator[tuple[list[int], list[str], Any]]:
-        """(word piece ids, word pieces, parsed spaCy document) of every sentence."""
-        pieces: list[tuple[list[int], list[str]]] = []
-        for start in range(0, len(sentences), _BATCH):
-            batch = sentences[start : start + _BATCH]
-            for ids in self.tokenizer(batch, add_special_tokens=False)["input_ids"]:
-                pieces.append((ids, self.tokenizer.convert_ids_to_tokens(ids)))
-        inputs = (self._parser_input(tokens) for _, tokens in pieces)
+        """(word piece ids, word pieces, parsed spaCy document) of every sentence.
+
+        In batches of _BATCH sentences, and of fewer where they are long: the parser's memory grows
+        with the words of a batch.
+        """
         with _only_needed(self.parser):
-            docs = self.parser.pipe(inputs, batch_size=_BATCH)
-            for (ids, tokens), doc in zip(pieces, docs, strict=True):
-                yield ids, tokens, doc
+            for start in range(0, len(sentences), _BATCH):
+                found = self.tokenizer(
+                    sentences[start : start + _BATCH], add_special_tokens=False, verbose=False
+                )
+                pieces = [
+                    (ids, self.tokenizer.convert_ids_to_tokens(ids)) for ids in found["input_ids"]
+                ]
+                longest = max(len(ids) for ids, _ in pieces)
+                inputs = (self._parser_input(tokens) for _, tokens in pieces)
+                docs = self.parser.pipe(
+                    inputs, batch_size=max(1, min(_BATCH, _PIECES // (longest + 1)))
+                )
+                for (ids, tokens), doc in zip(pieces, docs, strict=True):
+                    yield ids, tokens, doc
 
     def _parser_input(self, pieces: list[str]) -> Any:
         """What the parser gets: a text, or in the aligned mode a document of given words."""
@@ -210,6 +236,15 @@ class LanguageEncoder:
         return pos, heads
 
 
+def check_readable(language: Language, sentence: str) -> None:
+    """UserError where the tokenizer leaves no piece of a sentence (signs that nobody sees)."""
+    if not language.pieces:
+        raise UserError(
+            f"{shown(sentence)}: the tokenizer leaves no word of it, so that there is nothing to "
+            "look for. Write what is meant in words."
+        )
+
+
 def distinct(sentences: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Every different expression, cleaned, once, and for each of N where it is among them (N,)."""
     index: dict[str, int] = {}
@@ -223,30 +258,6 @@ def distinct(sentences: Sequence[str]) -> tuple[list[str], np.ndarray]:
 def features_key(encoder: LanguageEncoder, sentences: Sequence[str]) -> dict[str, Any]:
     """The encoder's key and the digest of the expressions: what is stored with features."""
     return encoder.key() | {"sentences": sha256_json(list(sentences))}
-
-
-def load_tokenizer(spec: str, data: Path | None = None) -> Any:
-    """The fast tokenizer that `spec` names: a folder (vocab.txt is enough), a package, the hub."""
-    import transformers
-
-    place = resolve(spec, data)
-    folder = Path(place)
-    if folder.is_dir():
-        if not any((folder / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
-            raise UserError(
-                f"{folder}: neither vocab.txt nor tokenizer.json in it. {describe_missing(spec)}"
-            )
-        plain = not any((folder / n).is_file() for n in ("tokenizer.json", "config.json"))
-        loader = transformers.BertTokenizer if plain else transformers.AutoTokenizer
-    else:
-        loader = transformers.AutoTokenizer
-    try:
-        return loader.from_pretrained(place)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"tokenizer '{spec}': not found or not readable ({str(error).splitlines()[0]}). "
-            f"{describe_missing(spec, data)}"
-        ) from error
 
 
 @functools.lru_cache(maxsize=2)

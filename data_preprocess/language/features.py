@@ -115,6 +115,16 @@ def cut_off(features: Features, end: int | None = None) -> np.ndarray | None:
     return full & (ends != end)
 
 
+def unread(features: Features, unknown: int) -> np.ndarray:
+    """(N,) bool: expressions of which the network reads no piece, or [UNK] for half or more.
+
+    unknown: the id of [UNK]. [CLS] and [SEP] are not counted.
+    """
+    pieces = features.attention_mask.sum(axis=1).astype(np.int64) - 2
+    missed = ((features.word_ids == unknown) & (features.attention_mask == 1)).sum(axis=1)
+    return (pieces <= 0) | (2 * missed >= np.maximum(pieces, 1)) & (missed > 0)
+
+
 def write_features(path: Path, features: Features, key: Mapping[str, Any]) -> None:
     """Write atomically; equal features and key give equal bytes."""
     arrays = {name: getattr(features, name).astype(kind) for name, kind in _ARRAYS.items()}

@@ -19,16 +19,23 @@ from data_preprocess.base.files import read_json
 from data_preprocess.base.values import four_numbers
 from data_preprocess.prepared.one_dataset import (
     LanguageSettings,
-    command,
+    count_unread,
     end_of,
-    images_folder,
-    relative,
     write_language,
 )
 from data_preprocess.raw.datasets import Dataset, find_raw_dataset
 
 from .annotations import CORNERS, read_entries
-from .manifest import annotation_path, manifest_path, split_entry, versions, write_manifest
+from .manifest import (
+    annotation_path,
+    command,
+    images_folder,
+    manifest_path,
+    relative,
+    split_entry,
+    versions,
+    write_manifest,
+)
 from .mask_files import existing_digests, masks_digest
 
 log = logging.getLogger(__name__)
@@ -63,12 +70,13 @@ def adopt(settings: LanguageSettings) -> dict[str, Any]:
     names = sorted({str(entry["segment_id"]) for entry in everything})
     masks = existing_digests(root / "masks" / dataset.name, names)
     encoder = write_language(settings, entries)
+    unread = count_unread(settings, entries, encoder)
     manifest = {
         "dataset": dataset.name,
         "source": dataset.reader,
         "split_by": dataset.split_by,
         "splits": {
-            split: split_entry(root, dataset.name, split, listed, encoder.end_id)
+            split: split_entry(root, dataset.name, split, listed, encoder.end_id) | unread[split]
             for split, listed in entries.items()
         },
         "masks": {"count": len(masks), "sha256": masks_digest(masks)},

@@ -54,7 +54,8 @@ def counts(entries: list[dict[str, Any]]) -> dict[str, int]:
 
 def shown(entry: Mapping[str, int]) -> str:
     """Counts as text for people."""
-    return ", ".join(f"{entry[name]:,} {name}" for name in COUNTS)
+    text = ", ".join(f"{entry[name]:,} {name}" for name in COUNTS)
+    return text + (f" ({entry['unread']:,} of them unread)" if entry.get("unread") else "")
 
 
 def _object_id(entry: dict[str, Any]) -> str:

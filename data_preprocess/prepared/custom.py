@@ -28,13 +28,14 @@ from typing import Any
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.paths import known_id, safe_path
-from data_preprocess.prepared.one_dataset import MaskSettings, prepare_raw, relative
+from data_preprocess.base.settings import PathText
+from data_preprocess.prepared.one_dataset import MaskSettings, prepare_raw
 from data_preprocess.raw.datasets import TRAIN, Dataset, check_own_name
 from data_preprocess.raw.records import Raw, Record, Sentence, Shapes, clean_sentence
 from data_preprocess.raw.refer import Id, Instances, read_instances
 
 from .json_table import SEGMENTATION, is_json_table, read_json_table
-from .manifest import read_manifest
+from .manifest import read_manifest, relative
 from .mask_files import sources_digest
 
 log = logging.getLogger(__name__)
@@ -51,9 +52,9 @@ _SHOWN = 10  # errors of a table that are listed at once
 @dataclass(frozen=True)
 class CustomSettings(MaskSettings):
     dataset: str = ""  # a name of your own
-    table: str = ""  # the table of expressions: CSV, or JSON Lines
-    images: str = ""  # the folder of the photos; the table's own if empty
-    coco: str = ""  # a COCO JSON file, for the column `annotation`
+    table: PathText = ""  # the table of expressions: CSV, or JSON Lines
+    images: PathText = ""  # the folder of the photos; the table's own if empty
+    coco: PathText = ""  # a COCO JSON file, for the column `annotation`
 
 
 Row = Mapping[str, str]

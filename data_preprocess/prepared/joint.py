@@ -21,12 +21,13 @@ from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json, sha256_file, sha256_json, write_json
 from data_preprocess.base.progress import tqdm
 from data_preprocess.language.features import Features, concatenate, read_features, write_features
-from data_preprocess.prepared.one_dataset import PrepareSettings, claim, command
+from data_preprocess.prepared.one_dataset import PrepareSettings, claim
 from data_preprocess.raw.datasets import TRAIN, Dataset, find_dataset
 
 from .annotations import counts, expressions, shown
 from .manifest import (
     annotation_path,
+    command,
     features_path,
     manifest_path,
     split_entry,

@@ -1,6 +1,7 @@
 """manifest.json: what a prepared data set holds, written when everything else is in place."""
 
 import importlib.metadata
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,11 @@ from typing import Any
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json, sha256_file, write_json
+from data_preprocess.base.settings import to_mapping
 from data_preprocess.language.features import cut_off, read_features
+from data_preprocess.language.resources import short_name
+from data_preprocess.raw.datasets import Dataset
+from data_preprocess.raw.records import Raw
 
 from .annotations import counts
 
@@ -120,3 +125,35 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def relative(path: Path, root: Path) -> str:
+    """A folder as seen from the prepared root: prepared data can move with its raw root."""
+    return Path(os.path.relpath(path.resolve(), root.resolve())).as_posix()
+
+
+def images_folder(settings: Any, dataset: Dataset, raw: Raw | None = None) -> str:
+    """The image folder as seen from the prepared root. A link inside the raw root stays one.
+
+    Photos of a data set of your own (of a `raw` one), and those that were found elsewhere, may
+    lie anywhere.
+    """
+    place = Path(settings.data) / dataset.images
+    if raw is not None and (dataset.reader == "custom" or raw.images != place):
+        return relative(raw.images, settings.root)
+    return (Path(relative(Path(settings.data), settings.root)) / dataset.images).as_posix()
+
+
+def command(name: str, settings: Any) -> str:
+    """The command that makes the same files, with paths as seen from the prepared root."""
+    root, default = settings.root, to_mapping(type(settings)())
+    words = [f"dghin data {name} {settings.dataset}"]
+    words.append(f"data={relative(Path(settings.data), root)} output=.")
+    for key, value in to_mapping(settings).items():
+        if key not in ("dataset", "data", "output", "workers", "overwrite") and (
+            value != default[key]
+        ):
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            text = f"[{','.join(value)}]" if isinstance(value, list) else text
+            words.append(f"{key}={short_name(text) if key == 'tokenizer' else text}")
+    return " ".join(words)

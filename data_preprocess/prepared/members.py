@@ -7,8 +7,8 @@ from typing import Any
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file, sha256_json
-from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
 from data_preprocess.language.features import check_key
+from data_preprocess.language.resources import folder_vocabulary, resolve, vocabulary_digest
 from data_preprocess.prepared.one_dataset import PrepareSettings
 from data_preprocess.raw.datasets import find_dataset
 from data_preprocess.raw.refer import refer_sources

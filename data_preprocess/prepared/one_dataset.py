@@ -6,19 +6,20 @@ where it stopped; every file is written under another name and renamed.
 
 import functools
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import locked, read_json, write_json
 from data_preprocess.base.photos import choose_upright
-from data_preprocess.base.resources import short_name
-from data_preprocess.base.settings import to_mapping
+from data_preprocess.base.settings import PathText
+from data_preprocess.base.values import shown
 from data_preprocess.language.encoder import LanguageEncoder, features_key
-from data_preprocess.language.features import is_current, write_features
+from data_preprocess.language.features import is_current, read_features, unread, write_features
 from data_preprocess.language.parts import encode_in_parts, remove_parts
 from data_preprocess.language.unparsed import NONE, Unparsed
 from data_preprocess.raw.datasets import Dataset, find_dataset
@@ -32,9 +33,12 @@ from data_preprocess.raw.segmentation import check_outlines
 from .annotations import annotations, expressions
 from .manifest import (
     annotation_path,
+    command,
     features_path,
+    images_folder,
     manifest_path,
     prepared_root,
+    relative,
     split_entry,
     versions,
     write_manifest,
@@ -49,8 +53,8 @@ class LanguageSettings:
     """Where the raw data lies, where the prepared goes, and how expressions are read."""
 
     dataset: str = "refcoco"
-    data: str = "data"  # the raw root: the folder that holds refcoco/, images/, ...
-    output: str = ""  # the prepared root; DATA/data_v3 if empty
+    data: PathText = "data"  # the raw root: the folder that holds refcoco/, images/, ...
+    output: PathText = ""  # the prepared root; DATA/data_v3 if empty
     tokenizer: str = "bert-base-uncased"  # a folder, package:NAME/FOLDER, or a hub name
     parser: str = "en_core_web_lg"  # a spaCy package; none: for scoring masks only
     words: int = 17  # positions kept, [CLS] and [SEP] included
@@ -65,7 +69,7 @@ class LanguageSettings:
 
 @dataclass(frozen=True)
 class AdoptSettings(LanguageSettings):
-    images: str = ""  # the folder of the photos; the data set's own in the raw root if empty
+    images: PathText = ""  # the folder of the photos; the data set's own in the raw root if empty
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,9 @@ class MaskSettings(LanguageSettings):
 class PrepareSettings(MaskSettings):
     members: tuple[str, ...] = ()  # of `joint`; empty: refcoco, refcoco+, refcocog_umd
     form: Form = "auto"  # of the files (raw/forms/read.py); auto: as they tell
-    raw: str = ""  # their folder, or one file; the data set's own in the raw root if empty
-    images: str = ""  # the folder of the photos; looked for in the raw root if empty
-    instances: str = ""  # form=mdetr: the file of objects; looked for if empty
+    raw: PathText = ""  # their folder, or one file; the data set's own in the raw root if empty
+    images: PathText = ""  # the folder of the photos; looked for in the raw root if empty
+    instances: PathText = ""  # form=mdetr: the file of objects; looked for if empty
 
 
 @dataclass(frozen=True)
@@ -143,12 +147,14 @@ def _prepare(
     for split, listed in entries.items():
         write_json(annotation_path(settings.root, dataset.name, split), listed)
     encoder = write_language(settings, entries)
+    missed = count_unread(settings, entries, encoder)
     manifest = {
         "dataset": dataset.name,
         "source": dataset.reader,
         "split_by": dataset.split_by,
         "splits": {
             split: split_entry(settings.root, dataset.name, split, listed, encoder.end_id)
+            | missed[split]
             for split, listed in entries.items()
         },
         "masks": {"count": len(masks), "sha256": masks_digest(masks)},
@@ -253,6 +259,33 @@ def end_of(encoder: LanguageEncoder | Unparsed) -> dict[str, int]:
     return {} if encoder.end_id is None else {"end_id": encoder.end_id}
 
 
+def count_unread(
+    settings: LanguageSettings,
+    entries: Mapping[str, list[dict[str, Any]]],
+    encoder: LanguageEncoder | Unparsed,
+) -> dict[str, dict[str, int]]:
+    """{split: {"unread": count}} of expressions that the network cannot read; {split: {}}: none.
+
+    They are kept: a data set is what it is. Each split that has some is warned of.
+    """
+    unknown = getattr(getattr(encoder, "tokenizer", None), "unk_token_id", None)
+    found: dict[str, dict[str, int]] = {split: {} for split in entries}
+    if unknown is None:  # parser=none: nothing is read
+        return found
+    for split, listed in entries.items():
+        features = read_features(features_path(settings.root, settings.dataset, split))
+        places = np.flatnonzero(unread(features, unknown))
+        if len(places):
+            found[split] = {"unread": len(places)}
+            log.warning(
+                "%s %s: of %d of %d expressions the tokenizer knows no word, or half of them at "
+                "most, such as %s: the network reads [UNK] there",
+                settings.dataset, split, len(places), len(features),
+                shown(expressions(listed)[places[0]]),
+            )  # fmt: skip
+    return found
+
+
 def _all(raw: Raw) -> list[Record]:
     return [record for records in raw.splits.values() for record in records]
 
@@ -298,35 +331,3 @@ def claim(settings: MaskSettings, dataset: Dataset, sources: str) -> None:
     for path in masks.glob("*.png"):
         path.unlink()
     write_json(note, wanted)
-
-
-def relative(path: Path, root: Path) -> str:
-    """A folder as seen from the prepared root: prepared data can move with its raw root."""
-    return Path(os.path.relpath(path.resolve(), root.resolve())).as_posix()
-
-
-def images_folder(settings: LanguageSettings, dataset: Dataset, raw: Raw | None = None) -> str:
-    """The image folder as seen from the prepared root. A link inside the raw root stays one.
-
-    Photos of a data set of your own (of a `raw` one), and those that were found elsewhere, may
-    lie anywhere.
-    """
-    place = Path(settings.data) / dataset.images
-    if raw is not None and (dataset.reader == "custom" or raw.images != place):
-        return relative(raw.images, settings.root)
-    return (Path(relative(Path(settings.data), settings.root)) / dataset.images).as_posix()
-
-
-def command(name: str, settings: LanguageSettings) -> str:
-    """The command that makes the same files, with paths as seen from the prepared root."""
-    root, default = settings.root, to_mapping(type(settings)())
-    words = [f"dghin data {name} {settings.dataset}"]
-    words.append(f"data={relative(Path(settings.data), root)} output=.")
-    for key, value in to_mapping(settings).items():
-        if key not in ("dataset", "data", "output", "workers", "overwrite") and (
-            value != default[key]
-        ):
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            text = f"[{','.join(value)}]" if isinstance(value, list) else text
-            words.append(f"{key}={short_name(text) if key == 'tokenizer' else text}")
-    return " ".join(words)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
+from data_preprocess.base.settings import PathText
 from data_preprocess.prepared.annotations import COUNTS, counts, read_entries
 from data_preprocess.prepared.custom import outdated
 from data_preprocess.prepared.joint import TOGETHER, held_out
@@ -43,8 +44,8 @@ PREPARED = "prepared"
 @dataclass(frozen=True)
 class VerifySettings:
     dataset: str = "refcoco"
-    data: str = "data"  # the raw root
-    output: str = ""  # the prepared root; DATA/data_v3 if empty
+    data: PathText = "data"  # the raw root
+    output: PathText = ""  # the prepared root; DATA/data_v3 if empty
     form: Literal["auto", "raw", "prepared"] = "auto"  # auto: raw where the raw files are
     files: bool = True  # open every image and mask, too
     overlap: bool = True  # look for images that splits of all data sets on disk share

@@ -19,16 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from tqdm import tqdm
 
 from data_preprocess.base.errors import UserError, unknown_name
-from data_preprocess.base.settings import build, to_mapping
+from data_preprocess.base.settings import as_list, build, to_mapping
 from data_preprocess.base.workers import cores
 from dghin.data.split import run_manifest
 from dghin.evaluation.evaluate import evaluate_run
-from dghin.evaluation.provenance import checkpoint, provenance
+from dghin.evaluation.provenance import checkpoint, provenance, read_rows
 from dghin.run.config import Config, load_config
 from dghin.run.folder import Run, RunFolder
 from dghin.run.freshness import set_stale_training_aside
@@ -64,7 +63,7 @@ class Member:
         if not all(path.is_file() for path in paths):
             return False
         weights = checkpoint(self.folder)
-        origins = [pd.read_parquet(path).attrs.get("provenance", {}) for path in paths]
+        origins = [read_rows(path).attrs.get("provenance", {}) for path in paths]
         return all(weights in (None, origin.get("checkpoint", weights)) for origin in origins)
 
     @property
@@ -104,6 +103,7 @@ def run_ablation(
     processes: of a training; 0: as the config says. jobs: trainings at once; 0: as many as this
     machine has cores (or GPUs) for. Neither changes which trainings there are.
     """
+    seeds, variants = as_list("seeds", seeds, int), as_list("variants", variants)
     if not seeds or len(set(seeds)) != len(seeds):
         raise UserError(f"seeds={list(seeds)}: give at least one, and none twice.")
     asked = members(run.folder, seeds, variants)
@@ -178,7 +178,7 @@ def is_scored(member: Member, config: Config) -> bool:
         path = RunFolder(member.folder).rows(split)
         if not path.is_file():
             return False
-        rows = pd.read_parquet(path)
+        rows = read_rows(path)
         origin = rows.attrs.get("provenance", {})
         count = splits[split]["expressions"]
         if len(rows) != min(config.evaluate.expressions or count, count):

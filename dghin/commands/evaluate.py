@@ -20,10 +20,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json_or
+from data_preprocess.base.settings import parse_value
 from dghin.evaluation.controls import CONTROLS, EXAM, check_control
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.evaluation.reference import is_reference, reference_answerer
@@ -138,10 +137,7 @@ def _unknown(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _options(text: str) -> dict[str, Any]:
     """options='{size: 480}' as a mapping."""
-    try:
-        found = yaml.safe_load(text) if text else {}
-    except yaml.YAMLError as error:
-        raise UserError(f"options={text}: not readable as YAML ({error}).") from error
+    found = parse_value("options", text) or {}
     if not isinstance(found, dict):
         raise UserError(f"options={text}: expected a mapping, such as options='{{size: 480}}'.")
     return found

@@ -16,11 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from dghin.data.split import open_split
 from dghin.evaluation.controls import EXAM, alter
 from dghin.evaluation.evaluate import possible_controls
+from dghin.evaluation.provenance import read_rows
 from dghin.report.exam import check_scored, compare_exams
 from dghin.report.proof import EXAM_PAGE
 from dghin.report.run_report import write_report
@@ -28,7 +27,7 @@ from dghin.report.tables.exam import has_exam
 from dghin.report.tables.scores import read_results
 from dghin.run.command_line import read_words
 from dghin.run.config import Config
-from dghin.run.folder import REPORTS, RunFolder, enter_project
+from dghin.run.folder import REPORTS, RunFolder
 
 from .evaluate import main as evaluate
 from .evaluate import settings_of
@@ -42,7 +41,6 @@ OWN = {
 def main(arguments: Sequence[str]) -> None:
     """`dghin exam`; see the module's docstring."""
     values, words = read_words("dghin exam", __doc__, OWN, arguments)
-    enter_project()
     reports, split = Path(values["reports"]), values["split"]
     if values["runs"]:
         names = [name.strip() for name in values["runs"].split(",") if name.strip()]
@@ -83,7 +81,7 @@ def _checkpoint(rows: Path) -> str | None:
     """The digest of the weights that rows are of, "" where they do not say it; None: no rows."""
     if not rows.is_file():
         return None
-    return pd.read_parquet(rows).attrs.get("provenance", {}).get("checkpoint") or ""
+    return read_rows(rows).attrs.get("provenance", {}).get("checkpoint") or ""
 
 
 def _that_can_be(config: Config, name: str, controls: Sequence[str]) -> list[str]:

@@ -4,8 +4,10 @@
     dghin predict photo.jpg "the woman in red" model=FOLDER_OR_HUB_NAME device=cuda
 
 writes mask.png (white where the referent is) and mask_overlay.png (the photo with the mask on it).
+An input is never written over; a mask is a .png, .bmp or .tif: other formats change its values.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ import numpy as np
 from PIL import Image
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.files import atomic_path
+from data_preprocess.base.files import atomic_path, keep_inputs
+from data_preprocess.base.paths import from_here
 from dghin.inspection.predictor import Predictor, as_photo, overlay
 from dghin.run.command_line import read_words
 
+LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
+PICTURES = (*LOSSLESS, ".jpg", ".jpeg", ".webp")
 OWN = {
     "model": "reports/demo/train/best",
     "output": "mask.png",
@@ -32,6 +37,8 @@ def main(arguments: Sequence[str]) -> None:
     """`dghin predict`; see the module's docstring."""
     (path, text), values = read_command(arguments)
     photo = as_photo(path, values["upright"])
+    for key in ("output", "overlay"):
+        keep_inputs(key, values[key], [path])
     predictor = Predictor.from_pretrained(values["model"], values["device"], values["data"])
     result = predictor.predict(photo, text)
     pictures = {
@@ -61,18 +68,30 @@ def read_command(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
             if place + 1 == len(given):
                 raise UserError(f"{flag}: name the file to write, as in {flag} mask.png.")
             given[place : place + 2] = [f"output={given[place + 1]}"]
-    rest = [word for word in given if word.startswith((*(f"{key}=" for key in OWN), "-"))]
+    is_setting = [word.startswith((*(f"{key}=" for key in OWN), "-")) for word in given]
+    inputs = [word for word, other in zip(given, is_setting, strict=True) if not other]
+    rest = [word for word, own in zip(given, is_setting, strict=True) if own]
+    inputs = [from_here(inputs[0]), *inputs[1:]] if inputs else []  # before the root is entered
     values, _ = read_words("dghin predict", __doc__, OWN, rest, settings=False)
-    inputs = [word for word in given if word not in rest]
     if len(inputs) != 2:
         raise UserError('Give a photo and a phrase: photo.jpg "the left cat". See --help.')
-    for key in ("output", "overlay"):
-        suffix = Path(values[key]).suffix.lower()
-        if values[key] and suffix not in Image.registered_extensions():
-            raise UserError(f"{key}={values[key]}: no kind of picture. Name it, say, mask.png.")
     if not isinstance(values["upright"], bool):
         raise UserError(f"upright={values['upright']}: expected true or false.")
+    output = Path(values["output"])
+    _check_kind("output", output, LOSSLESS)
     if not values["overlay"]:
-        output = Path(values["output"])
         values["overlay"] = str(output.with_name(f"{output.stem}_overlay{output.suffix}"))
+    _check_kind("overlay", Path(values["overlay"]), PICTURES)
+    if os.path.abspath(values["overlay"]) == os.path.abspath(values["output"]):
+        raise UserError(f"overlay={values['overlay']}: that is the mask's file. Name another one.")
     return inputs, values
+
+
+def _check_kind(key: str, path: Path, kinds: Sequence[str]) -> None:
+    if path.suffix.lower() in kinds:
+        return
+    why = "no kind of picture that is written here"
+    if key == "output" and path.suffix.lower() in PICTURES:
+        why = "it would change the mask's values; a mask needs a format without loss"
+    name = path.with_suffix(".png").name if path.name else f"{key}.png"
+    raise UserError(f"{key}={path}: {why} ({', '.join(kinds)}). Name it, say, {name}.")

@@ -12,20 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.paths import from_here
 from dghin.ablation.page import ablation_tables, is_ablation, write_ablation_report
 from dghin.data.review import store_review
 from dghin.report.compare import compare_runs
 from dghin.report.gallery import write_gallery
 from dghin.report.run_report import verify_report, write_report
 from dghin.run.command_line import read_words
-from dghin.run.folder import REPORTS, enter_project
+from dghin.run.folder import REPORTS
 
 
 def main(arguments: Sequence[str]) -> None:
     """`dghin report`; see the module's docstring."""
     own = {"run": "demo", "reports": str(REPORTS), "gallery": "", "card": "", "reviewed": ""}
     values, _ = read_words("dghin report", __doc__, own, arguments, settings=False)
-    enter_project()
     folder = Path(values["reports"]) / values["run"]
     if values["reviewed"]:
         for split, (kept, count) in store_review(folder, Path(values["reviewed"])).items():
@@ -47,15 +47,14 @@ def compare(arguments: Sequence[str]) -> None:
     own = {"reports": str(REPORTS), "output": ""}
     rest = [word for word in arguments if word not in names]
     values, _ = read_words("dghin compare", __doc__, own, rest, settings=False)
-    enter_project()
     output = Path(values["output"]) if values["output"] else None
     print(compare_runs(names, Path(values["reports"]), output))
 
 
 def verify(arguments: Sequence[str]) -> None:
     """`dghin verify FOLDER`; see the module's docstring."""
-    folders = [word for word in arguments if not word.startswith("-")]
-    rest = [word for word in arguments if word not in folders]
+    folders = [from_here(word) for word in arguments if not word.startswith("-")]
+    rest = [word for word in arguments if word.startswith("-")]
     read_words("dghin verify", __doc__, {}, rest, settings=False)
     if len(folders) != 1:
         raise UserError("dghin verify: give one folder, such as: dghin verify reports/demo")

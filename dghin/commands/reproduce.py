@@ -15,16 +15,19 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from data_preprocess.base.errors import Parser
+from data_preprocess.base.paths import enter_project, words_from_here
 from dghin.reproduce import closing_words, parameter_listing, reproduce, show_output
+from dghin.run.command_line import PERHAPS_PATHS, path_words
 from dghin.run.environment import STARTED_BY, command
-from dghin.run.folder import enter_project
 
 
 def main(arguments: Sequence[str]) -> None:
     """`dghin reproduce`; see the module's docstring."""
     show_output()  # first: papermill logs what it inspects for the help
+    arguments = words_from_here(arguments, path_words(arguments), PERHAPS_PATHS)
     enter_project()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="dghin reproduce",
         description=__doc__,
         epilog=parameter_listing(),

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from data_preprocess.base.errors import UserError, unknown_name
-from data_preprocess.base.photos import read_photo
-from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
+from data_preprocess.base.photos import DAMAGED, read_photo
 from data_preprocess.language.features import CODES, cut_off, read_features
+from data_preprocess.language.resources import folder_vocabulary, resolve, vocabulary_digest
 from data_preprocess.prepared.annotations import box_of, read_entries
 from data_preprocess.prepared.manifest import read_manifest
 from data_preprocess.raw.forms.photos import check_folder, find_photo
@@ -136,7 +136,7 @@ class PreparedSplit:
             try:
                 with Image.open(path) as mask:
                     found = (mask.height, mask.width)
-            except (OSError, UnidentifiedImageError) as error:
+            except DAMAGED as error:
                 raise UserError(
                     f"{path}: not readable as a mask ({error}). {PREPARE.format(self.dataset)}"
                 ) from error
@@ -149,7 +149,7 @@ class PreparedSplit:
         try:
             with Image.open(path) as mask:
                 return np.asarray(mask.convert("L")) > 127
-        except (OSError, UnidentifiedImageError) as error:
+        except DAMAGED as error:
             raise UserError(
                 f"{path}: not readable as a mask ({error}). {PREPARE.format(self.dataset)}"
             ) from error

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.photos import as_rgb, turned_upright
 from dghin.inspection.observe import LEVELS, STAGES, Observation, Point
-from dghin.inspection.predictor import Encoded, Prediction, Predictor, overlay
+from dghin.inspection.predictor import Encoded, Prediction, Predictor, overlay, unknown_note
 from dghin.inspection.word_effects import WordEffect, effects_table
 from dghin.report.figures.curves import VERMILLION, png_of
 from dghin.report.figures.graphs import visual_graph_figure, word_attention_figure
@@ -178,12 +178,17 @@ def mask_picture(photo: Image.Image, mask: np.ndarray) -> Image.Image:
 
 def summary(text: str, prediction: Prediction) -> str:
     """What was found, in a sentence."""
-    cut = " The phrase is too long: its end was not read." if prediction.language.cut else ""
+    notes = []
+    if prediction.language.cut:
+        notes.append("The phrase is too long: its end was not read.")
+    if prediction.language.is_mostly_unknown:
+        notes.append(f"Note: {unknown_note(prediction.language)}")
+    note = " ".join(["", *notes])
     if not prediction.mask.any():
-        return f"“{text}”: nothing in the photo is marked.{cut}"
+        return f"“{text}”: nothing in the photo is marked.{note}"
     return (
         f"“{text}”: {prediction.mask.mean():.1%} of the photo is marked. "
-        f"Inside the mask the network is {prediction.score:.0%} sure on average.{cut}"
+        f"Inside the mask the network is {prediction.score:.0%} sure on average.{note}"
     )
 
 

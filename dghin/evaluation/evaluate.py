@@ -21,6 +21,7 @@ import pandas as pd
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import atomic_path, sha256_json
 from data_preprocess.base.progress import tqdm
+from data_preprocess.base.settings import as_list
 from dghin.data.split import PreparedSplit
 from dghin.run.config import Config
 from dghin.run.folder import RunFolder
@@ -177,6 +178,7 @@ def evaluate_run(
     from .kept import forget
     from .provenance import check_same_model, identity_of, provenance
 
+    splits, controls = as_list("splits", splits), as_list("controls", controls)
     for control in controls:
         check_control(control)
     if not is_answerer(model):
@@ -197,6 +199,10 @@ def evaluate_run(
     identity = identity_of(config) if model.digest else ""
     results: dict[str, dict[str, pd.DataFrame]] = {}
     for name, dataset in datasets.items():
+        unread = dataset.manifest["splits"][name].get("unread") if model.reads_photos else None
+        told = {"unread": unread} if unread and place.is_main else {}
+        if told:
+            log.warning("%s: the tokenizer knows too little of %d expressions", name, unread)
         possible = possible_controls(dataset, controls)
         found = evaluate_with_controls(
             model, dataset, config, possible, place, 0, place.is_main, folder, identity
@@ -204,7 +210,7 @@ def evaluate_run(
         for control, rows in found.items():
             if without_plain and not control:
                 continue
-            rows.attrs["provenance"] = origin
+            rows.attrs["provenance"] = origin | told
             if place.is_main:
                 _write(folder, name, control, rows)
             if len(rows):

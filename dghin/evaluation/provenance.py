@@ -4,14 +4,14 @@ rows.attrs["provenance"]      # pandas writes attrs into the parquet file and re
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from data_preprocess.base.errors import UserError
-from data_preprocess.base.files import sha256_file
+from data_preprocess.base.errors import UserError, one_line
+from data_preprocess.base.files import mistaken, sha256_file
 from dghin.run.code_digest import code_digest
 from dghin.run.config import Config
 from dghin.run.environment import ROOT, command, data_digests, git_state
@@ -48,7 +48,7 @@ def check_same_model(folder: Path, origin: Mapping[str, Any]) -> None:
     if name != DGHIN and paths.best.is_dir():
         raise UserError(f"{folder}: holds a training of DGHIN; {name} is another model. {remedy}")
     for path in sorted(paths.all_rows.rglob("*.parquet")):
-        there = pd.read_parquet(path, columns=[]).attrs.get("provenance")
+        there = read_rows(path, []).attrs.get("provenance")
         known = there.get("answered by", DGHIN) if there else name
         if known != name:
             raise UserError(f"{path}: was answered by {known}, and not by {name}. {remedy}")
@@ -65,3 +65,25 @@ def checkpoint(run: Path) -> str | None:
     """The SHA-256 of the weights in a run's folder; None where they are elsewhere."""
     path = RunFolder(run).best / WEIGHTS
     return sha256_file(path) if path.is_file() else None
+
+
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The rows of a split, with their provenance in `attrs`; a damaged file is a UserError.
+
+    columns: those that are read; none, [], for the provenance alone.
+    """
+    try:
+        rows = pd.read_parquet(path, columns=columns)
+        if not isinstance(rows.attrs.get("provenance", {}), dict):
+            raise ValueError("its provenance is no mapping")
+        return rows
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # pyarrow raises many kinds
+        if isinstance(error, MemoryError) or isinstance(error, OSError) and error.errno is not None:
+            raise
+        what = mistaken(path) if Path(path).is_file() else ""
+        raise UserError(
+            f"{path}: not readable as rows ({what or one_line(error)}). Copy the file again, or "
+            "remove it and score the split anew: dghin evaluate."
+        ) from error

@@ -9,6 +9,7 @@ dghin predict photo.jpg "the woman in red" -o mask.png
 writes mask.png (white where the referent is) and mask_overlay.png (the photo with the mask on it).
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from PIL import Image
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.photos import as_rgb, read_photo
+from data_preprocess.base.values import shown
+from data_preprocess.language.encoder import check_readable
 from dghin.data.batches import LANGUAGE
 from dghin.data.dataset import resize_image
 from dghin.evaluation.answers import AT_ONCE
@@ -28,12 +31,14 @@ from dghin.evaluation.masks import predict_mask
 from dghin.evaluation.segmenters.network import segment
 from dghin.model.dghin import DGHIN, EncodedImage
 from dghin.model.hub import CONFIG
+from dghin.run.processes import find_device
 
 from .observe import LEVELS, Observation, observe
 
 if TYPE_CHECKING:
     from data_preprocess.language.encoder import Language
 
+log = logging.getLogger(__name__)
 Photo = str | Path | Image.Image | np.ndarray | torch.Tensor
 
 
@@ -84,7 +89,8 @@ class Predictor:
         """
         from data_preprocess.language.encoder import LanguageEncoder  # needs spaCy
 
-        model = DGHIN.from_pretrained(name, **words).to(device)
+        place = find_device(device)
+        model = DGHIN.from_pretrained(name, **words).to(place)
         if not model.language:
             raise UserError(
                 f"{Path(name) / CONFIG}: says nothing of the tokenizer and parser ('language'). "
@@ -130,11 +136,23 @@ class Predictor:
         """
         sentences = [text] if isinstance(text, str) else list(text)
         languages = list(self.encoder.encode(sentences))
+        for language, sentence in zip(languages, sentences, strict=True):
+            check_readable(language, sentence)
+            if language.is_mostly_unknown:
+                log.warning("%s: %s", shown(sentence), unknown_note(language))
         encoded = image if isinstance(image, Encoded) else self.encode(image)
+        results = self.answer(encoded, languages, inspect)
+        return results[0] if isinstance(text, str) else results
+
+    @torch.inference_mode()
+    def answer(
+        self, encoded: Encoded, languages: "Sequence[Language]", inspect: bool = False
+    ) -> list[Prediction]:
+        """The masks of expressions that the encoder has read, in passes of `at_once`."""
         results: list[Prediction] = []
         for start in range(0, len(languages), self.at_once):
             results += self._pass(encoded, languages[start : start + self.at_once], inspect)
-        return results[0] if isinstance(text, str) else results
+        return results
 
     def _pass(
         self, encoded: Encoded, languages: "Sequence[Language]", inspect: bool
@@ -152,7 +170,16 @@ class Predictor:
 def predicted(
     logits: torch.Tensor, encoded: Encoded, language: "Language", seen: Observation, inspect: bool
 ) -> Prediction:
-    """One expression's result from its logits (2, S, S): the mask as `strict` scores it."""
+    """One expression's result from its logits (2, S, S): the mask as `strict` scores it.
+
+    Logits that are not finite are an error: every comparison with NaN is false, an empty mask.
+    """
+    if not logits.isfinite().all():
+        raise UserError(
+            f"'{' '.join(language.pieces)[:60]}': the network's output is not finite (NaN or "
+            "infinite). Its weights are damaged, or its training overflowed: take other weights, "
+            "such as those of an earlier checkpoint."
+        )
     mask = predict_mask(logits, encoded.size, "strict").cpu().numpy()
     attention = {
         level: seen.word_attention(level)[0].float().cpu().numpy()
@@ -162,6 +189,15 @@ def predicted(
     score = confidence(logits.float().cpu(), mask)
     pieces = ("[CLS]", *language.pieces)
     return Prediction(mask, score, attention, pieces, language, seen if inspect else None)
+
+
+def unknown_note(language: "Language") -> str:
+    """What to say of words that the tokenizer does not know."""
+    words = ", ".join(shown(word) for word in dict.fromkeys(language.unknown))
+    return (
+        f"the network knows none of these words: {words}. It reads [UNK] in their place, and its "
+        "mask says little of them. Write English words, in the letters that it was trained with."
+    )
 
 
 def as_photo(image: Photo, upright: bool = True) -> Image.Image:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from data_preprocess.language.encoder import Language
 from data_preprocess.raw.records import clean_sentence
+from dghin.evaluation.answers import AT_ONCE
 from dghin.evaluation.metrics import expression_iou, intersection_union
 
 from .predictor import Encoded, Photo, Prediction, Predictor
@@ -47,17 +49,33 @@ class WordEffect:
 def word_effects(predictor: Predictor, image: Photo | Encoded, text: str) -> list[WordEffect]:
     """The effect of every word (as blanks divide them), in their order.
 
-    An expression of one word has none: nothing would be left to read.
+    An expression of one word has none: nothing would be left to read. So has a word whose rest
+    leaves no piece. Expressions go through parser and network AT_ONCE at a time, however many
+    words there are.
     """
     words = clean_sentence(text, "word_effects").split()
-    rests = [" ".join(words[:i] + words[i + 1 :]) for i in range(len(words))]
-    readable = [(word, rest) for word, rest in zip(words, rests, strict=True) if rest]
-    texts = [" ".join(words), *(rest for _, rest in readable)]
-    whole, *others = predictor.predict(image, texts)
-    return [
-        WordEffect(word, rest, whole, without)
-        for (word, rest), without in zip(readable, others, strict=True)
-    ]
+    encoded = image if isinstance(image, Encoded) else predictor.encode(image)
+    whole = predictor.predict(encoded, " ".join(words))
+    known = {_read(whole.language): whole}  # what reads the same is answered once, and kept once
+    effects = []
+    for start in range(0, len(words), AT_ONCE):
+        places = range(start, min(start + AT_ONCE, len(words)))
+        rests = [" ".join(words[:i] + words[i + 1 :]) for i in places if len(words) > 1]
+        languages = list(predictor.encoder.encode(rests))
+        new = {_read(x): x for x in languages if x.pieces and _read(x) not in known}
+        known |= zip(new, predictor.answer(encoded, list(new.values())), strict=True)
+        effects += [
+            WordEffect(words[i], rest, whole, known[_read(x)]._replace(language=x))
+            for i, rest, x in zip(places, rests, languages, strict=False)
+            if x.pieces
+        ]
+    return effects
+
+
+def _read(language: Language) -> bytes:
+    """What the network reads of an expression."""
+    parts = (language.word_ids, language.attention_mask, language.pos, language.heads)
+    return b"".join(part.tobytes() for part in parts)
 
 
 def effects_table(effects: Sequence[WordEffect]) -> pd.DataFrame:

@@ -5,23 +5,25 @@ atomically, nothing is unpickled, and what is wrong with a folder or a hub's ans
 """
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from huggingface_hub import PyTorchModelHubMixin
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from data_preprocess.base.errors import UserError
+from data_preprocess.base.errors import UserError, one_line, unknown_name
 from data_preprocess.base.files import atomic_path, read_json, write_json
 from data_preprocess.base.settings import build, to_mapping
 from dghin.run.config import ModelConfig
 from dghin.run.folder import WEIGHTS
 
+from .weights.files import read_weights
+from .weights.names import load_weights, without_prefix
+
 CONFIG = "config.json"
+LANGUAGE_KEYS = ("tokenizer", "parser", "alignment")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 REMEDY = "Give a folder that save_pretrained or training wrote."
 CARD = """---
@@ -77,12 +79,9 @@ class HubMixin(
         path = Path(model_id) / WEIGHTS
         if not path.is_file():
             raise UserError(f"{path}: no such file. {REMEDY}")
-        try:
-            state = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path}: cannot be read ({error}). Copy the file again.") from error
+        state = read_weights(path, "Copy the file again.")
         model = cls(config)
-        load_weights(model, state, path)
+        load_weights(model, without_prefix(state, model.state_dict()), path)
         return model.eval()
 
     def push_to_hub(self, name: str, **words: Any) -> str:
@@ -111,7 +110,7 @@ def local_folder(name: str | Path, **words: Any) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise UserError(
             f"{name}: no such folder, and no such repository that the hub would give "
-            f"({_first_line(error)}). Without a network, download it elsewhere "
+            f"({one_line(error)}). Without a network, download it elsewhere "
             f"(hf download {name} --local-dir FOLDER) and give FOLDER."
         ) from error
 
@@ -122,8 +121,16 @@ def read_config(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected an object of settings. {REMEDY}")
     own = {k: v for k, v in values.items() if k not in ("model_type", "language")}
+    language = values.get("language") or {}
     try:
-        return build(ModelConfig, own), values.get("language") or {}
+        if not isinstance(language, dict):
+            raise UserError(f"language={language!r}: expected tokenizer, parser and alignment.")
+        for key, value in language.items():
+            if key not in LANGUAGE_KEYS:
+                raise unknown_name("key", f"language.{key}", LANGUAGE_KEYS)
+            if not isinstance(value, str):
+                raise UserError(f"language.{key}={value!r}: expected text.")
+        return build(ModelConfig, own), language
     except UserError as error:
         raise UserError(f"{path}: {error} {REMEDY}") from error
 
@@ -139,34 +146,6 @@ def uploading(name: str) -> Iterator[None]:
         raise
     except Exception as error:  # its own, its HTTP client's, the network's
         raise UserError(
-            f"{name}: not uploaded ({_first_line(error)}). "
+            f"{name}: not uploaded ({one_line(error)}). "
             "Log in with a token that may write: hf auth login."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def load_weights(model: Any, state: dict[str, Any], path: Path) -> None:
-    """Load a state dict strictly; another model's is refused with the first differences."""
-    own = model.state_dict()
-    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    shapes = [
-        f"{name}: {tuple(state[name].shape)} there, {tuple(own[name].shape)} here"
-        for name in own.keys() & state.keys()
-        if own[name].shape != state[name].shape
-    ]
-    if missing or unexpected or shapes:
-        differences = {
-            "missing": missing[:3],
-            "unexpected": unexpected[:3],
-            "other shape": sorted(shapes)[:3],
-        }
-        found = json.dumps({k: v for k, v in differences.items() if v})
-        raise UserError(
-            f"{path}: the weights of another model: {len(missing)} missing, {len(unexpected)} "
-            f"unexpected, {len(shapes)} of another shape ({found}). Use the model settings "
-            "that the weights were trained with."
-        )
-    model.load_state_dict(state)

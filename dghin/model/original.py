@@ -12,6 +12,8 @@ from torch import Tensor
 
 from data_preprocess.base.errors import UserError
 
+from .weights.files import read_weights
+
 # Entries of the original that hold no learnt value: BERT's pooler is never used, and the index
 # buffers are geometry. Dropped by name; anything else that has no place is an error.
 DROPPED = re.compile(
@@ -155,16 +157,4 @@ def _reshape(name: str, ours: str, value: Tensor) -> Tensor:
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """The state dict in a .pth of the original (nothing is unpickled but tensors)."""
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such file. Give the .pth that the original's train.py wrote.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(
-            f"{path}: not readable as PyTorch weights ({error}). "
-            "Give the file that the original's train.py wrote."
-        ) from error
-    for key in ("state_dict", "model", "model_state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    return content
+    return read_weights(path, "Give the .pth that the original's train.py wrote.")

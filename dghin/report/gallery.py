@@ -17,6 +17,7 @@ from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
 
 PAGE = "README.md"
+TITLE = "# Gallery of the run "  # so its page begins
 WIDTH, QUALITY = 960, 80
 FIGURES = {  # in the order of the page; those that a run lacks are left out
     "samples_train": "The data: objects of the training split, outlined, with their expressions.",
@@ -56,8 +57,11 @@ def write_gallery(folder: Path, output: Path | None = None) -> Path:
             f"dghin reproduce run={folder.name}"
         )
     output = output or folder / "gallery"
-    if output.exists() and not (output / PAGE).is_file():
-        raise UserError(f"{output}: is there, and no gallery. Name another folder: output=FOLDER.")
+    if output.exists() and not is_gallery(output):
+        raise UserError(
+            f"{output.absolute()}: is there, and no gallery alone; it would be lost. Name another "
+            "folder: gallery=FOLDER."
+        )
     output.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=".gallery-", dir=output.parent))
     try:
@@ -73,6 +77,16 @@ def write_gallery(folder: Path, output: Path | None = None) -> Path:
     return output / PAGE
 
 
+def is_gallery(folder: Path) -> bool:
+    """Whether a folder holds a gallery and nothing else: only such a one may be replaced."""
+    try:
+        beginning = (folder / PAGE).read_text(encoding="utf-8")[: len(TITLE)]
+        others = [p for p in folder.iterdir() if p.name != PAGE and p.suffix != ".webp"]
+    except (OSError, UnicodeDecodeError):
+        return False
+    return beginning == TITLE and not others
+
+
 def shrink(source: Path, target: Path) -> None:
     """A picture as WebP, no wider than WIDTH."""
     with Image.open(source) as picture:
@@ -86,7 +100,7 @@ def shrink(source: Path, target: Path) -> None:
 def page(run: str, names: Sequence[str]) -> str:
     """The Markdown of the page."""
     parts = [
-        f"# Gallery of the run `{run}`",
+        f"{TITLE}`{run}`",
         "Made by the notebooks; chosen by rule and seed, not by hand. "
         f"`dghin report run={run} gallery=FOLDER` makes it anew.",
     ]

@@ -78,6 +78,7 @@ def write_card(folder: str | Path, run: str | Path | None = None) -> None:
     are known here. Its scores are written to .eval_results/, too.
     """
     folder = Path(folder)
+    _check_card(folder / CARD)
     about = About(DGHIN_NAME) if run is None else about_run(Path(run), None)
     values: dict[str, Any] = {"about": about, "weights": None, "run": None}
     if about.is_dghin:
@@ -90,6 +91,15 @@ def write_card(folder: str | Path, run: str | Path | None = None) -> None:
     write_eval_results(folder, results, config, run)
     header = _header(results, config, about)
     write_text(folder / CARD, f"---\n{header}\n---\n{render('card.md', values)}")
+
+
+def _check_card(path: Path) -> None:
+    """UserError for a README.md that is no model card: it would be lost."""
+    if path.is_file() and not path.read_bytes().startswith(b"---"):
+        raise UserError(
+            f"{path.absolute()}: no model card (it has no header), and it would be lost. Name "
+            "another folder, or move it."
+        )
 
 
 def _of_weights(folder: Path) -> dict[str, Any]:

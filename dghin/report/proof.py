@@ -24,7 +24,7 @@ from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import read_json, sha256_file, write_json
 from data_preprocess.base.settings import flatten
 from dghin.evaluation.predictions.read import sources_digest
-from dghin.evaluation.provenance import checkpoint
+from dghin.evaluation.provenance import checkpoint, read_rows
 from dghin.report.tables.latex import DOCUMENT
 from dghin.report.tables.published import PUBLISHED
 from dghin.run.folder import WEIGHTS, RunFolder
@@ -181,7 +181,7 @@ def _check_sources(run: Path, entry: dict[str, Any], verdict: Verdict) -> None:
 
 def _check_origin(run: Path, name: str, weights: Path, there: str | None, verdict: Verdict) -> None:
     """Whether the weights, and the saved predictions, that rows are of are those that are here."""
-    origin = pd.read_parquet(run / name, columns=[]).attrs.get("provenance") or {}
+    origin = read_rows(run / name, []).attrs.get("provenance") or {}
     scored = origin.get("checkpoint")
     if there and scored and scored != there:
         verdict.differences.append(

@@ -98,7 +98,8 @@ def write_figures(results: Results, tables: Mapping[str, pd.DataFrame], folder: 
         remove_figure(figures, name)
     if (folder / "train" / "log.jsonl").is_file():
         log_frame = read_log(folder / "train" / "log.jsonl")
-        save_figure(learning_curves(log_frame), figures, "learning_curves")
+        if (log_frame["kind"] == "train").any():  # not of a training that has just begun
+            save_figure(learning_curves(log_frame), figures, "learning_curves")
 
 
 def contents(
@@ -127,7 +128,7 @@ def contents(
         "settings": (folder / "config.yaml").read_text(encoding="utf-8"),
         "environment": environment_table([origin]),
         "origins": pd.DataFrame(origin_facts(origin).items(), columns=["What", "Value"]),
-        "missing": missing_answers(origin),
+        "missing": missing_answers(origin) + unread_expressions(origin),
         "warnings": origin_warnings([origin])
         + cut_warnings(read_table(folder / "tables" / "splits.csv"), config.model.words)
         + empty_warnings(results),
@@ -175,6 +176,16 @@ def cut_warnings(card: pd.DataFrame, words: int) -> list[str]:
         if name == CUT_ROW and cut > MANY * total:
             lines.append(f"{split}: {cut_text(cut, total, words)}.")
     return lines
+
+
+def unread_expressions(origin: Origin) -> list[str]:
+    """What the reader must know of expressions that the network could not read."""
+    return [
+        f"Of {provenance['unread']:,} expressions of {name} the tokenizer knows no word, or half "
+        "of them at most: the network read [UNK] there."
+        for name, provenance in origin.rows.items()
+        if provenance.get("unread")
+    ]
 
 
 def literature(frame: pd.DataFrame | None) -> dict[str, Any]:

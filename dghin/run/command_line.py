@@ -3,16 +3,20 @@
 import argparse
 import dataclasses
 import logging
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from data_preprocess.base.errors import UserError, unknown_name
-from data_preprocess.base.settings import flatten, parse_value, to_mapping
+from data_preprocess.base.errors import Parser, UserError, at_the_edge, unknown_name
+from data_preprocess.base.paths import enter_project, from_here, words_from_here
+from data_preprocess.base.settings import flatten, path_keys, to_mapping, typed_like
 
-from .config import Config
+from .config import Config, is_file_name
 
+# keys of commands that name files or folders, and those that may name something else as well
+_PATHS = {"reports", "data", "predictions", "write", "gallery", "card", "slurm", *path_keys(Config)}
+PERHAPS_PATHS = {"model", "weights.backbone", "weights.text", "data.tokenizer"}
+WRITTEN = {"output", "overlay"}  # stand where the user stands, also where they are not given
 QUIET = ("httpx", "transformers", "timm", "torch.distributed", "fontTools")  # only their errors
 
 
@@ -27,7 +31,8 @@ def read_words(
     """The command's own keys and flags (with defaults), and the words for the config.
 
     A word whose key is neither is refused with the nearest known key. settings: whether the command
-    takes the config's settings, too (`--settings` lists them).
+    takes the config's settings, too (`--settings` lists them). After this, the project's root is
+    the working folder, and the paths that were given are read from there.
     """
     keys = flatten(to_mapping(Config())) if settings else {}
     parser = _parser(program, description, own, flags, settings)
@@ -36,17 +41,26 @@ def read_words(
         print(_listing(keys))
         sys.exit(0)
     values, words = dict(own), []
-    for word in parsed.words:
+    for key in WRITTEN & own.keys():
+        values[key] = from_here(own[key])
+    for word in words_from_here(parsed.words, path_words(parsed.words), PERHAPS_PATHS):
         key, separator, text = word.partition("=")
         if not separator:
             raise UserError(f"'{word}' is not of the form key=value. See --help for the keys.")
         if key in own:
-            values[key] = str(text) if isinstance(own[key], str) else parse_value(key, text)
+            values[key] = typed_like(key, text, own[key])
         elif key in keys:
             words.append(word)
         else:
             raise unknown_name("key", key, [*own, *keys])
+    enter_project()
     return values | {flag: getattr(parsed, flag.replace("-", "_")) for flag in flags}, words
+
+
+def path_words(words: Sequence[str]) -> set[str]:
+    """The keys whose values are files or folders: a config is one where its name ends so."""
+    configs = [word for word in words if word.startswith("config=") and is_file_name(word)]
+    return _PATHS | WRITTEN | ({"config"} if configs else set())
 
 
 def _parser(
@@ -55,9 +69,9 @@ def _parser(
     own: Mapping[str, Any],
     flags: Sequence[str],
     settings: bool,
-) -> argparse.ArgumentParser:
+) -> Parser:
     more = "\nand every setting of the config: --settings lists them" if settings else ""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description=description,
         epilog=f"keys and their defaults:\n{_listing(own)}{more}",
@@ -73,29 +87,9 @@ def _parser(
 
 def run_cli(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str]) -> int:
     """Run a command; returns its exit status. Errors for people are one line and status 2."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        return main(arguments) or 0
-    except UserError as error:
-        rank = os.environ.get("RANK", "0")  # of torchrun's processes
-        print(f"error: {error}" if rank == "0" else f"error of process {rank}: {error}",
-              file=sys.stderr)  # fmt: skip
-        return 2
-    except ModuleNotFoundError as error:
-        if not error.name or error.name.split(".")[0] in ("dghin", "data_preprocess"):
-            raise  # a fault of ours
-        print(
-            f"error: this command needs the package '{error.name}', which is not installed here. "
-            "Install all: pip install 'dghin[all]' (see README); scoring saved masks "
-            "(dghin evaluate predictions=PATH) needs no more than pip install 'dghin[score]'.",
-            file=sys.stderr,
-        )
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    return at_the_edge(main, arguments)
 
 
 def _listing(values: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@
 The defaults are the paper's. A config file names another as its `base`; unknown keys are refused.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ import yaml
 
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import write_text
-from data_preprocess.base.settings import build, flatten, to_mapping
+from data_preprocess.base.settings import PathText, build, flatten, to_mapping
+from data_preprocess.base.yaml_files import read_yaml
 from data_preprocess.prepared.manifest import prepared_root
 
 CONFIGS = Path(__file__).parent / "presets"
@@ -47,9 +49,9 @@ class ModelConfig:
 class DataConfig:
     """Where the data lies and how sentences were read."""
 
-    root: str = "data"  # the raw data set's folder, laid out as the original's
-    prepared: str = ""  # the prepared data set's folder; empty: <root>/data_v3
-    images: str = ""  # the folder of the photos, where it is not that of the prepared data
+    root: PathText = "data"  # the raw data set's folder, laid out as the original's
+    prepared: PathText = ""  # the prepared data set's folder; empty: <root>/data_v3
+    images: PathText = ""  # the folder of the photos, where it is not that of the prepared data
     dataset: str = "refcoco"  # a name of data_preprocess.raw.datasets, joint, or one of your own
     members: tuple[str, ...] = ()  # the data sets that `joint` puts together
     train_split: str = "train"
@@ -152,24 +154,42 @@ class Config:
 
 def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     """The config called `name` (of `presets/`, or a YAML file's path), with overrides on top."""
-    return build(Config, read_yaml(name), overrides)
+    config = build(Config, read_config(name), overrides)
+    for key, value in flatten(to_mapping(config)).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{key}={value}: expected a finite number.")
+    return config
 
 
-def read_yaml(name: str) -> dict[str, Any]:
-    """The mapping of a config file, laid over that of its `base`."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
+def read_config(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The mapping of a config file, laid over that of its `base`; above: files that lead here."""
+    path = Path(name).expanduser() if is_file_name(name) else CONFIGS / f"{name}.yaml"
     if not path.is_file():
         if path.parent == CONFIGS:
             raise unknown_name("config", name, sorted(p.stem for p in CONFIGS.glob("*.yaml")))
-        raise UserError(f"{path}: no such config file. Give a YAML file or a name of {CONFIGS}.")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not readable as YAML ({error}). Correct it.") from error
-    if not isinstance(values, dict):
+        raise UserError(
+            f"{path.absolute()}: no such config file. Give a YAML file or a name of {CONFIGS}."
+        )
+    if path.resolve() in above:
+        raise UserError(f"{path}: its base is, in the end, itself. Name another base.")
+    values = read_yaml(path, "Correct it.", as_written=True)
+    if not (values is None or isinstance(values, dict)):
         raise UserError(f"{path}: a config is a mapping of keys to values. Correct it.")
+    values = dict(values or {})
     base = values.pop("base", None)
-    return merge(read_yaml(base), values) if base else values
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise UserError(f"{path}: base: expected a config's name or file. Correct it.")
+    beside = path.parent / base  # as seen from the working folder, or from this file
+    if is_file_name(base) and not Path(base).expanduser().is_file() and beside.is_file():
+        base = str(beside)
+    return merge(read_config(base, (*above, path.resolve())), values)
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a config is meant by its file, not by a preset's name."""
+    return name.endswith((".yaml", ".yml"))
 
 
 def merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

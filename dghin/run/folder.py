@@ -4,6 +4,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.paths import enter_project
+from data_preprocess.base.settings import as_list
 
 from .config import CONFIGS, Config, load_config
 
@@ -143,33 +148,23 @@ class Run:
         return RunFolder(self.folder)
 
 
-def enter_project() -> Path:
-    """Make the project's root the working folder: the nearest folder up with notebooks/.
-
-    Notebooks stand in notebooks/ in JupyterLab and in the root under papermill; after this, paths
-    mean the same in both. Where there is no such folder, nothing changes.
-    """
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
-            os.chdir(folder)
-            return folder
-    return Path.cwd()
-
-
 def open_run(
-    run: str,
+    run: str | int,
     config: str | None = None,
-    data: str | None = None,
-    overrides: Iterable[str] = (),
+    data: str | int | None = None,
+    overrides: Iterable[str] | str = (),
     reports: str | Path = REPORTS,
 ) -> Run:
     """The run called `run`; nothing is written (the trainer records what it trains with).
 
     config: a config's name or file (default: the one of the run's name; where there is none, the
     settings that the run was trained with). data: the raw data set's folder, instead of the
-    config's. overrides: `key=value` words on top.
+    config's. overrides: `key=value` words on top. Values of papermill's -p are understood: a number
+    as the name it is, one text as a list of one.
     """
     enter_project()
+    run, config, data, reports = _texts(run=run, config=config, data=data, reports=reports)
+    overrides = as_list("overrides", overrides)
     saved = RunFolder(Path(reports) / run).config
     if not config and not (CONFIGS / f"{run}.yaml").is_file() and saved.is_file():
         config = str(saved)
@@ -179,10 +174,10 @@ def open_run(
 
 
 def reopen_run(
-    run: str,
+    run: str | int,
     config: str | None = None,
-    data: str | None = None,
-    overrides: Iterable[str] = (),
+    data: str | int | None = None,
+    overrides: Iterable[str] | str = (),
     reports: str | Path = REPORTS,
 ) -> Run:
     """The run with the settings it was trained with; what is given is laid on top of them.
@@ -190,7 +185,27 @@ def reopen_run(
     A `config` that is given replaces them all. A run that was never opened is opened.
     """
     enter_project()
+    run, config, data, reports = _texts(run=run, config=config, data=data, reports=reports)
     saved = RunFolder(Path(reports) / run).config
     if not config and saved.is_file():
         config = str(saved)
     return open_run(run, config, data, overrides, reports)
+
+
+def _texts(**values: Any) -> list[str]:
+    """Names and paths as text: `papermill -p run 2024` gives a number.
+
+    A number that may have been written in another way (7 or 007, 1.1 or 1.10) is refused.
+    """
+    texts = []
+    for name, value in values.items():
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 1000:
+            value = str(value)
+        if not isinstance(value, str | Path | None):
+            raise UserError(
+                f"{name}={value!r}: a {type(value).__name__}, which may have been written in "
+                f"another way (7 or 007). Give it as text: papermill -r {name} {value}, or "
+                f'{name} = "{value}" in the notebook.'
+            )
+        texts.append("" if value is None else os.path.expanduser(value))
+    return texts

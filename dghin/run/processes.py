@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.workers import cores
 
 if TYPE_CHECKING:
@@ -43,6 +44,23 @@ class Place:
 
 
 ALONE = Place(0, 1, None)
+
+
+def find_device(name: str) -> "torch.device":
+    """The device of a name (cpu, cuda, cuda:1, mps); one that is not here is an error."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    here = ["cpu", *(["cuda"] if count else []), *(f"cuda:{n}" for n in range(count))]
+    if torch.backends.mps.is_available():
+        here.append("mps")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or str(device).removesuffix(":0") not in here:
+        raise UserError(f"device={name}: no such device here. Give one of: {', '.join(here)}.")
+    return device
 
 
 def join() -> Place:

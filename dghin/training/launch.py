@@ -28,7 +28,7 @@ import jinja2
 import torch
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.files import write_text
+from data_preprocess.base.files import keep_inputs, write_text
 from data_preprocess.base.workers import cores
 from dghin.run.config import Config, save_config
 from dghin.run.environment import STARTED_BY
@@ -266,6 +266,7 @@ def write_script(
         raise UserError(f"nodes={nodes}, processes={processes}: both must be at least 1.")
     if config.train.batch:
         share(config.train.batch, config.train.batch_per_process, nodes * processes)
+    keep_inputs("slurm", path, [name])
     words = [f"config={name}", f"run={run}", *overrides]
     template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
         SLURM.read_text(encoding="utf-8")

@@ -117,17 +117,17 @@ class Logbook:
 
     def _drop_later_lines(self) -> None:
         if self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
             write_text(self.path, "".join(f"{line}\n" for line in lines if self._is_kept(line)))
 
     def _is_kept(self, line: str) -> bool:
         """Whether a line is of what the checkpoint holds; one half-written by a kill is not."""
         try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
+            kind, iteration = (json.loads(line)[name] for name in ("kind", "iteration"))
+        except (ValueError, KeyError, TypeError):  # cut off, or not a line of ours
             return False
-        known = self.progress.validated if entry["kind"] == "val" else self.progress.iteration
-        return entry["iteration"] <= known and (known > 0 or entry["kind"] == "start")
+        known = self.progress.validated if kind == "val" else self.progress.iteration
+        return iteration <= known and (known > 0 or kind == "start")
 
     def write(self, kind: str, **values: Any) -> None:
         """One line of log.jsonl; a number that is not finite becomes null."""

@@ -25,6 +25,8 @@ from dghin.run.processes import Place
 
 from .schedule import derived_iterations, epoch_learning_rates, polynomial_learning_rates
 
+MOST = 100_000_000  # steps of a run
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -114,6 +116,11 @@ def derive(config: Config, processes: int, device: torch.device | None = None) -
             f"{settings.validate_every}, train.save_every={settings.save_every}, "
             f"train.keep_checkpoints={settings.keep_checkpoints}: each must come to at least 1 "
             f"(steps are of {batch} expressions)."
+        )
+    if total > MOST:
+        raise UserError(
+            f"train.iterations={settings.iterations}: {total:,} steps, of which the rates alone "
+            f"take the memory. Ask for at most {MOST:,}."
         )
     decay = settings.learning_rate, settings.final_learning_rate, settings.power
     if settings.schedule == "paper":

@@ -117,6 +117,7 @@ class Stepper:
         """Put back what `state_dict` gave. Another network's is a RuntimeError or ValueError."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        lay_out_as_weights(self.optimizer)
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
 
@@ -139,6 +140,19 @@ def make_optimizer(model: DGHIN, settings: TrainConfig) -> torch.optim.Optimizer
             for parameter in parameters:
                 parameter.requires_grad_(False)
     return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
+
+
+def lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Give every moment the memory layout of its weight.
+
+    A checkpoint may be of the other one (train.channels_last). The fused AdamW goes through
+    weights and moments in the order of memory, and would pair each weight with another's moments.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                if value.stride() != parameter.stride():
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def copy_all(source: list[Tensor], target: list[Tensor]) -> None:

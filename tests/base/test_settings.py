@@ -4,7 +4,16 @@ from typing import Literal
 import pytest
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.settings import build, difference, flatten, to_mapping
+from data_preprocess.base.settings import (
+    PathText,
+    as_list,
+    build,
+    difference,
+    flatten,
+    path_keys,
+    to_mapping,
+)
+from data_preprocess.base.yaml_files import load_yaml
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,49 @@ def test_overrides_win_over_values_and_defaults():
 )  # fmt: skip
 def test_values_are_read_as_their_type(word, key, value):
     assert getattr(build(Options, {}, [word]), key) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2024_01_01", "007", "1.10", "my photos #2", "2024-01-01", "no", "null", "@home", "a: b",
+     "[a]", "1e3", "0x10",
+     "'a'", " a ", "{", "~user", "%", "&a", "*a", "!x", "yes", "1_0", "12:30"],
+)  # fmt: skip
+def test_text_is_what_was_written(text):
+    assert build(Options, {}, [f"name={text}"]).name == text
+    assert build(Options, {}, [f"splits={text}"]).splits == ((text,) if text != "[a]" else ("a",))
+
+
+def test_text_in_lists_and_in_files_is_what_was_written():
+    assert build(Options, {}, ["splits=[007, 1.10, no]"]).splits == ("007", "1.10", "no")
+    values = load_yaml("name: 2024_01_01\nsplits: [01]\nwords: 007\n", as_written=True)
+    options = build(Options, values)
+    assert (options.name, options.splits, options.words) == ("2024_01_01", ("01",), 7)
+    with pytest.raises(UserError, match="name=None: expected text"):
+        build(Options, load_yaml("name: ~", as_written=True))
+
+
+def test_a_path_begins_at_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+
+    @dataclass(frozen=True)
+    class Places:
+        data: PathText = "data"
+        name: str = ""
+        inner: Inner = field(default_factory=Inner)
+
+    assert build(Places, {}, ["data=~/x", "name=~/x"]) == Places("/home/me/x", "~/x")
+    assert path_keys(Places) == ["data"]
+
+
+@pytest.mark.parametrize(
+    ("value", "of", "found"),
+    [("evaluate.workers=0", str, ["evaluate.workers=0"]), ("[]", str, []), (None, str, []),
+     ("[a, b]", str, ["a", "b"]), (["a"], str, ["a"]), ((), str, []), (3, int, [3]),
+     ("[0, 1]", int, [0, 1]), ("2", int, [2]), ("007", str, ["007"])],
+)  # fmt: skip
+def test_a_list_from_whatever_papermill_gives(value, of, found):
+    assert as_list("overrides", value, of) == found
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
 """Rows know commit, command, weights and data."""
 
+import pandas as pd
+import pytest
+
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
-from dghin.evaluation.provenance import checkpoint, provenance
+from dghin.evaluation.provenance import checkpoint, provenance, read_rows
 from dghin.run.folder import RunFolder
 
 
@@ -15,3 +19,34 @@ def test_what_rows_come_from(tiny_config, tmp_path):
     assert origin["data"]["dataset"] == "refcoco"
     weights.unlink()
     assert checkpoint(tmp_path) is None
+
+
+def test_rows_and_their_provenance(tmp_path):
+    rows = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    rows.attrs["provenance"] = {"commit": "c"}
+    rows.to_parquet(tmp_path / "val.parquet")
+    pd.testing.assert_frame_equal(read_rows(tmp_path / "val.parquet"), rows)
+    assert read_rows(tmp_path / "val.parquet", []).attrs["provenance"] == {"commit": "c"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "an empty file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"),
+        (b"<html>", "a web page"),
+        (b"PAR1 cut", "not readable as rows"),
+    ],
+)
+def test_damaged_rows_are_named(tmp_path, content, message):
+    (tmp_path / "val.parquet").write_bytes(content)
+    with pytest.raises(UserError, match=f"val.parquet: not readable.*{message}|{message}"):
+        read_rows(tmp_path / "val.parquet")
+
+
+def test_rows_that_were_cut_off(tmp_path):
+    pd.DataFrame({"a": range(1000)}).to_parquet(tmp_path / "val.parquet")
+    content = (tmp_path / "val.parquet").read_bytes()
+    (tmp_path / "val.parquet").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="val.parquet: not readable as rows.*score the split anew"):
+        read_rows(tmp_path / "val.parquet")

@@ -7,6 +7,7 @@ import torch
 from data_preprocess.base.errors import UserError
 from dghin.data.batches import collate, model_inputs
 from dghin.data.dataset import open_split
+from dghin.evaluation.answers import AT_ONCE
 from dghin.inspection.observe import observe
 from dghin.inspection.predictor import Predictor
 from dghin.inspection.word_effects import effects_table, word_effects
@@ -124,3 +125,24 @@ def test_a_panel_for_every_word(predictor, photo):
     assert shown == [f"without “{word}”" for word in "the red cat left of the dog".split()]
     with pytest.raises(ValueError, match="no effects"):
         word_effects_figure(np.asarray(photo), [])
+
+
+def test_many_words_go_through_in_batches_of_bounded_size(predictor, photo, monkeypatch):
+    """And what reads the same to the network is answered, and kept, once."""
+    words = ["red", "cat"] * 30
+    sizes, encode = [], predictor.encoder.encode
+    monkeypatch.setattr(
+        predictor.encoder, "encode", lambda texts: (sizes.append(len(texts)), encode(texts))[1]
+    )
+    effects = word_effects(predictor, photo, " ".join(words))
+    assert [effect.word for effect in effects] == words and max(sizes) <= AT_ONCE
+    assert effects[-1].without.mask is effects[-2].without.mask
+    assert np.array_equal(
+        effects[-1].whole.mask, effects[-1].without.mask
+    )  # past the last position
+    assert [len(effect.without.language.pieces) for effect in effects] == [59] * 60
+
+
+def test_a_word_whose_rest_cannot_be_read_has_no_effect(predictor, photo):
+    effects = word_effects(predictor, photo, "cat \u200b")
+    assert [effect.word for effect in effects] == ["\u200b"]

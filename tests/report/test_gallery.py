@@ -61,3 +61,19 @@ def test_it_is_whole_or_not_there(run, monkeypatch):
         write_gallery(run)
     assert {path.name for path in (run / "gallery").iterdir()} == before
     assert {path.name for path in run.iterdir()} == {"figures", "gallery"}
+
+
+@pytest.mark.parametrize("there", [{"README.md": "# My thesis"}, {"README.md": "", "x.py": ""}])
+def test_a_folder_with_a_readme_is_no_gallery(run, tmp_path, there):
+    """It was removed whole: gallery=. took the checkout with it."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name, text in there.items():
+        (mine / name).write_text(text)
+    with pytest.raises(UserError, match="mine: is there, and no gallery"):
+        write_gallery(run, mine)
+    page = write_gallery(run)
+    (page.parent / "notes.txt").touch()  # in a gallery, something of the user's
+    with pytest.raises(UserError, match="gallery: is there, and no gallery alone"):
+        write_gallery(run)
+    assert (page.parent / "notes.txt").is_file() and {p.name for p in mine.iterdir()} == {*there}

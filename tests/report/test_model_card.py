@@ -7,6 +7,7 @@ import yaml
 from helpers.ablation_folders import scored_rows
 from huggingface_hub import HfApi, ModelCard, parse_eval_result_entries
 
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
 from dghin.evaluation.segmenters.about import write_about
 from dghin.model.hub import WEIGHTS
@@ -73,3 +74,10 @@ def test_the_card_of_a_model_of_others_has_its_scores_and_facts(run, tmp_path):
     assert "# LAVT, refcoco" in card.content and "| backbone | Swin-B |" in card.content
     assert "DGHIN" not in card.content and "Dual-Graph" not in card.content
     assert (tmp_path / "theirs" / FILE).is_file()
+
+
+def test_a_readme_that_is_no_card_is_not_written_over(tmp_path):
+    (tmp_path / "README.md").write_text("# My project\n")
+    with pytest.raises(UserError, match="README.md: no model card .it has no header"):
+        write_card(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "# My project\n"

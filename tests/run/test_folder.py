@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from data_preprocess.base.errors import UserError
+from data_preprocess.base.paths import enter_project
 from dghin.run.config import load_config, save_config
-from dghin.run.folder import RunFolder, enter_project, open_run, reopen_run
+from dghin.run.folder import RunFolder, open_run, reopen_run
 
 
 def test_every_path_is_inside_the_folder():
@@ -34,3 +36,23 @@ def test_the_project_is_entered_from_inside(tmp_path, monkeypatch, inner):
     (tmp_path / inner).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(tmp_path / inner)
     assert enter_project() == tmp_path == Path.cwd()
+
+
+@pytest.mark.parametrize("opened", [open_run, reopen_run])
+def test_what_papermill_gives_for_text(opened, tmp_path, monkeypatch):
+    """`-p run 2024` is a number, `-p overrides a=1` a text; RUN and lists are meant."""
+    monkeypatch.chdir(tmp_path)
+    run = opened(2024, "demo", 2024, "evaluate.workers=0", tmp_path)
+    assert run.name == "2024" and run.folder == tmp_path / "2024"
+    assert run.config.data.root == "2024" and run.config.evaluate.workers == 0
+    assert opened("x", "demo", overrides="[train.seed=3, train.batch=6]").config.train.seed == 3
+    assert opened("007", "demo", None, "[]").folder.name == "007"
+    assert opened("x", "demo", "2024_01_01").config.data.root == "2024_01_01"
+
+
+@pytest.mark.parametrize("value", [7, 1.1, True, ["demo"]])
+def test_what_may_have_been_written_in_another_way_is_refused(value):
+    with pytest.raises(UserError, match=r"run=.*papermill -r run"):
+        open_run(value, "demo")
+    with pytest.raises(UserError, match=r"data=.*papermill -r data"):
+        reopen_run("demo", "demo", data=value)

@@ -2,10 +2,12 @@
 
 import os
 
+import pytest
 import torch
 
+from data_preprocess.base.errors import UserError
 from data_preprocess.base.workers import cores
-from dghin.run.processes import Place, gather, mean_over_all, on_any, threads
+from dghin.run.processes import Place, find_device, gather, mean_over_all, on_any, threads
 
 ALONE = Place(0, 1, torch.device("cpu"))
 
@@ -31,3 +33,10 @@ def test_threads_are_the_cores_of_a_process(monkeypatch):
     assert threads(0) == 1
     monkeypatch.delenv("LOCAL_WORLD_SIZE")
     assert threads(0) == cores() <= (os.cpu_count() or 1)
+
+
+def test_devices_that_are_not_here_are_named():
+    assert find_device("cpu").type == "cpu"
+    for name in ("gpu", "cuda:99", "meta", "", "cpu:1", "xla", "cuda,0"):
+        with pytest.raises(UserError, match=f"device={name}: no such device here.*cpu"):
+            find_device(name)

@@ -1,11 +1,15 @@
 """The optimizer's groups, and how copies of tensors are made."""
 
+import copy
 import dataclasses
 
+import pytest
 import torch
 
 from dghin.model.dghin import DGHIN
-from dghin.training.step import convert_sync_batchnorm, copy_all, make_optimizer
+from dghin.run.processes import Place
+from dghin.training.recipe import derive
+from dghin.training.step import Stepper, convert_sync_batchnorm, copy_all, make_optimizer
 
 
 def test_a_part_with_scale_zero_is_frozen_and_has_no_group(tiny_model, tiny_config):
@@ -45,3 +49,42 @@ def test_synchronised_batch_norms_keep_their_activations(tiny_model):
     assert any(isinstance(part, torch.nn.SyncBatchNorm) for part in encoder.modules())
     for one, other in zip(before, encoder(image), strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_moments_take_their_weights_layout_on_loading(tiny_config, there):
+    """A checkpoint of the other memory layout: the next update is that of an undisturbed run."""
+    place, device = Place(0, 1, torch.device("cpu")), torch.device("cpu")
+    config, recipe = tiny_config, derive(tiny_config, 1, device)
+
+    def stepper(last):
+        torch.manual_seed(0)
+        model = DGHIN(config.model)
+        model.to(memory_format=torch.channels_last if last else torch.contiguous_format)
+        return Stepper(model, config, recipe, place)
+
+    def update(one):
+        torch.manual_seed(1)
+        for parameter in one.trained:
+            noise = torch.randn(parameter.shape)
+            parameter.grad = torch.empty_like(parameter).copy_(noise)  # laid out as autograd does
+        for group in one.optimizer.param_groups:
+            group["lr"] = 1e-2
+        one.optimizer.step()
+
+    first = stepper(there)
+    update(first)
+    saved = copy.deepcopy(first.state_dict())
+    update(first)
+    again = stepper(not there)
+    again.load_state_dict(saved)
+    update(again)
+    kernels = 0
+    for (name, one), other in zip(
+        first.model.named_parameters(), again.model.parameters(), strict=True
+    ):
+        torch.testing.assert_close(other, one, atol=1e-6, rtol=1e-5, msg=name)
+        state = again.optimizer.state[other]
+        assert all(state[key].stride() == other.stride() for key in ("exp_avg", "exp_avg_sq"))
+        kernels += one.stride() != other.stride()
+    assert kernels > 5  # convolutions, whose layouts do differ

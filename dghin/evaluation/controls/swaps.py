@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
 from data_preprocess.language.features import Features
+from data_preprocess.language.resources import folder_vocabulary, resolve, vocabulary_digest
 from dghin.data.split import PreparedSplit
 from dghin.run.config import Config
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import keep_inputs
 from dghin.data.split import PreparedSplit, open_split
 from dghin.evaluation.controls import Altered, alter
 from dghin.evaluation.evaluate import evaluate_run, possible_controls
@@ -110,6 +111,7 @@ def write_control(
     controls: none writes the plain questions of the splits.
     """
     opened = open_splits(config, splits)
+    _check_questions(path, opened)
     lines, counts = [], []
     for control in controls or [""]:
         for name, split in opened.items():
@@ -120,6 +122,14 @@ def write_control(
             lines += [_line(control, name, split, inputs, i) for i in inputs.indices.tolist()]
     write_answers(path, lines)
     return f"{path}: {len(lines):,} questions ({'; '.join(counts)})"
+
+
+def _check_questions(path: Path, opened: Opened) -> None:
+    """UserError where the questions would be written over the data, or over something else."""
+    for split in opened.values():
+        keep_inputs("write", path, (split.root / "anns" / split.dataset).glob("*"))
+    if path.is_file() and path.suffix not in (".jsonl", ".json", ".txt"):
+        raise UserError(f"write={path}: is there, and no file of questions. Name a .jsonl file.")
 
 
 def _line(

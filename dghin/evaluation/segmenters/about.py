@@ -16,6 +16,7 @@ import yaml
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_text
 from data_preprocess.base.settings import build
+from data_preprocess.base.yaml_files import read_yaml
 from data_preprocess.raw.datasets import JOINT
 from dghin.run.config import Config
 from dghin.run.folder import RunFolder
@@ -68,21 +69,13 @@ def about_run(folder: Path, config: Config | None) -> About:
 
 
 def _read(path: Path) -> About:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not readable as YAML ({error}). Correct it.") from error
+    values = read_yaml(path, "Correct it.", as_written=True) or {}
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of {', '.join(KEYS)}. Correct it.")
     try:
-        return build(About, {key: _plain(value) for key, value in values.items()})
+        return build(About, values)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-
-
-def _plain(value: Any) -> Any:
-    """A version or a number that YAML reads as such is a text here (`name: 3`)."""
-    return value if isinstance(value, int | str) else str(value)
 
 
 def write_about(folder: Path, values: Mapping[str, Any]) -> About:

@@ -14,7 +14,6 @@ repository's name on the Hugging Face hub. Weights are float32 and in eval mode.
 """
 
 import hashlib
-import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from torch import nn
 
 import dghin.run.timm_import  # noqa: F401  (torchvision, where it needs help, before transformers)
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import read_json
 from dghin.evaluation.answers import Answer
 
 HUB = "https://huggingface.co"
@@ -82,7 +82,10 @@ def read_config(name: str, revision: str | None = None) -> dict[str, Any]:
                 f"{name}: no config.json in this folder. Name a folder with all files of a "
                 f"repository: hf download NAME --local-dir {name}."
             )
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path, "Get the folder's files again.")
+        if not isinstance(found, dict):
+            raise UserError(f"{path}: no settings of a model. Get the folder's files again.")
+        return found
     from transformers import PreTrainedConfig
 
     try:

@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.files import atomic_path
+from data_preprocess.base.files import atomic_path, read_text
 from dghin.evaluation.metrics import expression_iou, first_protocol
 from dghin.report.tables.scores import LANGUAGE_CONTROL
 
@@ -97,8 +97,18 @@ def read_log(path: Path) -> pd.DataFrame:
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such log. Train first: dghin train run=RUN.")
-    *lines, _ = Path(path).read_text(encoding="utf-8").split("\n")
-    return pd.DataFrame([json.loads(line) for line in lines if line.strip()])
+    remedy = "Copy the file again, or move it away: a report needs none."
+    *lines, _ = read_text(path, remedy, "a log").split("\n")
+    entries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entries.append(json.loads(line) if line.strip() else {})
+            if not isinstance(entries[-1], dict):
+                raise ValueError("no object")
+        except ValueError as error:
+            problem = f"line {number}: {error}"
+            raise UserError(f"{path}: not readable as a log ({problem}). {remedy}") from error
+    return pd.DataFrame([entry for entry in entries if entry] or {"kind": []})
 
 
 @styled

@@ -26,14 +26,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import yaml
 
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import sha256_file, write_text
 from data_preprocess.base.settings import build, difference, to_mapping
+from data_preprocess.base.yaml_files import read_yaml
 from data_preprocess.raw.datasets import DATASETS, JOINT, MEMBERS
 from dghin.evaluation.answers import check_protocol
 from dghin.evaluation.metrics import metrics_from_rows, protocols_of, score_parts
+from dghin.evaluation.provenance import read_rows
 from dghin.evaluation.segmenters.about import About
 from dghin.evaluation.uncertainty import bootstrap, paired_difference
 from dghin.run.config import Config, ModelConfig
@@ -74,10 +75,7 @@ class Claim:
 def read_claims(path: Path) -> list[Claim]:
     """The claims of a file; an error names the file, the entry and the remedy."""
     remedy = "Correct it, or remove the file: dghin report writes DGHIN's own anew."
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not readable as YAML ({error}). {remedy}") from error
+    values = read_yaml(path, remedy, as_written=True)
     if not isinstance(values, list):
         raise UserError(f"{path}: expected a list of claims ('- claim: ...'). {remedy}")
     return [_claim(f"{path}: claim {number}", value) for number, value in enumerate(values, 1)]
@@ -231,7 +229,7 @@ def _measure(
     if not other.is_file():
         return unknown, f"no rows of the other run: {claim.better_than}"
     try:
-        found = paired_difference(rows, pd.read_parquet(other), claim.protocol, name)
+        found = paired_difference(rows, read_rows(other), claim.protocol, name)
     except UserError as error:
         return unknown, f"{claim.better_than}: {error}"
     return [percent(value) for value in found[:3]], ""

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from data_preprocess.base.settings import flatten
-from dghin.evaluation.provenance import checkpoint
+from dghin.evaluation.provenance import checkpoint, read_rows
 from dghin.run.environment import read_environment
 
 NOT_RECORDED = "not recorded"
@@ -57,7 +57,7 @@ def read_origin(folder: Path, name: str = "") -> Origin:
     paths = sorted(folder.glob("rows/**/*.parquet"), key=lambda path: (len(path.parts), path))
     rows = {
         path.relative_to(folder / "rows").with_suffix("").as_posix(): (
-            pd.read_parquet(path, columns=[]).attrs.get("provenance") or {}
+            read_rows(path, []).attrs.get("provenance") or {}
         )
         for path in paths
     }

@@ -28,6 +28,7 @@ from dghin.evaluation.metrics import (
     metrics_from_rows,
     protocols_of,
 )
+from dghin.evaluation.provenance import read_rows
 from dghin.evaluation.uncertainty import bootstrap, expression_keys
 
 from .latex import to_latex
@@ -62,7 +63,7 @@ def read_results(folder: Path) -> dict[str, dict[str, pd.DataFrame]]:
         return order.get(control, len(order)), control, split != "val", split
 
     for control, split in sorted(found, key=place):
-        rows = with_review(pd.read_parquet(found[control, split]), split, folder)
+        rows = with_review(read_rows(found[control, split]), split, folder)
         results.setdefault(control, {})[split] = rows
     if "" not in results:
         raise UserError(

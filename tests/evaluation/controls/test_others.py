@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_preprocess.base.resources import resolve
+from data_preprocess.language.resources import resolve
 from dghin.data.dataset import open_split
 from dghin.evaluation.controls import alter, other_images, shuffled
 

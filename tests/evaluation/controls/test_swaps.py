@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.resources import folder_vocabulary, resolve, vocabulary_digest
+from data_preprocess.language.resources import folder_vocabulary, resolve, vocabulary_digest
 from dghin.data.dataset import open_split
 from dghin.evaluation.controls import BERT_IDS, BERT_VOCABULARY, SWAPS, alter, exchange, word_ids
 from dghin.evaluation.controls.swaps import swappable

@@ -179,3 +179,22 @@ def test_precision_curves_agree_with_the_table(tmp_path):
 def test_log_lines_of_other_kinds_are_harmless():
     figure = learning_curves(pd.DataFrame([*records(), {"kind": "note"}]))
     assert len(figure.axes) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "not readable as a log .a git-lfs"),
+        (b'{"kind": "train"}\nhalf\n{}\n', "not readable as a log .line 2"),
+        (b"\xff\n", "no UTF-8 in line 1"),
+    ],
+)
+def test_a_damaged_log_is_named(tmp_path, content, message):
+    (tmp_path / "log.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=f"log.jsonl: .*{message}"):
+        read_log(tmp_path / "log.jsonl")
+
+
+def test_an_empty_log_has_no_training(tmp_path):
+    (tmp_path / "log.jsonl").touch()
+    assert not (read_log(tmp_path / "log.jsonl")["kind"] == "train").any()

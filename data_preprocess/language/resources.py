@@ -8,16 +8,16 @@ Nothing is downloaded here: whoever loads the resource does that, if it is a hub
 """
 
 import importlib.util
-import json
 import re
 from pathlib import Path
 
 from data_preprocess.base.errors import UserError
 
-from .files import sha256_json
+from .files import read_json, read_text, sha256_json
 
 _PACKAGE = "package:"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_REMEDY = "Get the tokenizer's files again."
 _FILE_ENDINGS = {".pth", ".pt", ".bin", ".safetensors", ".txt", ".json", ".npz"}
 
 
@@ -64,14 +64,38 @@ def vocabulary_digest(vocabulary: dict[str, int]) -> str:
 
 
 def folder_vocabulary(folder: Path | str) -> dict[str, int] | None:
-    """token -> id of a WordPiece tokenizer's folder, read without transformers; None if absent."""
-    vocabulary, backend = Path(folder) / "vocab.txt", Path(folder) / "tokenizer.json"
-    if vocabulary.is_file():
-        lines = vocabulary.read_text(encoding="utf-8").split("\n")
-        return {token: index for index, token in enumerate(lines) if token}
+    """token -> id of a WordPiece tokenizer's folder, read without transformers; None if absent.
+
+    The one reader of vocabularies. A mark before the text and blank lines at the end are no words.
+    """
+    words, backend = Path(folder) / "vocab.txt", Path(folder) / "tokenizer.json"
+    if words.is_file():
+        text = read_text(words, _REMEDY, "a vocabulary").replace("\r\n", "\n").replace("\r", "\n")
+        found = {token: index for index, token in enumerate(text.split("\n")) if token.strip()}
+        if not found:
+            raise UserError(f"{words}: not readable as a vocabulary (no word in it). {_REMEDY}")
+        return found
     if backend.is_file():
-        return json.loads(backend.read_text(encoding="utf-8"))["model"]["vocab"]
+        return _backend_vocabulary(backend)
     return None
+
+
+def _backend_vocabulary(path: Path) -> dict[str, int]:
+    """token -> id of a tokenizer.json, with the tokens that were added to its vocabulary."""
+    content = read_json(path, _REMEDY)
+    model = content.get("model") if isinstance(content, dict) else None
+    found = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(found, dict) or model.get("type", "WordPiece") != "WordPiece":
+        kind = model.get("type") if isinstance(model, dict) else "unknown"
+        raise UserError(
+            f"{path}: a tokenizer of type {kind}, no WordPiece: the parser would read its pieces "
+            "as nouns. Choose that of a BERT, such as bert-base-uncased."
+        )
+    added = content.get("added_tokens") or []
+    try:
+        return found | {entry["content"]: entry["id"] for entry in added}
+    except (TypeError, KeyError) as error:
+        raise UserError(f"{path}: not readable as a tokenizer ({error!r}). {_REMEDY}") from error
 
 
 def _inside_package(spec: str) -> Path:

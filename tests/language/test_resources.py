@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.resources import (
+from data_preprocess.language.resources import (
     describe_missing,
     folder_vocabulary,
     resolve,

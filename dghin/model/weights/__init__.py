@@ -1,0 +1,1 @@
+"""Files of weights: read whatever their form, and compared by name before a model takes them."""
