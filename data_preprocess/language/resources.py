@@ -12,8 +12,7 @@ import re
 from pathlib import Path
 
 from data_preprocess.base.errors import UserError
-
-from .files import read_json, read_text, sha256_json
+from data_preprocess.base.files import read_json, read_text, sha256_json
 
 _PACKAGE = "package:"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
