@@ -74,15 +74,9 @@ class HubMixin(
         force_download: Any, local_files_only: Any,
     ) -> Self:  # fmt: skip
         """What the base class calls for the weights, here with a folder: the rest is settled."""
-        path = Path(model_id) / WEIGHTS
-        if not path.is_file():
-            raise UserError(f"{path}: no such file. {REMEDY}")
-        try:
-            state = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path}: cannot be read ({error}). Copy the file again.") from error
+        state = read_weights(Path(model_id))
         model = cls(config)
-        load_weights(model, state, path)
+        load_weights(model, state, Path(model_id) / WEIGHTS)
         return model.eval()
 
     def push_to_hub(self, name: str, **words: Any) -> str:
@@ -114,6 +108,17 @@ def local_folder(name: str | Path, **words: Any) -> Path:
             f"({_first_line(error)}). Without a network, download it elsewhere "
             f"(hf download {name} --local-dir FOLDER) and give FOLDER."
         ) from error
+
+
+def read_weights(folder: Path) -> dict[str, Any]:
+    """The state dict of a folder's weights, on the CPU."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise UserError(f"{path}: no such file. {REMEDY}")
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: cannot be read ({error}). Copy the file again.") from error
 
 
 def read_config(path: Path) -> tuple[ModelConfig, dict[str, Any]]:

@@ -261,3 +261,25 @@ def test_command_line_names_the_nearest_key(tiny_config, tmp_path):
     )
     assert done.returncode == 2 and "Did you mean 'train.iterations'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_mirrored_photos_are_trained_on_and_their_sentences_looked_up(tiny_config, tmp_path):
+    config = with_train(tiny_config, flip=1.0, text_learning_rate_scale=0.0)
+    trainer = Trainer(config, tmp_path, ALONE)
+    (batch,) = next(trainer.steps())
+    count, possible = len(trainer.train_set), trainer.train_set.possible
+    taken = batch["index"].numpy()
+    assert (taken >= count).tolist() == possible[taken % count].tolist()
+    assert (taken >= count).any()
+    assert trainer.model.look_up(batch["word_ids"]) is not None
+    assert trainer.train_set.name(int(taken.max())).endswith(" mirrored")
+
+
+def test_the_loss_weighs_referents_as_the_settings_say(tiny_config, tmp_path):
+    losses = []
+    for weight in (1.1, 6.0):
+        config = with_train(tiny_config, referent_weight=weight)
+        trainer = Trainer(config, tmp_path / str(weight), ALONE)
+        trainer.stepper.training_mode()
+        losses.append(float(trainer.stepper.step(next(trainer.steps()), 0.0).losses["seg"]))
+    assert losses[0] != losses[1]
