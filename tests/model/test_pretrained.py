@@ -148,9 +148,7 @@ def test_a_whole_network_of_another_shape_names_the_first_differences(
 ):
     tiny_model.save_pretrained(tmp_path)
     wider = dataclasses.replace(tiny_config.model, width=32)
-    message = (
-        r"model.safetensors: the weights of another model.*other shape.*\(16, .* there.*\(32, "
-    )
+    message = r"model.safetensors: the weights of another model.*of another shape.*there, .*here"
     with pytest.raises(UserError, match=message):
         started_from(tiny_config, tmp_path, model=wider)
 

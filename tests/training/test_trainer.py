@@ -283,3 +283,14 @@ def test_the_loss_weighs_referents_as_the_settings_say(tiny_config, tmp_path):
         trainer.stepper.training_mode()
         losses.append(float(trainer.stepper.step(next(trainer.steps()), 0.0).losses["seg"]))
     assert losses[0] != losses[1]
+
+
+def test_validation_changes_no_weight(tiny_config, tmp_path):
+    """Without a val split, the last weights are the same ones, and kept as the best."""
+    train(tiny_config, tmp_path / "with")
+    data = dataclasses.replace(tiny_config.data, val_split="")
+    train(dataclasses.replace(tiny_config, data=data), tmp_path / "without")
+    one, other = (checkpoint(tmp_path / name, 4)["model"] for name in ("with", "without"))
+    assert_same(one, other)
+    kept = load_file(tmp_path / "without/train/best/model.safetensors")
+    assert_same(dict(sorted(kept.items())), dict(sorted(other.items())))
