@@ -73,6 +73,9 @@ class TrainingBatches:
     pieces make its share of one step. An epoch is a fresh shuffle without its incomplete last
     step, as the original's. With expressions_per_image K > 1, up to K expressions of one image
     stand together. A step takes the same expressions whatever the number of ranks.
+
+    flip: the chance that an epoch takes the mirrored samples of an image, which are numbered N
+    higher (`mirror.Mirrored`), those of them that are `possible` (N,).
     """
 
     def __init__(
@@ -86,6 +89,8 @@ class TrainingBatches:
         start: int = 0,
         end: int = 0,
         accumulation: int = 1,
+        flip: float = 0.0,
+        possible: np.ndarray | None = None,
     ):
         self.groups: dict[str, list[int]] = {}
         for index, image in enumerate(images):
@@ -93,6 +98,7 @@ class TrainingBatches:
         self.piece, self.accumulation, self.rank, self.world = piece, accumulation, rank, world
         self.seed, self.per_image = seed, expressions_per_image
         self.start, self.end = start, end
+        self.flip, self.possible = flip, possible
         self.epoch_size = len(images) // (piece * accumulation * world)
 
     def __len__(self) -> int:
@@ -110,6 +116,17 @@ class TrainingBatches:
             chunks += [shuffled[i : i + size] for i in range(0, len(shuffled), size)]
         return np.concatenate([chunks[i] for i in random.permutation(len(chunks))])
 
+    def mirrored(self, epoch: int) -> np.ndarray:
+        """What the epoch adds to each expression's number: N where its mirror image is taken.
+
+        All expressions of an image alike, so that they can share it.
+        """
+        draws = np.random.default_rng([self.seed, epoch, 1]).random(len(self.groups)) < self.flip
+        added = np.zeros(sum(map(len, self.groups.values())), int)
+        for members, drawn in zip(self.groups.values(), draws, strict=True):
+            added[members] = drawn * len(added)
+        return added * self.possible
+
     def __iter__(self) -> Iterator[list[int]]:
         order, of_epoch = np.empty(0), -1
         own = self.piece * self.accumulation
@@ -117,6 +134,8 @@ class TrainingBatches:
             epoch, position = divmod(iteration, self.epoch_size)
             if epoch != of_epoch:
                 order, of_epoch = self.order(epoch), epoch
+                if self.flip:
+                    order = order + self.mirrored(epoch)[order]
             first = (position * self.world + self.rank) * own
             for begin in range(first, first + own, self.piece):
                 yield order[begin : begin + self.piece].tolist()

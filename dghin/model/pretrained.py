@@ -6,22 +6,27 @@ An image pyramid is named by
     package:NAME/…   such a file inside an installed package
     hub:NAME         a timm model of the Hugging Face hub
 A text encoder is named by a folder (`bert-base-uncased/`), package:NAME/FOLDER or a hub name.
+A whole network, which brings both, is named by a run's folder (its best weights), a folder of
+weights or a hub name.
 """
 
 import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from data_preprocess.base.errors import UserError, one_line
 from data_preprocess.base.files import read_json
-from data_preprocess.language.resources import resolve
+from data_preprocess.language.resources import folder_vocabulary, resolve, vocabulary_digest
 from dghin.run.config import Config
+from dghin.run.folder import WEIGHTS, local_network
 from dghin.run.timm_import import timm
 
 from .dghin import DGHIN
+from .hub import CONFIG, local_folder, read_config
 from .original import rename_swin
 from .weights.files import has_weights, read_weights
 from .weights.names import load_weights, without_prefix
@@ -34,14 +39,63 @@ GEOMETRY = ("attn_mask", "relative_position_index", "num_batches_tracked")
 
 
 def load_pretrained(model: DGHIN, config: Config) -> None:
-    """Load the backbone's and the text encoder's pretrained weights that the config names."""
+    """Load the weights that the config names: a whole network's, or those of the two encoders."""
     root = Path(config.data.root)
+    if config.weights.network:
+        load_network(model, config)
+        return
     if spec := config.weights.backbone:
         load_backbone(model, spec, root)
         log.info("image pyramid: %s", spec)
     if spec := config.weights.text:
         load_text_encoder(model, spec, root)
         log.info("text encoder: %s", spec)
+
+
+def load_network(model: DGHIN, config: Config) -> None:
+    """A trained network's weights into a model of the same shape, whatever its image size.
+
+    UserError for another shape, and for weights that read words by another vocabulary.
+    """
+    folder = network_folder(config)
+    _check_vocabulary(read_config(folder / CONFIG)[1], config, folder)
+    path = folder / WEIGHTS
+    state = read_weights(path, "Copy the file again.")
+    load_weights(model, without_prefix(state, model.state_dict()), path)
+    log.info("whole network: %s", config.weights.network)
+
+
+def network_folder(config: Config) -> Path:
+    """The folder of `weights.network`; of a run's folder, that of its best weights."""
+    spec = config.weights.network
+    here = local_network(spec)
+    folder = here if here.exists() else local_folder(spec)
+    if not (folder / WEIGHTS).is_file():
+        raise UserError(
+            f"weights.network={spec}: no {WEIGHTS} in {folder}. Give the folder of a trained run "
+            "(reports/RUN), one that training or save_pretrained wrote, or OWNER/NAME of a hub."
+        )
+    return folder
+
+
+def _check_vocabulary(language: Mapping[str, Any], config: Config, folder: Path) -> None:
+    """An error if the weights' word ids mean other words than the run's."""
+    there, here = language.get("tokenizer"), config.data.tokenizer
+    if there in (None, here):
+        return
+    digests = []
+    for name in (there, here):
+        try:
+            vocabulary = folder_vocabulary(resolve(name, config.data.root))
+        except UserError:
+            vocabulary = None
+        digests.append(vocabulary and vocabulary_digest(vocabulary))
+    if digests[0] != digests[1] or digests[0] is None:
+        raise UserError(
+            f"weights.network={config.weights.network}: {folder / CONFIG} says that its words are "
+            f"of the tokenizer '{there}', but data.tokenizer={here}. Prepare the data with "
+            f"tokenizer={there} and train with data.tokenizer={there}."
+        )
 
 
 def load_backbone(model: DGHIN, spec: str, root: Path) -> None:

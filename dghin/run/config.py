@@ -80,8 +80,10 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class WeightsConfig:
-    """Pretrained weights that training starts from; empty: random."""
+    """Weights that training starts from; empty: random."""
 
+    # a whole trained network instead of the two below: reports/RUN, a folder of weights, OWNER/NAME
+    network: str = ""
     backbone: str = "pretrained_weights/swin_base_patch4_window12_384_22k.pth"
     text: str = "bert-base-uncased"
 
@@ -92,6 +94,7 @@ class TrainConfig:
 
     seed: int = 0
     batch: int = 24  # expressions of a step, over all processes and accumulation; 0: what fits
+    flip: float = 0.0  # chance that an epoch shows a photo mirrored, left and right exchanged
     batch_per_process: int = 6  # the most that go through the network at once on one process
     processes: int = 4  # GPUs; with fewer or more, gradient accumulation keeps `batch`
     expressions_per_image: int = 1  # > 1: that many expressions share one image in a batch
@@ -107,6 +110,7 @@ class TrainConfig:
     backbone_learning_rate_scale: float = 1.0
     text_learning_rate_scale: float = 1.0
     keep_encoded: bool = False  # of a frozen text encoder: keep the encoded sentences on the disk
+    referent_weight: float = 1.1  # of a referent's pixel in the loss; one of the background: 0.9
     clip_gradient: float = 0.0  # the largest norm of the gradient; 0: not clipped
     skip_limit: int = 10  # steps skipped for a non-finite loss, after which the run stops
     validate_expressions: int = 0  # 0: the whole split

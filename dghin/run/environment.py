@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.files import read_json_or, write_json
+from data_preprocess.base.files import read_json_or, sha256_file, write_json
 from data_preprocess.base.workers import cores
 from data_preprocess.prepared.manifest import read_manifest
 from dghin import __version__
 
 from .config import Config
-from .folder import RunFolder
+from .folder import WEIGHTS, RunFolder, local_network
 
 ROOT = Path(__file__).parents[2]
 STARTED_BY = "DGHIN_COMMAND"  # an environment variable that `dghin.reproduce` sets
@@ -58,6 +58,7 @@ def environment(config: Config) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **versions()},
         "seeds": {"training": config.train.seed, "shuffled control": 0},
         "data": data_digests(config),
+        **({"start": start} if (start := start_digest(config)) else {}),
     }
 
 
@@ -154,3 +155,12 @@ def data_digests(config: Config) -> dict[str, Any]:
     }
     told = {"upright": manifest["upright"]} if "upright" in manifest else {}  # how photos are read
     return {"dataset": manifest["dataset"], "masks": manifest["masks"]["sha256"], **told, **splits}
+
+
+def start_digest(config: Config) -> str:
+    """SHA-256 of the weights that a training starts from (`weights.network`).
+
+    Empty where it starts from none, and where they are not (or no longer) on this machine.
+    """
+    path = local_network(config.weights.network) / WEIGHTS
+    return sha256_file(path) if config.weights.network and path.is_file() else ""

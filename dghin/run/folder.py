@@ -134,6 +134,12 @@ class RunFolder:
         return self.path / "runs"
 
 
+def local_network(name: str) -> Path:
+    """The folder of weights on this machine that a name means: a run's best ones, or itself."""
+    best = RunFolder(Path(name)).best
+    return best if best.is_dir() else Path(name)
+
+
 @dataclass(frozen=True)
 class Run:
     """A run's name, configuration and folder (relative to the project's root)."""

@@ -12,7 +12,7 @@ from data_preprocess.prepared.manifest import read_manifest
 
 from .code_digest import code_digest, imported_modules
 from .config import Config, settings_with_effect
-from .environment import ROOT
+from .environment import ROOT, start_digest
 from .folder import RunFolder
 from .stopping import only_one
 
@@ -58,6 +58,8 @@ def training_digest(config: Config, processes: int) -> str:
     code = code_digest([TRAINER], inner=False, without=BESIDE)
     manifest = read_manifest(config.data.prepared_root, config.data.dataset)
     made = [settings_with_effect(config), processes, manifest["splits"], code]
+    if start := start_digest(config):
+        made.append(start)
     return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
 
 

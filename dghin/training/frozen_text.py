@@ -7,6 +7,7 @@ Trainings that follow each other on the same sentences may share a file of it.
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from data_preprocess.base.files import atomic_path
 from dghin.data.dataset import PreparedDataset
+from dghin.data.mirror import Mirrored
 from dghin.model.dghin import DGHIN
 from dghin.run.processes import Place, gather
 
@@ -28,7 +30,10 @@ BATCH = 64
 
 
 def encode_once(
-    model: DGHIN, datasets: list[PreparedDataset], place: Place, folder: Path | None = None
+    model: DGHIN,
+    datasets: Sequence[PreparedDataset | Mirrored],
+    place: Place,
+    folder: Path | None = None,
 ) -> None:
     """Make `model` look the sentences of these splits up. The weights of its text encoder must not
     change.

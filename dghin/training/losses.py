@@ -1,5 +1,7 @@
 """The training loss: class-weighted cross entropy on the mask and on four coarser masks."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,12 +12,15 @@ CLASS_WEIGHTS = (0.9, 1.1)  # background, referent
 AUXILIARY_WEIGHT = 0.5
 
 
-def segmentation_loss(out: Output, mask: Tensor) -> dict[str, Tensor]:
+def segmentation_loss(
+    out: Output, mask: Tensor, class_weights: Sequence[float] = CLASS_WEIGHTS
+) -> dict[str, Tensor]:
     """mask (E, S, S) in {0, 1} → seg, scale0..scale3 (weighted) and their sum, total.
 
+    class_weights: of a background pixel and of a referent's.
     The coarser targets are the mask resized by nearest neighbour to S/4, S/8, S/16, S/32.
     """
-    weights = torch.tensor(CLASS_WEIGHTS, device=out.mask.device)
+    weights = torch.tensor(tuple(class_weights), device=out.mask.device)
     losses = {"seg": _cross_entropy(out.mask, mask, weights)}
     for i, logits in enumerate(out.scales):
         coarse = F.interpolate(mask[:, None].float(), logits.shape[-2:], mode="nearest")[:, 0]

@@ -8,6 +8,7 @@ The batch of a step stays as configured, whatever the number of processes: each 
 share of it, in pieces of at most `batch_per_process` expressions whose gradients are added up.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,11 @@ import pandas as pd
 import torch
 
 from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.settings import difference
 from data_preprocess.base.tables import to_markdown
 from dghin.data.split import run_manifest
 from dghin.run.config import Config, TrainConfig, settings_with_effect
-from dghin.run.environment import data_digests
+from dghin.run.environment import data_digests, start_digest
 from dghin.run.precision import supported_precision
 from dghin.run.processes import Place
 
@@ -43,6 +45,7 @@ class Recipe:
     warmup: int
     validate_every: int
     precision: str  # of the forward pass, as this hardware has it
+    start: str = ""  # the trained network that it starts from
 
     @property
     def iterations(self) -> int:
@@ -77,6 +80,10 @@ class Recipe:
             ("its decay", s.schedule, f"polynomial of power {s.power:g}, a step {kind}"),
             ("precision", s.precision, self.precision),
         ]  # fmt: skip
+        if self.start:
+            rows.append(("starts from", self.start, self.start))
+        if s.flip:
+            rows.append(("photos mirrored", f"{s.flip:g}", f"{s.flip:g} of those that may be"))
         return pd.DataFrame(rows, columns=["Setting", "Configured", "Here"])
 
     def text(self) -> str:
@@ -95,6 +102,13 @@ def derive(config: Config, processes: int, device: torch.device | None = None) -
         raise UserError(
             "train.compile=true, train.checkpoint_activations=true: not together; a compiled "
             "network chooses by itself what to compute again. Take one of them."
+        )
+    if not 0 <= settings.flip <= 1:
+        raise UserError(f"train.flip={settings.flip:g}: a chance. Give a number from 0 to 1.")
+    if not 0 < settings.referent_weight < float("inf"):
+        raise UserError(
+            f"train.referent_weight={settings.referent_weight:g}: give a positive number; "
+            "1.1 is the paper's."
         )
     train_size = split_size(config, config.data.train_split)
     if config.data.val_split:
@@ -139,6 +153,7 @@ def derive(config: Config, processes: int, device: torch.device | None = None) -
         warm,
         every,
         supported_precision(settings.precision, device),
+        config.weights.network,
     )
 
 
@@ -177,4 +192,18 @@ def made_from(config: Config, recipe: Recipe) -> dict[str, Any]:
     here = {name: getattr(recipe, name) for name in ("processes", "accumulation", "precision")}
     used = (config.data.train_split, config.data.val_split, "masks", "upright")
     digests = {name: value for name, value in data_digests(config).items() if name in used}
-    return {**settings_with_effect(config), "here": here, "digests": digests}
+    start = {"start": digest} if (digest := start_digest(config)) else {}
+    return {**settings_with_effect(config), "here": here, "digests": digests, **start}
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The keys of two `made_from` that differ, with both values.
+
+    A setting that a checkpoint of an older version does not know was at its default. The network
+    that a training started from is compared where it still is: going on does not need it.
+    """
+    there = {**settings_with_effect(Config()), **there}
+    found = difference(there, here)
+    if "start" not in here:
+        found.pop("start", None)
+    return found

@@ -17,7 +17,7 @@ from dghin.run.precision import autocast
 from dghin.run.processes import Place, gather, mean_over_all, on_any
 from dghin.run.timm_import import timm
 
-from .losses import segmentation_loss
+from .losses import CLASS_WEIGHTS, segmentation_loss
 from .recipe import Recipe
 from .recompute import BatchNorm, checkpoint_activations, compiled, recompute_cheap
 
@@ -95,7 +95,9 @@ class Stepper:
         with self.network.no_sync() if apart else contextlib.nullcontext():
             with autocast(self.recipe.precision, self.place.device):
                 out = self.network(**model_inputs(batch, self.place.device))
-            losses = segmentation_loss(out, batch["mask"].to(self.place.device, non_blocking=True))
+            mask = batch["mask"].to(self.place.device, non_blocking=True)
+            weights = CLASS_WEIGHTS[0], self.settings.referent_weight
+            losses = segmentation_loss(out, mask, weights)
             self.scaler.scale(losses["total"] / self.recipe.accumulation).backward()
         return {name: loss.detach() for name, loss in losses.items()}
 

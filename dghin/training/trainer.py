@@ -24,10 +24,11 @@ from typing import Any
 import torch
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.settings import difference, to_mapping
+from data_preprocess.base.settings import to_mapping
 from dghin.data.batches import TrainingBatches, collate
-from dghin.data.dataset import open_split
+from dghin.data.dataset import PreparedDataset, open_split
 from dghin.data.loading import Batch, load_batches
+from dghin.data.mirror import Mirrored, with_mirror_images
 from dghin.evaluation.evaluate import evaluate_split
 from dghin.evaluation.metrics import metrics_from_rows, validation_score
 from dghin.evaluation.segmenters.network import Network
@@ -50,7 +51,7 @@ from .checkpoint import (
 )
 from .frozen_text import encode_once
 from .logbook import Logbook, Progress
-from .recipe import derive, made_from
+from .recipe import derive, differences, made_from
 from .step import Stepper, share_buffers
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,9 @@ class Trainer:
         self.config, self.files, self.place = config, RunFolder(folder), place
         self.folder = self.files.train
         self.recipe = derive(config, place.world, place.device)
-        self.train_set = open_split(config, config.data.train_split)
+        self.train_set: PreparedDataset | Mirrored = open_split(config, config.data.train_split)
+        if config.train.flip:
+            self.train_set = with_mirror_images(self.train_set, config)
         self.val_set = open_split(config, config.data.val_split) if config.data.val_split else None
         self.made_from, self.changed = made_from(config, self.recipe), {}
         self.stop = Stop()
@@ -101,7 +104,7 @@ class Trainer:
 
     def _accept(self, state: dict[str, Any]) -> None:
         """Take over a checkpoint's weights; one that does not belong to this run is refused."""
-        self.changed = difference(state["made_from"], self.made_from)
+        self.changed = differences(state["made_from"], self.made_from)
         if self.changed and not self.config.train.resume_changed:
             raise UserError(
                 f"{self.folder}: holds checkpoints of another configuration (key: there, here): "
@@ -168,6 +171,8 @@ class Trainer:
             done,
             recipe.iterations,
             recipe.accumulation,
+            settings.flip,
+            getattr(self.train_set, "possible", None),
         )
         loaded = load_batches(
             self.train_set,

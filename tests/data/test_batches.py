@@ -68,3 +68,35 @@ def test_collate_shares_images(tiny_config):
             if head >= 0:
                 expected[head] = 1
             assert torch.equal(plain["adjacency"][i, child], expected)
+
+
+@pytest.mark.parametrize("per_image", [1, 3])
+def test_an_epoch_takes_mirror_images_of_some_photos_that_may_be(per_image):
+    possible = np.arange(32) % 5 > 0
+    common = {"seed": 4, "expressions_per_image": per_image, "end": 8}
+    plain = pieces(piece=8, **common)
+    flipped = pieces(piece=8, flip=0.5, possible=possible, **common)
+    added = np.concatenate([np.subtract(a, b) for a, b in zip(flipped, plain, strict=True)])
+    assert set(added) == {0, 32}  # the same expressions in the same order
+    taken = np.concatenate(plain)
+    assert not added[~possible[taken]].any()
+    epochs = added[:32], added[32:]
+    for order, epoch in zip((taken[:32], taken[32:]), epochs, strict=True):
+        by_image = {}
+        for index, mirrored in zip(order, epoch, strict=True):
+            if possible[index]:
+                by_image.setdefault(IMAGES[index], set()).add(mirrored)
+        assert all(len(found) == 1 for found in by_image.values())  # an image's share it
+    drawn = [dict(zip(taken[s], e, strict=True)) for s, e in zip((slice(32), slice(32, 64)), epochs,
+             strict=True)]  # fmt: skip
+    assert drawn[0] != drawn[1]  # an epoch draws anew
+
+
+def test_mirror_images_are_the_same_whatever_the_ranks_and_after_a_stop():
+    common = {"seed": 4, "flip": 0.5, "possible": np.ones(32, bool), "end": 8}
+    whole = pieces(piece=8, **common)
+    ranks = [pieces(piece=4, rank=rank, world=2, **common) for rank in range(2)]
+    assert whole == [a + b for a, b in zip(*ranks, strict=True)]
+    assert pieces(piece=8, start=5, **common) == whole[5:]
+    always = pieces(piece=8, **(common | {"flip": 1.0}))
+    assert min(map(min, always)) >= 32

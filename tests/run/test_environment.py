@@ -1,9 +1,18 @@
 """What is noted of a machine: versions, command, commit."""
 
+import dataclasses
 import json
 
+from data_preprocess.base.files import sha256_file
 from dghin.run.config import load_config
-from dghin.run.environment import command, git_state, read_environment, record_environment
+from dghin.run.environment import (
+    command,
+    environment,
+    git_state,
+    read_environment,
+    record_environment,
+    start_digest,
+)
 from dghin.run.folder import RunFolder
 
 
@@ -34,3 +43,17 @@ def test_the_command_is_as_one_types_it(monkeypatch):
 
 def test_without_git_there_is_no_commit(tmp_path):
     assert git_state(tmp_path) == {"commit": None, "changed files": None}
+
+
+def test_the_weights_that_a_training_starts_from_are_recorded(tmp_path, tiny_config):
+    best = tmp_path / "run" / "train" / "best"
+    best.mkdir(parents=True)
+    (best / "model.safetensors").write_bytes(b"weights")
+    weights = dataclasses.replace(tiny_config.weights, network=str(tmp_path / "run"))
+    config = dataclasses.replace(tiny_config, weights=weights)
+    assert (
+        environment(config)["start"]
+        == start_digest(config)
+        == sha256_file(best / "model.safetensors")
+    )
+    assert "start" not in environment(tiny_config)

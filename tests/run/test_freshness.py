@@ -10,6 +10,7 @@ from dghin.run.freshness import (
     read_state,
     set_aside,
     set_stale_training_aside,
+    training_digest,
 )
 
 
@@ -78,3 +79,13 @@ def test_a_training_that_still_holds_is_kept_another_set_aside(tmp_path, tiny_co
     assert train(told), "the trainer goes on under other settings"
     (tmp_path / "train" / "made_from.json").unlink()
     assert train(tiny_config), "a training started by hand is kept"
+
+
+def test_a_training_depends_on_the_weights_that_it_starts_from(tmp_path, tiny_config):
+    weights = replace(tiny_config.weights, network=str(tmp_path))
+    config = replace(tiny_config, weights=weights)
+    digests = [training_digest(config, 1)]
+    for content in (b"one", b"two"):
+        (tmp_path / "model.safetensors").write_bytes(content)
+        digests.append(training_digest(config, 1))
+    assert len(set(digests)) == 3

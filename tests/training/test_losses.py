@@ -43,3 +43,16 @@ def test_losses_weigh_classes_and_scales():
     assert losses["scale0"].item() == pytest.approx(0.5 * np.log(2))
     total = sum(v for k, v in losses.items() if k != "total")
     torch.testing.assert_close(losses["total"], total)
+
+
+def test_a_referents_pixels_may_weigh_more():
+    """Half of the pixels, all equally wrong: the share of the loss is the share of the weight."""
+    logits = torch.zeros(1, 2, 4, 4)
+    logits[:, 1, :, :2], mask = 8.0, torch.zeros(1, 4, 4)
+    mask[:, :, 2:] = 1  # background in the left half is missed, the referent in the right half not
+    out = Output(logits, ())
+    usual, heavy = (segmentation_loss(out, mask, (0.9, w))["seg"] for w in (1.1, 8.1))
+    assert segmentation_loss(out, mask)["seg"] == usual > heavy
+    background = F.cross_entropy(logits[..., :2], mask[..., :2].long())
+    referent = F.cross_entropy(logits[..., 2:], mask[..., 2:].long())
+    torch.testing.assert_close(heavy, 0.1 * background + 0.9 * referent)

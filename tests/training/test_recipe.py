@@ -10,7 +10,7 @@ import torch
 from data_preprocess.base.errors import UserError
 from dghin.commands.train import main
 from dghin.run.config import load_config
-from dghin.training.recipe import derive, share
+from dghin.training.recipe import derive, differences, made_from, share
 from dghin.training.schedule import learning_rates
 
 EXPRESSIONS = 120_624  # RefCOCO's train split
@@ -23,7 +23,8 @@ def config_on(tmp_path, name="refcoco", *words, expressions=EXPRESSIONS):
     folder.mkdir(parents=True, exist_ok=True)
     names = {config.data.train_split, config.data.val_split, *config.data.test_splits} - {""}
     splits = {split: {"expressions": expressions, "images": 1, "objects": 1} for split in names}
-    (folder / "manifest.json").write_text(json.dumps({"splits": splits}))
+    values = {"splits": splits, "dataset": config.data.dataset, "masks": {"sha256": ""}}
+    (folder / "manifest.json").write_text(json.dumps(values))
     return config
 
 
@@ -124,3 +125,46 @@ def test_dry_run_prints_the_table_and_does_nothing(tmp_path, capsys, monkeypatch
     shown = capsys.readouterr().out
     assert "6 x 4 accumulated x 1 process " in shown and "106,666" in shown
     assert not (tmp_path / "reports").exists()
+
+
+def test_what_a_run_starts_from_and_mirrors_is_in_the_table(tmp_path):
+    words = ["weights.network=reports/demo", "train.flip=0.5"]
+    table = derive(config_on(tmp_path, "refcoco", *words), 4).text()
+    assert "starts from" in table and "reports/demo" in table and "photos mirrored" in table
+    plain = derive(config_on(tmp_path), 4).text()
+    assert "starts from" not in plain and "mirrored" not in plain
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("train.flip=1.5", r"train.flip=1.5: a chance. Give a number from 0 to 1"),
+        ("train.flip=-0.1", r"train.flip=-0.1: a chance"),
+        ("train.flip=.nan", r"train.flip=nan: a chance"),
+        ("train.referent_weight=0", r"train.referent_weight=0: give a positive number"),
+        ("train.referent_weight=.inf", r"train.referent_weight=inf: give a positive number"),
+    ],
+)
+def test_what_is_no_chance_and_no_weight_is_refused(tmp_path, word, message):
+    with pytest.raises(UserError, match=message):
+        derive(config_on(tmp_path, "refcoco", word), 4)
+
+
+def test_a_checkpoint_of_an_older_version_had_the_defaults(tmp_path):
+    """It does not name the newer settings: they had no other effect then than today's defaults."""
+    here = made_from(config_on(tmp_path), derive(config_on(tmp_path), 4))
+    there = {k: v for k, v in here.items() if k not in ("train.flip", "weights.network")}
+    assert differences(there, here) == {}
+    other = config_on(tmp_path, "refcoco", "train.flip=0.5")
+    assert differences(there, made_from(other, derive(other, 4))) == {"train.flip": (0.0, 0.5)}
+
+
+def test_the_weights_that_a_run_starts_from_are_part_of_what_it_is_made_from(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    config = config_on(tmp_path, "refcoco", f"weights.network={tmp_path}")
+    one = made_from(config, derive(config, 4))
+    (tmp_path / "model.safetensors").write_bytes(b"two")
+    two = made_from(config, derive(config, 4))
+    assert list(differences(one, two)) == ["start"]
+    (tmp_path / "model.safetensors").unlink()  # going on does not need them
+    assert differences(one, made_from(config, derive(config, 4))) == {}

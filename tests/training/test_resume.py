@@ -79,6 +79,23 @@ def assert_equal(whole, other):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
+def test_two_halves_are_one_whole_with_mirrored_photos_and_a_trained_start(
+    config, tiny_model, tmp_path, workers
+):
+    """Even where the weights that it started from are gone."""
+    tiny_model.save_pretrained(tmp_path / "start")
+    weights = dataclasses.replace(config.weights, network=str(tmp_path / "start"))
+    config = with_train(dataclasses.replace(config, weights=weights), flip=0.5, referent_weight=4.0)
+    config = with_train(config, text_learning_rate_scale=0.0, backbone_learning_rate_scale=0.0)
+    train(config, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(with_train(config, stop_at=4, workers=workers), tmp_path / "halves")
+    shutil.rmtree(tmp_path / "start")
+    train(with_train(config, workers=workers), tmp_path / "halves")
+    assert_equal(tmp_path / "whole", tmp_path / "halves")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
 def test_two_halves_are_one_whole(config, whole, tmp_path, workers):
     halves = tmp_path / "halves"
     for stop_at in (3, 0):  # at 3 it ends before the validation that is due there

@@ -289,3 +289,36 @@ def test_an_all_empty_network_is_not_kept_for_its_no_target_answers(
     facts = training_facts(tmp_path / "train/log.jsonl")
     assert facts["weights kept"].startswith("of iteration 2: harmonic mean of gIoU and cIoU")
     save_figure(learning_curves(read_log(tmp_path / "train/log.jsonl")), tmp_path, "curves")
+
+
+def test_mirrored_photos_are_trained_on_and_their_sentences_looked_up(tiny_config, tmp_path):
+    config = with_train(tiny_config, flip=1.0, text_learning_rate_scale=0.0)
+    trainer = Trainer(config, tmp_path, ALONE)
+    (batch,) = next(trainer.steps())
+    count, possible = len(trainer.train_set), trainer.train_set.possible
+    taken = batch["index"].numpy()
+    assert (taken >= count).tolist() == possible[taken % count].tolist()
+    assert (taken >= count).any()
+    assert trainer.model.look_up(batch["word_ids"]) is not None
+    assert trainer.train_set.name(int(taken.max())).endswith(" mirrored")
+
+
+def test_the_loss_weighs_referents_as_the_settings_say(tiny_config, tmp_path):
+    losses = []
+    for weight in (1.1, 6.0):
+        config = with_train(tiny_config, referent_weight=weight)
+        trainer = Trainer(config, tmp_path / str(weight), ALONE)
+        trainer.stepper.training_mode()
+        losses.append(float(trainer.stepper.step(next(trainer.steps()), 0.0).losses["seg"]))
+    assert losses[0] != losses[1]
+
+
+def test_validation_changes_no_weight(tiny_config, tmp_path):
+    """Without a val split, the last weights are the same ones, and kept as the best."""
+    train(tiny_config, tmp_path / "with")
+    data = dataclasses.replace(tiny_config.data, val_split="")
+    train(dataclasses.replace(tiny_config, data=data), tmp_path / "without")
+    one, other = (checkpoint(tmp_path / name, 4)["model"] for name in ("with", "without"))
+    assert_same(one, other)
+    kept = load_file(tmp_path / "without/train/best/model.safetensors")
+    assert_same(dict(sorted(kept.items())), dict(sorted(other.items())))

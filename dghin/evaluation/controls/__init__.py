@@ -30,10 +30,10 @@ from .names import (
     needs_other_images,
 )
 from .others import blind, other_images, shuffled
-from .swaps import BERT_IDS, BERT_VOCABULARY, exchange, swapped, word_ids
+from .swaps import exchange, swapped
 
 __all__ = [
-    "BERT_IDS", "BERT_VOCABULARY", "CONTROLS", "EXAM", "MERGED", "OF_TEXTS", "SWAPS", "WITHOUT",
+    "CONTROLS", "EXAM", "MERGED", "OF_TEXTS", "SWAPS", "WITHOUT",
     "Altered", "alter", "blind", "check_control", "exchange", "needs_other_images",
-    "other_images", "shuffled", "swapped", "word_ids",
+    "other_images", "shuffled", "swapped",
 ]  # fmt: skip

@@ -12,11 +12,12 @@ import numpy as np
 from data_preprocess.base.errors import UserError
 from data_preprocess.language.features import Features
 from dghin.data.split import PreparedSplit
+from dghin.data.word_ids import word_ids
 from dghin.run.config import Config
 
 from .names import MERGED, SWAPS, check_control
 from .others import blind, other_images, shuffled
-from .swaps import exchange, swappable, swapped, word_ids
+from .swaps import exchange, swappable, swapped
 from .texts import altered_text, merged
 
 

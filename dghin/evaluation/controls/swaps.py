@@ -9,26 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from data_preprocess.base.errors import UserError
 from data_preprocess.language.features import Features
-from data_preprocess.language.resources import folder_vocabulary, resolve, vocabulary_digest
-from dghin.data.split import PreparedSplit
-from dghin.run.config import Config
-
-from .names import SWAPS
 
 Pairs = Sequence[tuple[str, str]]
-# ids and digest (see vocabulary_digest) of bert-base-uncased: it may not lie where evaluation runs
-BERT_IDS = {
-    "left": 2187, "right": 2157, "above": 2682, "below": 2917, "top": 2327, "bottom": 3953,
-    "upper": 3356, "lower": 2896,
-}  # fmt: skip
 _WORN = re.compile(  # a top that is a piece of clothing, whose swap is no place
     r"\b(black|white|red|blue|green|yellow|pink|purple|orange|gr[ae]y|brown|dark|light|striped|"
     r"plaid|tank|crop|halter|bikini|hat|swim)[ -]?tops?\b",
     re.IGNORECASE,
 )
-BERT_VOCABULARY = "f6e53c4d7c6a4530168d8379fae1e43e76b15c82dad3bb65b231be4e2e0f04fb"
 
 
 def swapped(
@@ -75,21 +63,3 @@ def _swappable(pairs: Pairs) -> re.Pattern[str]:
     """The words of the pairs, whole, with or without "most"."""
     words = "|".join(word for pair in pairs for word in pair)
     return re.compile(rf"\b({words})(most)?\b", re.IGNORECASE)
-
-
-def word_ids(dataset: PreparedSplit, config: Config) -> dict[str, int]:
-    """The ids of the words that are swapped, in the vocabulary that the split was prepared with."""
-    digest = dataset.manifest["language"].get("tokenizer")
-    if digest == BERT_VOCABULARY:
-        return BERT_IDS
-    name = config.data.tokenizer
-    vocabulary = folder_vocabulary(resolve(name, config.data.root)) or {}
-    missing = [word for word in BERT_IDS if word not in vocabulary]
-    if missing or vocabulary_digest(vocabulary) != digest:
-        raise UserError(
-            f"tokenizer '{name}': needed to swap words, but "
-            + (f"it has no {', '.join(missing)}. " if missing else "not the one of these data. ")
-            + "Put the tokenizer's folder where data.tokenizer says, or leave the controls "
-            f"{' and '.join(SWAPS)} out."
-        )
-    return {word: vocabulary[word] for word in BERT_IDS}

@@ -6,10 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from data_preprocess.base.errors import UserError
-from data_preprocess.language.resources import folder_vocabulary, resolve, vocabulary_digest
+from data_preprocess.language.resources import resolve
 from dghin.data.dataset import open_split
-from dghin.evaluation.controls import BERT_IDS, BERT_VOCABULARY, SWAPS, alter, exchange, word_ids
+from dghin.evaluation.controls import SWAPS, alter, exchange
 from dghin.evaluation.controls.swaps import swappable
 
 
@@ -70,31 +69,6 @@ def test_pieces_of_longer_words_and_what_is_worn_are_left_alone(dataset, tiny_co
         for index in altered.indices
     }
     assert read == {"the left star": "the right star", "top star": "bottom star"}
-
-
-def test_known_ids_are_those_of_the_vocabulary(dataset, tiny_config):
-    vocabulary = folder_vocabulary(resolve(tiny_config.data.tokenizer))
-    assert vocabulary_digest(vocabulary) == BERT_VOCABULARY
-    assert {word: vocabulary[word] for word in BERT_IDS} == BERT_IDS
-    nowhere = dataclasses.replace(tiny_config.data, tokenizer="nowhere")
-    assert word_ids(dataset, dataclasses.replace(tiny_config, data=nowhere)) == BERT_IDS
-
-
-def test_another_vocabulary_is_read_or_asked_for(dataset, tiny_config, tmp_path):
-    words = ["[PAD]", *BERT_IDS]
-    (tmp_path / "vocab.txt").write_text("\n".join(words))
-    settings = dataclasses.replace(tiny_config.data, tokenizer=str(tmp_path))
-    config = dataclasses.replace(tiny_config, data=settings)
-    digest = vocabulary_digest({word: number for number, word in enumerate(words)})
-    dataset.manifest["language"]["tokenizer"] = digest
-    assert word_ids(dataset, config) == {
-        word: number for number, word in enumerate(words) if number
-    }
-    dataset.manifest["language"]["tokenizer"] = "another"
-    with pytest.raises(
-        UserError, match="not the one of these data.*left-right and above-below out"
-    ):
-        word_ids(dataset, config)
 
 
 def test_by_the_texts_alone_the_choice_is_the_same(dataset, tiny_config):
