@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dghin.model.levels import Decoder, Head, Level, LevelImage, ShallowLevel, WordEmbedding
 from dghin.run.config import ModelConfig
 
-from .encoders import Context, LinearNormPReLU, VisualPyramid, text_encoder
+from .encoders import STRIDES, Context, LinearNormPReLU, VisualPyramid, text_encoder
 from .hub import HubMixin
 
 
@@ -72,9 +72,11 @@ class DGHIN(nn.Module, HubMixin):
         self.context = Context(text_width)
         self.context_projection = LinearNormPReLU(text_width, shallow)
         self.embedding = WordEmbedding(text_width, width, config.part_of_speech)
-        self.shallow_level = ShallowLevel(shallow, width)
-        self.levels = nn.ModuleList(Level(channels, config) for channels in deep)
-        self.decoder = Decoder(width)
+        sides = [-(-config.image_size // stride) for stride in STRIDES]
+        self.shallow_level = ShallowLevel(shallow, width, sides[0])
+        pairs = zip(deep, sides[1:], strict=True)
+        self.levels = nn.ModuleList(Level(channels, config, side) for channels, side in pairs)
+        self.decoder = Decoder(width, sides)
         self.head = Head(width)
         heads = 4 if config.auxiliary_heads else 0
         self.auxiliary_heads = nn.ModuleList(Head(width) for _ in range(heads))
