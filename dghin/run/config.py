@@ -102,6 +102,7 @@ class TrainConfig:
     save_every: int = 1000  # real steps between checkpoints; validation saves, too
     keep_checkpoints: int = 2
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    joint_norm: Literal["auto", "on", "off"] = "auto"  # batch norms over all processes; auto: GPUs
     deterministic: bool = False  # two runs on one machine are equal bit for bit; slower on GPUs
     compile: bool = False  # torch.compile: faster after minutes; draws other random numbers
     channels_last: bool = False  # memory layout of convolutions; often faster, same results

@@ -81,14 +81,22 @@ def gather(value: object, place: Place) -> list[object]:
     return values
 
 
-def on_any(flags: "list[Tensor | bool]", place: Place) -> list[bool]:
-    """Which of these flags is up on some rank: the same answer on every rank."""
+def on_any(
+    flags: "list[Tensor | bool]", place: Place, numbers: "list[Tensor]" = []
+) -> tuple[list[bool], list[float]]:
+    """Which of these flags is up on some rank: the same answer on every rank. With them come
+    numbers of this rank: the host waits once for all."""
     import torch
 
-    raised = torch.stack([torch.as_tensor(flag, device=place.device).float() for flag in flags])
+    raised = torch.stack([
+        flag.float() if isinstance(flag, torch.Tensor)
+        else torch.full((), float(flag), device=place.device)  # filled there, not copied
+        for flag in flags
+    ])  # fmt: skip
     if place.world > 1:
         torch.distributed.all_reduce(raised, op=torch.distributed.ReduceOp.MAX)
-    return [bool(flag) for flag in raised.tolist()]
+    values = torch.cat([raised, *(number.float().reshape(1) for number in numbers)]).tolist()
+    return [bool(flag) for flag in values[: len(flags)]], values[len(flags) :]
 
 
 def mean_over_all(values: "dict[str, Tensor]", place: Place) -> "dict[str, Tensor]":

@@ -36,7 +36,7 @@ class Recipe:
     batch: int  # expressions of a step, over all processes
     piece: int  # expressions that go through the network at once on one process
     accumulation: int  # pieces of a step on each process
-    norm_batch: int  # expressions that a batch norm counts over
+    joint_norm: bool  # whether batch norms count over all processes
     rates: np.ndarray  # the learning rate of every iteration
     warmup: int
     validate_every: int
@@ -46,6 +46,11 @@ class Recipe:
     def iterations(self) -> int:
         """Steps of the whole run."""
         return len(self.rates)
+
+    @property
+    def norm_batch(self) -> int:
+        """Expressions that a batch norm counts over."""
+        return self.piece * self.processes if self.joint_norm else self.piece
 
     @property
     def epoch(self) -> int:
@@ -127,7 +132,10 @@ def derive(config: Config, processes: int, device: torch.device | None = None) -
         batch,
         piece,
         accumulation,
-        piece * processes if device.type == "cuda" else piece,
+        settings.joint_norm == "on"
+        or settings.joint_norm == "auto"
+        and device.type == "cuda"
+        and processes > 1,
         rates,
         warm,
         every,

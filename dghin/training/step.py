@@ -15,8 +15,8 @@ from dghin.model.dghin import DGHIN
 from dghin.run.config import Config, TrainConfig
 from dghin.run.precision import autocast
 from dghin.run.processes import Place, gather, mean_over_all, on_any
-from dghin.run.timm_import import timm
 
+from .joint_norm import use_joint_norms
 from .losses import segmentation_loss
 from .recipe import Recipe
 from .recompute import BatchNorm, checkpoint_activations, compiled, recompute_cheap
@@ -44,7 +44,9 @@ class Stepper:
             checkpoint_activations(model)
         elif config.train.recompute and not config.train.compile:  # a compiler sees to that
             recompute_cheap(model)
-        self.network: nn.Module = distribute(model, place) if place.world > 1 else model
+        self.network: nn.Module = model
+        if place.world > 1:
+            self.network = distribute(model, place, recipe.joint_norm)
         if config.train.compile:
             self.network = compiled(self.network, place.device)
         norms = [part for part in model.modules() if isinstance(part, BatchNorm)]
@@ -80,14 +82,14 @@ class Stepper:
         lost = ~mean["total"].isfinite()
         # a scaled gradient may overflow: the scaler skips that step by itself, and scales less
         torn = ~norm.isfinite() & (self.scaler.get_scale() <= 1.0)
-        skip, stop = on_any([lost | torn, asked()], self.place)
+        (skip, stop), (size,) = on_any([lost | torn, asked()], self.place, [norm])
         if skip:
             copy_all(self.kept_statistics, self.statistics)
         else:
             self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return Step(mean, float(norm), self.to_blame(batches, losses) if skip else [], stop)
+        return Step(mean, size, self.to_blame(batches, losses) if skip else [], stop)
 
     def backward(self, batch: Batch, is_last: bool) -> dict[str, Tensor]:
         """Add a batch's share to the gradients; its losses. Ranks add up theirs with the last."""
@@ -154,8 +156,8 @@ def share_buffers(model: nn.Module, place: Place) -> None:
             dist.broadcast(buffer, src=0)
 
 
-def distribute(model: nn.Module, place: Place) -> nn.Module:
-    """DistributedDataParallel; on GPUs the batch norms count over all of them (SyncBN).
+def distribute(model: nn.Module, place: Place, joint: bool) -> nn.Module:
+    """DistributedDataParallel. joint: the batch norms count over all processes (SyncBN).
 
     Batch statistics are not broadcast at every step: nothing reads them before `share_buffers`.
     """
@@ -164,12 +166,8 @@ def distribute(model: nn.Module, place: Place) -> nn.Module:
     known = inspect.signature(wrapper).parameters
     options: dict[str, Any] = {next(name for name in names if name in known): False}
     options["gradient_as_bucket_view"] = True
+    if joint:
+        model = use_joint_norms(model)
     if place.device.type == "cuda":
-        model = convert_sync_batchnorm(model)
         options["device_ids"] = [place.device.index]
     return wrapper(model, **options)
-
-
-def convert_sync_batchnorm(model: nn.Module) -> nn.Module:
-    """SyncBN for every batch norm; timm's conversion, as torch's drops timm's activations."""
-    return timm.layers.convert_sync_batchnorm(model)
