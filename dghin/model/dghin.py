@@ -51,7 +51,7 @@ class Sentence(NamedTuple):
 
 
 def run_plainly(part: Callable, *inputs: Any) -> Any:
-    """How the network calls its parts, unless `training/recompute.py` computes them twice."""
+    """How the network calls its parts, unless `training/device/recompute` computes them twice."""
     return part(*inputs)
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from data_preprocess.base.workers import cores
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger(__name__)
+TIMEOUT = timedelta(hours=1)
 # Else torchrun keeps one store over its restarts, in which processes find the addresses of dead
 # ones (pytorch/pytorch#135712)
 OWN_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
@@ -58,7 +60,12 @@ def join() -> Place:
                 log.warning(
                     "a restart may find a dead process: start torchrun with %s=1", OWN_STORE
                 )
-        torch.distributed.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
+        on_card = place.device.type == "cuda"
+        torch.distributed.init_process_group(
+            "nccl" if on_card else "gloo",
+            timeout=TIMEOUT,  # a rank that reads a checkpoint or scores alone lets the others wait
+            device_id=place.device if on_card else None,  # else NCCL guesses, and may hang
+        )
     return place
 
 

@@ -8,6 +8,8 @@ The batch of a step stays as configured, whatever the number of processes: each 
 share of it, in pieces of at most `batch_per_process` expressions whose gradients are added up.
 """
 
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ from dghin.run.environment import data_digests
 from dghin.run.precision import supported_precision
 from dghin.run.processes import Place
 
+from .device.choices import choices_of, choose, largest_piece
 from .schedule import derived_iterations, epoch_learning_rates, polynomial_learning_rates
 
 
@@ -30,7 +33,9 @@ from .schedule import derived_iterations, epoch_learning_rates, polynomial_learn
 class Recipe:
     """The derived figures of a run. Iterations are real steps of the optimizer."""
 
-    settings: TrainConfig
+    settings: TrainConfig  # without `auto`
+    configured: TrainConfig
+    reasons: Mapping[str, str]  # of what `auto` came to
     train_size: int  # expressions
     processes: int
     batch: int  # expressions of a step, over all processes
@@ -59,14 +64,14 @@ class Recipe:
 
     def table(self) -> pd.DataFrame:
         """Setting, Configured, Here: what was derived, beside what it was derived from."""
-        s = self.settings
+        s = self.configured
         unit = f" of {s.iterations_of} expressions" if s.iterations_of else ""
         processes = f"{self.processes} process{'es' * (self.processes > 1)}"
         pieces = f"{self.piece} x {self.accumulation} accumulated x {processes}"
         kind = "an epoch" if s.schedule == "paper" else "an iteration"
         rates = f"{s.learning_rate:g} to {s.final_learning_rate:g}"
         rows = [
-            ("processes", f"{s.processes}", f"{self.processes}"),
+            ("processes", f"{s.processes or 'all GPUs'}", f"{self.processes}"),
             ("expressions a step", f"{s.batch or 'what fits'}", f"{self.batch} = {pieces}"),
             ("batch norm counts over", "", f"{self.norm_batch} expressions"),
             ("iterations", f"{s.iterations:,}{unit}", f"{self.iterations:,}"),
@@ -78,22 +83,39 @@ class Recipe:
              f"({self.train_size:,} expressions)"),
             ("learning rate", rates, f"{self.rates.max():.3g} to {self.rates[-1]:.3g}"),
             ("its decay", s.schedule, f"polynomial of power {s.power:g}, a step {kind}"),
-            ("precision", s.precision, self.precision),
+            ("precision", s.precision, self._chosen("precision", self.precision)),
+            *(
+                (name, f"{getattr(s, name)}".lower(),
+                 self._chosen(name, f"{getattr(self.settings, name)}".lower()))
+                for name in ("compile", "channels_last", "recompute")
+            ),
         ]  # fmt: skip
         return pd.DataFrame(rows, columns=["Setting", "Configured", "Here"])
+
+    def _chosen(self, name: str, value: str) -> str:
+        """A value, with the reason where it was chosen."""
+        return f"{value} ({self.reasons[name]})" if name in self.reasons else value
 
     def text(self) -> str:
         """The table for a screen or a log."""
         return to_markdown(self.table()).rstrip()
 
 
-def derive(config: Config, processes: int, device: torch.device | None = None) -> Recipe:
+def derive(
+    config: Config,
+    processes: int,
+    device: torch.device | None = None,
+    kept: Mapping[str, Any] = {},
+    fits: Callable[[int], bool] = lambda piece: True,
+) -> Recipe:
     """The recipe of a run on so many processes. The prepared data's manifest must be there.
 
     device: where the network runs (default: a GPU if there is one; on CPUs batch norms count over
-    one process only).
+    one process only). kept: what the checkpoint that the run goes on from has chosen. fits: whether
+    so many expressions go through the network at once; asked where their number is left open.
     """
-    settings, device = config.train, device or Place.here().device
+    device = device or Place.here().device
+    settings, reasons = choose(config.train, device, kept)
     if settings.compile and settings.checkpoint_activations:
         raise UserError(
             "train.compile=true, train.checkpoint_activations=true: not together; a compiled "
@@ -104,6 +126,11 @@ def derive(config: Config, processes: int, device: torch.device | None = None) -
         split_size(config, config.data.val_split)
     batch = settings.batch or settings.batch_per_process * processes
     piece, accumulation = share(batch, settings.batch_per_process, processes)
+    if "batch_per_process" in reasons and "batch_per_process" not in kept:
+        piece = largest_piece(piece, batch // processes, fits)
+        accumulation = batch // processes // piece
+    settings = dataclasses.replace(settings, batch_per_process=piece) if (
+        "batch_per_process" in reasons) else settings  # fmt: skip
     if train_size < batch:
         raise UserError(
             f"data.train_split={config.data.train_split}: its {train_size} expressions make no "
@@ -127,6 +154,8 @@ def derive(config: Config, processes: int, device: torch.device | None = None) -
         rates = polynomial_learning_rates(total, warm, *decay)
     return Recipe(
         settings,
+        config.train,
+        reasons,
         train_size,
         processes,
         batch,
@@ -140,6 +169,19 @@ def derive(config: Config, processes: int, device: torch.device | None = None) -
         warm,
         every,
         supported_precision(settings.precision, device),
+    )
+
+
+def of_one_batch(
+    settings: TrainConfig, batch: int, steps: int, device: torch.device, rate: float = 1e-5
+) -> Recipe:
+    """The recipe of so many steps over one batch on one process, at one learning rate: for trials
+    without a data set."""
+    chosen, reasons = choose(settings, device)
+    precision = supported_precision(chosen.precision, device)
+    rates = np.full(steps, rate)
+    return Recipe(
+        chosen, settings, reasons, batch, 1, batch, batch, 1, False, rates, 0, 1, precision
     )
 
 
@@ -175,7 +217,9 @@ def real_steps(settings: TrainConfig, count: int, batch: int) -> int:
 
 def made_from(config: Config, recipe: Recipe) -> dict[str, Any]:
     """What a training's result depends on: settings, processes, the data's digests."""
-    here = {name: getattr(recipe, name) for name in ("processes", "accumulation", "precision")}
+    names = ("processes", "accumulation", "precision", "joint_norm")
+    here = {name: getattr(recipe, name) for name in names}
+    here |= choices_of(config.train, recipe.settings)
     used = (config.data.train_split, config.data.val_split, "masks")
     digests = {name: value for name, value in data_digests(config).items() if name in used}
     return {**settings_with_effect(config), "here": here, "digests": digests}

@@ -16,7 +16,7 @@ from dghin.model.dghin import DGHIN
 from dghin.run.config import Config
 from dghin.run.processes import Place
 from dghin.training import losses
-from dghin.training.joint_norm import use_joint_norms
+from dghin.training.device.joint_norm import use_joint_norms
 from dghin.training.recipe import derive
 from dghin.training.step import Stepper
 

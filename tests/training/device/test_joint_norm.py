@@ -8,7 +8,7 @@ from helpers.joint import pass_through, small_network, steps_of, together
 
 from dghin.run.processes import Place
 from dghin.run.timm_import import timm
-from dghin.training.joint_norm import JointNorm, use_joint_norms
+from dghin.training.device.joint_norm import JointNorm, use_joint_norms
 
 ALONE = Place(0, 1, torch.device("cpu"))
 

@@ -4,9 +4,9 @@
 
 torch's own waits three times for the card in every norm and breaks a compiled graph in each. Here
 all processes hold equal, non-empty pieces (the recipe sees to that), so that the joint mean is the
-mean of means, and the joint variance the mean of variances and of the means' own: no digits are lost
-far from zero, as they are in sums of squares. Each process sends [mean, variance]; backward, it
-sends two sums. Equal to nn.BatchNorm on the joined batch.
+mean of means, and the joint variance the mean of variances and of the means' own: no digits are
+lost far from zero, as they are in sums of squares. Each process sends [mean, variance]; backward,
+it sends two sums. Equal to nn.BatchNorm on the joined batch.
 """
 
 from typing import Any
