@@ -27,7 +27,6 @@ from typing import Any
 
 import harness
 import lines_graphs
-import numpy as np
 import pandas as pd
 import torch
 from harness import machine, seconds_of
@@ -46,7 +45,7 @@ from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
 from dghin.run.precision import autocast, set_deterministic
 from dghin.run.processes import Place
-from dghin.training.recipe import Recipe
+from dghin.training.recipe import of_one_batch
 from dghin.training.step import Stepper
 
 GB = 10**9
@@ -119,13 +118,13 @@ def stepper_of(
 ) -> Callable[[list[Batch]], object]:
     """What takes one training step of a way, as the trainer does, on given batches."""
     ours = way.startswith("ours")
-    options = FAST | {"compile": compiling} if ours else {"recompute": False}
+    plain = {"precision": "float32", "compile": False, "recompute": False}
+    options = FAST | {"compile": compiling} if ours else plain
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, **options))
     model = random_network(config).to(device)
     if ours:
         model.to(memory_format=torch.channels_last)
-    rates, precision = np.full(10, 1e-6), config.train.precision
-    recipe = Recipe(config.train, batch, 1, batch, batch, 1, batch, rates, 0, 1, precision)
+    recipe = of_one_batch(config.train, batch, 10, device, 1e-6)
     stepper = Stepper(model, config, recipe, Place(0, 1, device))
     stepper.training_mode()
     if not ours:

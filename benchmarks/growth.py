@@ -39,7 +39,7 @@ from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
 from dghin.run.precision import keep_freed_memory
 from dghin.run.processes import threads
-from dghin.training.recompute import recompute_cheap
+from dghin.training.device.recompute import recompute_cheap
 
 AXES = {
     "image size": ("model.image_size", 2.0),
@@ -126,7 +126,7 @@ def exchanged(
 ) -> pd.DataFrame:
     """What each of n processes sends in a step (ring all-reduce), how long that takes, and the
     expressions a second of all, where one alone does `rate`."""
-    lines, own, gradients = [], config.train.batch_per_process, gradient_bytes(config)
+    lines, own, gradients = [], config.train.batch_per_process or 6, gradient_bytes(config)
     for n in processes:
         sent = sent_bytes(gradients, n)
         passed = sent / (gbits / 8 * 1e9)

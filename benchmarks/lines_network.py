@@ -20,7 +20,7 @@ from dghin.evaluation.segmenters.network import segment
 from dghin.model.dghin import DGHIN
 from dghin.run.config import Config, load_config
 from dghin.run.precision import autocast
-from dghin.training.recompute import recompute_cheap
+from dghin.training.device.recompute import recompute_cheap
 
 COUNTS = {1: 1.15, 3: 1.4, 7: 1.5}  # expressions an image, and how much faster that has to be
 CPU = torch.device("cpu")

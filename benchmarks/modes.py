@@ -29,9 +29,9 @@ from data_preprocess.base.tables import to_markdown
 from dghin.model.dghin import DGHIN
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
-from dghin.run.precision import keep_freed_memory, supported_precision
+from dghin.run.precision import keep_freed_memory
 from dghin.run.processes import Place, threads
-from dghin.training.recipe import Recipe
+from dghin.training.recipe import of_one_batch
 from dghin.training.step import Stepper
 
 MODES = {
@@ -101,11 +101,9 @@ def measure(config: Config, batch: int, steps: int, warm: int = 3) -> dict[str, 
     torch.set_num_threads(threads(config.train.threads))
     torch.manual_seed(0)
     model = DGHIN(config.model).to(place.device)
-    if config.train.channels_last:
+    recipe = of_one_batch(config.train, batch, warm + steps, place.device)
+    if recipe.settings.channels_last:
         model.to(memory_format=torch.channels_last)
-    precision = supported_precision(config.train.precision, place.device)
-    rates = np.full(warm + steps, 1e-5)
-    recipe = Recipe(config.train, batch, 1, batch, batch, 1, batch, rates, 0, 1, precision)
     stepper = Stepper(model, config, recipe, place)
     stepper.training_mode()
     batches = [random_batch(config, batch)]

@@ -32,7 +32,7 @@ CHAIN = [  # what `reproduce` runs where a config names nothing else
 NAMES = [*CHAIN, "07_ablation"]
 LONGEST = 20  # lines of a code cell
 
-SHOWN = [name for name in BREAKDOWNS if name != "by_targets"]  # that is gRefCOCO's
+SHOWN = [name for name in BREAKDOWNS if name not in ("by_targets", "by_review")]
 
 
 def cells(path, kind):

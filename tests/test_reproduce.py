@@ -81,7 +81,7 @@ def test_every_notebook_gets_what_it_declares(executed):
         ("wrods=5", "Did you mean 'words'"),
         ("train.iteration=5", "Did you mean 'train.iterations'"),
         ("overrides=[]", "unknown key 'overrides'"),
-        ("train.iterations=many", "expected int"),
+        ("train.iterations=many", "expected a whole number"),
         ("config=dmeo", "Did you mean 'demo'"),
         ("words", "not of the form key=value"),
     ],
@@ -256,5 +256,5 @@ def test_parameters_take_their_defaults_type(text, default, value):
 
 
 def test_a_parameter_of_another_type_is_refused():
-    with pytest.raises(UserError, match="examples=four: expected int"):
+    with pytest.raises(UserError, match="examples=four: expected a whole number"):
         typed_like("examples", "four", 4)

@@ -66,8 +66,8 @@ def typed_like(key: str, text: str, default: Any) -> Any:
     try:
         return _coerce(type(default), Written(text), key)
     except UserError:
-        kind = type(default).__name__
-        raise UserError(f"{key}={text}: expected {kind}, as {default!r}.") from None
+        shown = str(default).lower()
+        raise UserError(f"{key}={text}: expected {_kind(type(default))}, as {shown}.") from None
 
 
 def as_list(name: str, value: Any, of: type = str) -> list[Any]:
@@ -202,5 +202,13 @@ def _scalar(hint: type, value: Any, key: str) -> Any:
         return str(value)
     if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
-    named = {"str": "text (in quotes, where it looks like something else)"}
-    raise UserError(f"{key}={value!r}: expected {named.get(hint.__name__, hint.__name__)}.")
+    raise UserError(f"{key}={value!r}: expected {_kind(hint)}.")
+
+
+def _kind(hint: type) -> str:
+    """A type in plain words."""
+    words = {
+        str: "text (in quotes, where it looks like something else)", int: "a whole number",
+        float: "a number", bool: "true or false",
+    }  # fmt: skip
+    return words.get(hint, hint.__name__)

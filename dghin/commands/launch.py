@@ -19,7 +19,13 @@ from typing import Any
 from dghin.run.command_line import read_words
 from dghin.run.config import load_config
 from dghin.run.stopping import Interrupted
-from dghin.training.launch import TrainingFailed, launch_training, processes_here, write_script
+from dghin.training.launch import (
+    PAPERS,
+    TrainingFailed,
+    launch_training,
+    processes_here,
+    write_script,
+)
 from dghin.training.recipe import derive
 
 
@@ -32,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     run = values["run"] or config.name
     processes, nodes = values["processes"], values["nodes"]
     if values["slurm"]:
-        per_node = processes or config.train.processes
+        per_node = processes or config.train.processes or PAPERS
         write_script(Path(values["slurm"]), values["config"], run, per_node, nodes, config, words)
         return 0
     if values["dry-run"]:

@@ -36,7 +36,7 @@ def collate(samples: list[dict[str, Any]], share_images: bool) -> dict[str, Any]
     """Samples → one batch; with share_images every image is there once, `image_index` says whose.
 
     image (B, 3, S, S), image_index (E,) or None, mask (E, S, S), word_ids, attention_mask, pos
-    (E, L), adjacency (E, L, L), index (E,).
+    (E, L), adjacency (E, L, L), index (E,), sentence_row (E,) where sentences are kept encoded.
     """
     language = {name: np.stack([s[name] for s in samples]) for name in LANGUAGE}
     batch: dict[str, Any] = {
@@ -44,6 +44,8 @@ def collate(samples: list[dict[str, Any]], share_images: bool) -> dict[str, Any]
         **{name: torch.from_numpy(value).long() for name, value in language.items()},
         "index": torch.tensor([s["index"] for s in samples]),
     }
+    if "sentence_row" in samples[0]:
+        batch["sentence_row"] = torch.tensor([s["sentence_row"] for s in samples])
     if "mask" in samples[0]:
         batch["mask"] = torch.stack([s["mask"] for s in samples])
     if not share_images:
@@ -55,14 +57,16 @@ def collate(samples: list[dict[str, Any]], share_images: bool) -> dict[str, Any]
     return batch
 
 
-MODEL_INPUTS = ("image", "word_ids", "attention_mask", "pos", "adjacency", "image_index")
+MODEL_INPUTS = ("image", "word_ids", "attention_mask", "pos", "adjacency", "image_index",
+                "sentence_row")  # fmt: skip
 
 
 def model_inputs(batch: dict[str, Any], device: torch.device | str = "cpu") -> dict[str, Any]:
     """The part of a batch that the network takes, on its device."""
+    given = {name: batch.get(name) for name in MODEL_INPUTS}
     return {
-        name: batch[name] if batch[name] is None else batch[name].to(device, non_blocking=True)
-        for name in MODEL_INPUTS
+        name: value if value is None else value.to(device, non_blocking=True)
+        for name, value in given.items()
     }
 
 

@@ -36,6 +36,7 @@ class PreparedDataset(PreparedSplit):
     ):
         super().__init__(prepared, dataset, split, expected_key)
         self.image_size = image_size
+        self.sentence_rows: np.ndarray | None = None  # of kept encoded sentences (frozen_text.py)
         self._images: dict[str, Tensor] = {}  # the newest few, for expressions that share one
 
     def resized_image(self, name: str) -> Tensor:
@@ -47,9 +48,12 @@ class PreparedDataset(PreparedSplit):
         return self._images[name]
 
     def inputs(self, index: int) -> dict[str, Any]:
-        """What the network takes: image (3, S, S) uint8, language features (L,), index."""
+        """What the network takes: image (3, S, S) uint8, language features (L,), index; the row of
+        its encoded sentence where those are kept."""
         name = self.expressions[index].image
         words = language_of(self.features, index)
+        if self.sentence_rows is not None:
+            words["sentence_row"] = self.sentence_rows[index]
         return {"image": self.resized_image(name), "image_name": name, **words, "index": index}
 
     def __getitem__(self, index: int) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Mirrored:
         own = dataset.features
         self.possible = mirrorable(own, [e.sentence for e in self.expressions], ids)
         self.features = concatenate([own, exchanged(own, ids)])
+        self.sentence_rows: np.ndarray | None = None  # of kept encoded sentences (frozen_text.py)
 
     def __len__(self) -> int:
         return self.count
@@ -48,6 +49,8 @@ class Mirrored:
     def __getitem__(self, index: int) -> dict[str, Any]:
         """A training sample, as PreparedDataset's."""
         sample = self.dataset[index % self.count]
+        if self.sentence_rows is not None:
+            sample["sentence_row"] = self.sentence_rows[index]
         if index < self.count:
             return sample
         views = {name: sample[name].flip(-1).contiguous() for name in ("image", "mask")}

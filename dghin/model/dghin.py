@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dghin.model.levels import Decoder, Head, Level, LevelImage, ShallowLevel, WordEmbedding
 from dghin.run.config import ModelConfig
 
-from .encoders import Context, LinearNormPReLU, VisualPyramid, text_encoder
+from .encoders import STRIDES, Context, LinearNormPReLU, VisualPyramid, text_encoder
 from .hub import HubMixin
 
 
@@ -51,7 +51,7 @@ class Sentence(NamedTuple):
 
 
 def run_plainly(part: Callable, *inputs: Any) -> Any:
-    """How the network calls its parts, unless `training/recompute.py` computes them twice."""
+    """How the network calls its parts, unless `training/device/recompute` computes them twice."""
     return part(*inputs)
 
 
@@ -72,15 +72,18 @@ class DGHIN(nn.Module, HubMixin):
         self.context = Context(text_width)
         self.context_projection = LinearNormPReLU(text_width, shallow)
         self.embedding = WordEmbedding(text_width, width, config.part_of_speech)
-        self.shallow_level = ShallowLevel(shallow, width)
-        self.levels = nn.ModuleList(Level(channels, config) for channels in deep)
-        self.decoder = Decoder(width)
+        sides = [-(-config.image_size // stride) for stride in STRIDES]
+        self.shallow_level = ShallowLevel(shallow, width, sides[0])
+        pairs = zip(deep, sides[1:], strict=True)
+        self.levels = nn.ModuleList(Level(channels, config, side) for channels, side in pairs)
+        self.decoder = Decoder(width, sides)
         self.head = Head(width)
         heads = 4 if config.auxiliary_heads else 0
         self.auxiliary_heads = nn.ModuleList(Head(width) for _ in range(heads))
         self.run_level = self.run_part = run_plainly  # the levels 1..3; level 0 and the decoder
         # word ids (E, L) → (E, L, T), or None if not all are known: `dghin.training.frozen_text`'s
-        self.look_up: Callable[[Tensor], Tensor | None] | None = None
+        # (and the rows (E,) that they have there, where the loader knows them)
+        self.look_up: Callable[[Tensor, Tensor | None], Tensor | None] | None = None
 
     @property
     def has_visual_graph(self) -> bool:
@@ -94,16 +97,30 @@ class DGHIN(nn.Module, HubMixin):
         levels = tuple(self.run_level(level.see, visual) for level, visual in pairs)
         return EncodedImage(self.shallow_level.see(maps[0]), levels)
 
-    def encode_words(self, word_ids: Tensor, attention_mask: Tensor, pos: Tensor) -> Sentence:
-        """Three (E, L) tensors: everything no pixel enters."""
-        encoded = self.encode_text(word_ids.long(), attention_mask.long())  # (E, L, T)
+    def encode_words(
+        self,
+        word_ids: Tensor,
+        attention_mask: Tensor,
+        pos: Tensor,
+        sentence_row: Tensor | None = None,
+    ) -> Sentence:
+        """Three (E, L) tensors: everything no pixel enters. sentence_row: see `encode_text`."""
+        encoded = self.encode_text(word_ids.long(), attention_mask.long(), sentence_row)
         context = self.context_projection(self.context(encoded))
         return Sentence(self.embedding(encoded, pos), context)
 
-    def encode_text(self, word_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """What the text encoder gives, computed or looked up: two (E, L) tensors → (E, L, T)."""
-        found = self.look_up(word_ids) if self.look_up else None
+    def encode_text(
+        self, word_ids: Tensor, attention_mask: Tensor, sentence_row: Tensor | None = None
+    ) -> Tensor:
+        """What the text encoder gives, computed or looked up: two (E, L) tensors → (E, L, T).
+
+        sentence_row (E,): where the sentences are in the table of those that are kept encoded.
+        """
+        found = self.look_up(word_ids, sentence_row) if self.look_up else None
         if found is None:
+            if word_ids.is_cuda:  # of a mask (E, L), BERT asks whether it hides anything, and waits
+                shape = (-1, -1, word_ids.shape[1], -1)
+                attention_mask = attention_mask.bool()[:, None, None].expand(shape)
             words = {"input_ids": word_ids, "attention_mask": attention_mask}
             found = self.text_encoder(**words).last_hidden_state
         return found
@@ -130,9 +147,10 @@ class DGHIN(nn.Module, HubMixin):
         pos: Tensor,
         adjacency: Tensor,
         image_index: Tensor | None = None,
+        sentence_row: Tensor | None = None,
     ) -> Output:
         """image (B, 3, S, S) RGB 0..255; word_ids, attention_mask, pos in 0..6: (E, L); adjacency
         (E, L, L) with [child, head] = 1; image_index (E,): the image of every expression, where
-        several expressions share one (default: E = B, one each)."""
-        sentence = self.encode_words(word_ids, attention_mask, pos)
+        several expressions share one (default: E = B, one each); sentence_row: `encode_text`."""
+        sentence = self.encode_words(word_ids, attention_mask, pos, sentence_row)
         return self.interact(self.encode_image(image).select(image_index), sentence, adjacency)

@@ -1,11 +1,21 @@
 """The dual graph: words along the edges of the parse, patches along a learnt soft adjacency."""
 
+import contextlib
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import DenseGCNConv
 
 from .encoders import LinearNormPReLU
-from .layers import instance_norm, map_of, pointwise, rows_of
+from .layers import (
+    instance_norm,
+    map_of,
+    pointwise,
+    product_type,
+    rows_of,
+    without_autocast,
+)
 
 
 class TextGraph(nn.Module):
@@ -24,8 +34,11 @@ class TextGraph(nn.Module):
 
     def forward(self, words: Tensor, adjacency: Tensor) -> Tensor:
         """words (B, L, D), adjacency (B, L, L) with [child, head] = 1 → (B, L, D)."""
-        towards_head = adjacency.transpose(1, 2).to(words.dtype)
-        nodes = self.convolution(self.node(words), towards_head)
+        links = adjacency.transpose(1, 2).to(words.dtype)
+        # the convolution would write the diagonal by index, for which the host waits
+        itself = torch.eye(links.shape[-1], dtype=torch.bool, device=links.device)
+        links = links.masked_fill(itself, 1)
+        nodes = self.convolution(self.node(words), links, add_loop=False)
         return F.normalize(self.activation(nodes), dim=-1) + words
 
 
@@ -40,12 +53,51 @@ def edge_weights(adjacency: Tensor) -> Tensor:
     return scale[:, :, None] * links * scale[:, None, :]
 
 
+MOST_MIXED = 4096  # nodes: with more, the two N×N matrices of an image take over 64 MB in bfloat16
+
+
+def mix(query: Tensor, nodes: Tensor) -> Tensor:
+    """softmax_rows(Q Xᵀ) X: query (B, N, D), nodes X (B, N, D) → (B, N, D).
+
+    On a CPU, and for very many nodes, it is one fused operator, so that the N×N matrix is never
+    held in memory. One head of 512 channels is wider than flash attention's and cuDNN's kernels on
+    CUDA take, and the one that is left is slow: two products with softmax between, all in the
+    precision of the products, are four times as fast there (docs/gpu.md). SDPA's own plain form is
+    never used: it computes a short precision in float32.
+    """
+    if not query.is_cuda or nodes.shape[1] > MOST_MIXED:
+        # one head: (B, 1, N, D); the extra dimension lets every fused kernel take it
+        query, nodes = query.unsqueeze(1), nodes.unsqueeze(1)
+        with fused_only(query.device):
+            mixed = F.scaled_dot_product_attention(query, nodes, nodes, scale=1.0)
+        return mixed.squeeze(1)
+    return mix_plainly(query, nodes)
+
+
+def mix_plainly(query: Tensor, nodes: Tensor) -> Tensor:
+    """The same as two products with softmax between, in the precision that products have here."""
+    kind = product_type(query)
+    with without_autocast(query.device):
+        query, nodes = query.to(kind), nodes.to(kind)
+        shares = torch.bmm(query, nodes.transpose(1, 2)).softmax(dim=-1)  # (B, N, N)
+        return torch.bmm(shares, nodes)
+
+
+def fused_only(device: torch.device) -> contextlib.AbstractContextManager:
+    """A context without SDPA's plain form on CUDA, unless only that is deterministic."""
+    if device.type != "cuda" or torch.are_deterministic_algorithms_enabled():
+        return contextlib.nullcontext()
+    kinds = torch.nn.attention.SDPBackend
+    return torch.nn.attention.sdpa_kernel(
+        [kinds.FLASH_ATTENTION, kinds.CUDNN_ATTENTION, kinds.EFFICIENT_ATTENTION]
+    )
+
+
 class VisualGraph(nn.Module):
     """Every patch linked to every other with a learnt weight.
 
     u' = L2(PReLU(G X Wc)) + u with X = PReLU(InstanceNorm(Conv1x1(u))) as N = h·w nodes and
-    G = softmax_rows((X W1)(X W2)ᵀ), without 1/sqrt(D). That is attention with scale 1, so that
-    the N×N matrix G is never held in memory.
+    G = softmax_rows((X W1)(X W2)ᵀ), without 1/sqrt(D): attention with scale 1 (`mix`).
     """
 
     def __init__(self, width: int):
@@ -71,9 +123,7 @@ class VisualGraph(nn.Module):
     def forward(self, visual: Tensor) -> Tensor:
         """visual (B, D, h, w) → (B, D, h, w)."""
         x = self.nodes(visual)
-        # one head: (B, 1, N, D); the extra dimension lets every fused kernel take it
-        query, key = self.asking(x).unsqueeze(1), x.unsqueeze(1)
-        mixed = F.scaled_dot_product_attention(query, key, key, scale=1.0).squeeze(1)  # G X
+        mixed = mix(self.asking(x), x)  # G X
         mixed = map_of(self.activation(self.value(mixed)), visual)
         return F.normalize(mixed, dim=1) + visual
 

@@ -41,6 +41,14 @@ def instance_norm(norm: nn.InstanceNorm2d, rows: Tensor) -> Tensor:
     return (rows * scale + shift).to(rows.dtype)
 
 
+def product_type(like: Tensor) -> torch.dtype:
+    """The precision in which a product of this tensor is computed here: autocast's, or its own."""
+    kind = like.device.type
+    if torch.is_autocast_enabled(kind) and like.dtype != torch.float64:
+        return torch.get_autocast_dtype(kind)
+    return like.dtype
+
+
 def without_autocast(device: torch.device) -> contextlib.AbstractContextManager:
     """A context in which autocast shortens nothing; where it is off, none, for exported graphs."""
     if torch.is_autocast_enabled(device.type):

@@ -53,15 +53,17 @@ class ShallowLevel(ConvNormPReLU):
     same value wherever the window lies inside, so that its share needs no convolution at all.
     """
 
-    def __init__(self, channels: int, width: int):
+    def __init__(self, channels: int, width: int, side: int = 0):
         super().__init__(2 * channels + COORDINATES, width)
         self.channels = channels
+        self.register_buffer("coordinates", coordinates(side, side), persistent=False)
 
     def see(self, visual: Tensor) -> Tensor:
         """The image's share: v0 (B, C, h, w) → (B, D, h, w)."""
         weight, words = self[0].weight, slice(self.channels, 2 * self.channels)
         weight = torch.cat([weight[:, : words.start], weight[:, words.stop :]], dim=1)
-        return F.conv2d(with_coordinates(F.normalize(visual, dim=1)), weight, padding=1)
+        visual = with_coordinates(F.normalize(visual, dim=1), self.coordinates)
+        return F.conv2d(visual, weight, padding=1)
 
     def forward(self, seen: Tensor, context: Tensor) -> Tensor:
         """seen, of `see`, (E or 1, D, h, w); context (E, C) → (E, D, h, w)."""
@@ -121,14 +123,15 @@ class WordEmbedding(nn.Module):
 
 
 class Level(nn.Module):
-    """One of levels 1..3: entity level and graph level, merged.
+    """One of levels 1..3: entity level and graph level, merged. side: of its map, as is usual.
 
     What the config leaves out is not there: a graph that is off passes its nodes on as they are,
     and one level of interaction alone is all that is merged.
     """
 
-    def __init__(self, channels: int, config: ModelConfig):
+    def __init__(self, channels: int, config: ModelConfig, side: int = 0):
         super().__init__()
+        self.register_buffer("coordinates", coordinates(side, side), persistent=False)
         width, interaction = config.width, config.interaction
         entity, graph = interaction != "graph", interaction != "entity"
         self.patch = ConvNormPReLU(channels + COORDINATES, width)
@@ -140,7 +143,8 @@ class Level(nn.Module):
 
     def see(self, visual: Tensor) -> LevelImage:
         """The image's side: v (B, C, h, w)."""
-        patches = F.normalize(self.patch(with_coordinates(F.normalize(visual, dim=1))), dim=1)
+        visual = with_coordinates(F.normalize(visual, dim=1), self.coordinates)
+        patches = F.normalize(self.patch(visual), dim=1)
         entity = graph = None
         if self.entity_attention:
             entity = self.entity_attention.look(patches)
@@ -167,10 +171,13 @@ class Merge(ConvNormPReLU):
     Enlarging is linear, and so is the convolution: its nine 1×1 products are taken on the coarse
     map, and their sum, shifted and enlarged, is two products with a matrix of its sides. Twice the
     size costs a third of the arithmetic, and the enlarged map is never held in memory.
+
+    sides: of the coarse and of the fine map, as is usual.
     """
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, sides: tuple[int, int] = (1, 1)):
         super().__init__(2 * width, width)
+        self.register_buffer("table", enlarging_window(*sides), persistent=False)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """coarse (E, D, h, w), fine (E, D, H, W) → (E, D, H, W)."""
@@ -178,18 +185,22 @@ class Merge(ConvNormPReLU):
         width = fine.shape[1]
         enlarged, own = convolution.weight.split(width, dim=1)
         x = F.conv2d(fine, own, padding=1)
-        return activation(norm(x + convolve_enlarged(coarse, enlarged, fine.shape[-2:])))
+        x = x + convolve_enlarged(coarse, enlarged, fine.shape[-2:], self.table)
+        return activation(norm(x))
 
 
-def convolve_enlarged(x: Tensor, weight: Tensor, size: Sequence[int]) -> Tensor:
+def convolve_enlarged(
+    x: Tensor, weight: Tensor, size: Sequence[int], table: Tensor | None = None
+) -> Tensor:
     """conv2d(interpolate(x, size, mode="bilinear"), weight, padding=1): x (E, C, h, w), weight
-    (D, C, 3, 3), size (H, W) → (E, D, H, W), in channels-last memory."""
+    (D, C, 3, 3), size (H, W) → (E, D, H, W), in channels-last memory. table: `enlarging_window` of
+    the sides that are usual."""
     height, width = x.shape[-2:]
     # (3, C, 3·D): of every row of the window, its three products side by side
     weights = weight.permute(2, 1, 3, 0).flatten(2)
     x = torch.matmul(rows_of(x)[:, None], weights)  # (E, 3, h·w, 3·D)
     down, right = (
-        enlarging_window(n, size[i], x).movedim(0, i + 1).flatten(1)
+        aligned(_table(table, n, size[i], x).movedim(0, i + 1).flatten(1))
         for i, n in enumerate((height, width))
     )  # (H, 3·h), (W, w·3)
     x = x.unflatten(2, (height, width)).unflatten(-1, (3, -1)).flatten(3, 4)  # (E, 3, h, w·3, D)
@@ -198,21 +209,39 @@ def convolve_enlarged(x: Tensor, weight: Tensor, size: Sequence[int]) -> Tensor:
     return x.unflatten(-1, (size[1], -1)).permute(0, 3, 1, 2)
 
 
-def enlarging_window(length: int, longer: int, like: Tensor) -> Tensor:
+def enlarging_window(length: int, longer: int, device: torch.device | None = None) -> Tensor:
     """Along one side, what each place of a map of `length` gives to the three places of a window
     on the bilinearly enlarged one: (3, longer, length); outside of it, nothing."""
-    eye = torch.eye(length, device=like.device)[None]
+    eye = torch.eye(length, device=device)[None]
     enlarged = F.interpolate(eye, longer, mode="linear", align_corners=False)[0].t()
-    padded = F.pad(enlarged, (0, 0, 1, 1)).to(like.dtype)  # (longer + 2, length)
+    padded = F.pad(enlarged, (0, 0, 1, 1))  # (longer + 2, length)
     return torch.stack([padded[i : i + longer] for i in range(3)])
 
 
-class Decoder(nn.Module):
-    """From the coarsest level to the finest: four maps vt0..vt3 → (E, D, S/4, S/4)."""
+def _table(known: Tensor | None, length: int, longer: int, like: Tensor) -> Tensor:
+    """The known table where it is of these sides, else one that is made now."""
+    if known is None or known.shape[1:] != (longer, length):
+        known = enlarging_window(length, longer, like.device)
+    return known.to(like.dtype)
 
-    def __init__(self, width: int):
+
+def aligned(matrix: Tensor) -> Tensor:
+    """On a GPU: the same matrix (M, K), with rows that begin at multiples of eight numbers; else
+    its products fall back to kernels of an older card. (It has 156 columns at 416 pixels.)"""
+    columns = matrix.shape[1]
+    if not matrix.is_cuda or columns % 8 == 0:
+        return matrix
+    return F.pad(matrix, (0, -columns % 8))[:, :columns]
+
+
+class Decoder(nn.Module):
+    """From the coarsest level to the finest: four maps vt0..vt3 → (E, D, S/4, S/4). sides: of the
+    four maps, as is usual."""
+
+    def __init__(self, width: int, sides: Sequence[int] = (1, 1, 1, 1)):
         super().__init__()
-        self.merge = nn.ModuleList(Merge(width) for _ in range(3))
+        pairs = ((sides[i + 1], sides[i]) for i in range(3))
+        self.merge = nn.ModuleList(Merge(width, pair) for pair in pairs)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         x = F.normalize(levels[3], dim=1)
@@ -221,18 +250,24 @@ class Decoder(nn.Module):
         return x
 
 
-def with_coordinates(x: Tensor) -> Tensor:
-    """(B, C, h, w) → (B, C + 8, h, w): where every patch lies, in [-1, 1].
+def with_coordinates(x: Tensor, known: Tensor | None = None) -> Tensor:
+    """(B, C, h, w) → (B, C + 8, h, w): where every patch lies, in [-1, 1]. known: `coordinates` of
+    the sides that are usual."""
+    if known is None or known.shape[-2:] != x.shape[-2:]:
+        known = coordinates(*x.shape[-2:], x.device)
+    return torch.cat([x, known.to(x.dtype).expand(x.shape[0], -1, -1, -1)], dim=1)
+
+
+def coordinates(height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """Where every patch lies: (8, h, w).
 
     Channels x_min, y_min, x_max, y_max, x_centre, y_centre, 1/h, 1/w. As in the original "x" runs
     down the rows, scaled by the width, and "y" along the columns, scaled by the height.
     """
-    height, width = x.shape[-2:]
-    rows = torch.arange(height, device=x.device, dtype=torch.float32)[:, None].expand(-1, width)
-    columns = torch.arange(width, device=x.device, dtype=torch.float32)[None].expand(height, -1)
+    rows = torch.arange(height, device=device, dtype=torch.float32)[:, None].expand(-1, width)
+    columns = torch.arange(width, device=device, dtype=torch.float32)[None].expand(height, -1)
     x_min, x_max = rows / width * 2 - 1, (rows + 1) / width * 2 - 1
     y_min, y_max = columns / height * 2 - 1, (columns + 1) / height * 2 - 1
     one = torch.ones_like(rows)
     centres = (x_min + x_max) / 2, (y_min + y_max) / 2
-    channels = torch.stack([x_min, y_min, x_max, y_max, *centres, one / height, one / width])
-    return torch.cat([x, channels.to(x.dtype).expand(x.shape[0], -1, -1, -1)], dim=1)
+    return torch.stack([x_min, y_min, x_max, y_max, *centres, one / height, one / width])

@@ -95,8 +95,9 @@ class TrainConfig:
     seed: int = 0
     batch: int = 24  # expressions of a step, over all processes and accumulation; 0: what fits
     flip: float = 0.0  # chance that an epoch shows a photo mirrored, left and right exchanged
-    batch_per_process: int = 6  # the most that go through the network at once on one process
-    processes: int = 4  # GPUs; with fewer or more, gradient accumulation keeps `batch`
+    # the most that go through the network at once on one process; 0: what fits (on a CPU: 6)
+    batch_per_process: int = 0
+    processes: int = 0  # 0: all GPUs (else 4, or the cores); accumulation keeps `batch`
     expressions_per_image: int = 1  # > 1: that many expressions share one image in a batch
     iterations: int = 320_000
     warmup: int = 40_000
@@ -118,11 +119,16 @@ class TrainConfig:
     tensorboard: bool = True  # also write TensorBoard's curves, where it is installed
     save_every: int = 1000  # real steps between checkpoints; validation saves, too
     keep_checkpoints: int = 2
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    # auto: as the device is best used; on a CPU float32, false, false, true, off
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    compile: Literal["auto", True, False] = "auto"  # faster after minutes; other random numbers
+    channels_last: Literal["auto", True, False] = "auto"  # memory layout of convolutions
+    recompute: Literal["auto", True, False] = "auto"  # cheap activations twice instead of kept
+    joint_norm: Literal["auto", "on", "off"] = "auto"  # batch norms count over all processes
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"  # high: TF32 on GPUs
+    gradient_compression: Literal["none", "bfloat16"] = "none"  # of what processes send each other
+    gradient_bucket: int = 25  # MiB of gradients that processes send at once
     deterministic: bool = False  # two runs on one machine are equal bit for bit; slower on GPUs
-    compile: bool = False  # torch.compile: faster after minutes; draws other random numbers
-    channels_last: bool = False  # memory layout of convolutions; often faster, same results
-    recompute: bool = True  # cheap activations are computed twice instead of kept; same results
     checkpoint_activations: bool = False  # still less memory, about a third more time, the same
     workers: int = 4
     prefetch: int = 4  # batches that each worker reads ahead
@@ -211,7 +217,7 @@ WITHOUT_EFFECT = (  # on a training's result
     "train.tensorboard", "train.processes",
     "train.skip_limit", "train.save_every", "train.keep_checkpoints", "train.prefetch",
     "train.keep_encoded", "train.recompute", "train.checkpoint_activations", "train.stop_at",
-    "train.resume_changed", "train.max_restarts",
+    "train.resume_changed", "train.max_restarts", "train.gradient_bucket",
     "evaluate.batch", "evaluate.workers", "evaluate.expressions",
 )  # fmt: skip
 

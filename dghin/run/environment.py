@@ -55,7 +55,7 @@ def environment(config: Config) -> dict[str, Any]:
         "command": command(),
         "code": git_state(ROOT),
         "hardware": hardware(),
-        "versions": {"python": platform.python_version(), **versions()},
+        "versions": {"python": platform.python_version(), **versions(), **gpu_versions()},
         "seeds": {"training": config.train.seed, "shuffled control": 0},
         "data": data_digests(config),
         **({"start": start} if (start := start_digest(config)) else {}),
@@ -110,6 +110,24 @@ def gpus() -> list[str]:
         return []
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return [torch.cuda.get_device_name(number) for number in range(count)]
+
+
+def gpu_versions() -> dict[str, str]:
+    """CUDA, cuDNN, NCCL and the driver, where torch sees a GPU."""
+    if not gpus():
+        return {}
+    import torch
+
+    found = {"CUDA": torch.version.cuda, "cuDNN": torch.backends.cudnn.version()}
+    with contextlib.suppress(AttributeError, RuntimeError):  # of a build without NCCL
+        found["NCCL"] = ".".join(map(str, torch.cuda.nccl.version()))
+    try:
+        words = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        shown = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30)
+        found["driver"] = shown.stdout.split("\n")[0].strip()
+    except (OSError, subprocess.SubprocessError):
+        pass
+    return {name: str(value) for name, value in found.items() if value}
 
 
 def processor() -> str:

@@ -3,6 +3,7 @@
 import logging
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from data_preprocess.base.errors import UserError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger(__name__)
+TIMEOUT = timedelta(hours=1)
 # Else torchrun keeps one store over its restarts, in which processes find the addresses of dead
 # ones (pytorch/pytorch#135712)
 OWN_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
@@ -76,7 +78,12 @@ def join() -> Place:
                 log.warning(
                     "a restart may find a dead process: start torchrun with %s=1", OWN_STORE
                 )
-        torch.distributed.init_process_group("nccl" if place.device.type == "cuda" else "gloo")
+        on_card = place.device.type == "cuda"
+        torch.distributed.init_process_group(
+            "nccl" if on_card else "gloo",
+            timeout=TIMEOUT,  # a rank that reads a checkpoint or scores alone lets the others wait
+            device_id=place.device if on_card else None,  # else NCCL guesses, and may hang
+        )
     return place
 
 
@@ -99,14 +106,22 @@ def gather(value: object, place: Place) -> list[object]:
     return values
 
 
-def on_any(flags: "list[Tensor | bool]", place: Place) -> list[bool]:
-    """Which of these flags is up on some rank: the same answer on every rank."""
+def on_any(
+    flags: "list[Tensor | bool]", place: Place, numbers: "list[Tensor]" = []
+) -> tuple[list[bool], list[float]]:
+    """Which of these flags is up on some rank: the same answer on every rank. With them come
+    numbers of this rank: the host waits once for all."""
     import torch
 
-    raised = torch.stack([torch.as_tensor(flag, device=place.device).float() for flag in flags])
+    raised = torch.stack([
+        flag.float() if isinstance(flag, torch.Tensor)
+        else torch.full((), float(flag), device=place.device)  # filled there, not copied
+        for flag in flags
+    ])  # fmt: skip
     if place.world > 1:
         torch.distributed.all_reduce(raised, op=torch.distributed.ReduceOp.MAX)
-    return [bool(flag) for flag in raised.tolist()]
+    values = torch.cat([raised, *(number.float().reshape(1) for number in numbers)]).tolist()
+    return [bool(flag) for flag in values[: len(flags)]], values[len(flags) :]
 
 
 def mean_over_all(values: "dict[str, Tensor]", place: Place) -> "dict[str, Tensor]":

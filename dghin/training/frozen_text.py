@@ -68,6 +68,10 @@ def encode_once(
             with atomic_path(kept) as temporary:
                 save_file({"words": table.cpu()}, temporary)
     model.look_up = Lookup(rows, table)
+    for dataset in datasets:
+        dataset.sentence_rows = np.array(
+            [rows[ids.astype(np.int64).tobytes()] for ids in dataset.features.word_ids], np.int64
+        )
 
 
 def _read(path: Path) -> Tensor | None:
@@ -111,7 +115,10 @@ class Lookup:
     def __init__(self, rows: dict[bytes, int], table: Tensor):
         self.rows, self.table = rows, table
 
-    def __call__(self, word_ids: Tensor) -> Tensor | None:
-        """Word ids (E, L) → (E, L, T); None where one of the sentences is not known."""
+    def __call__(self, word_ids: Tensor, rows: Tensor | None = None) -> Tensor | None:
+        """Word ids (E, L) → (E, L, T); None where one of the sentences is not known. rows (E,):
+        where they are in the table, which spares the way to the host and back."""
+        if rows is not None:
+            return self.table[rows]
         found = [self.rows.get(sentence.tobytes()) for sentence in word_ids.cpu().numpy()]
         return None if None in found else self.table[found]

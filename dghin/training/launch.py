@@ -46,6 +46,7 @@ TAIL = 30  # lines of the log shown when training fails
 TORCHRUN = "torch/distributed/elastic"  # its report of a failed process starts with this
 FIRST_WORDS = "| Setting"  # a trainer's table of its recipe starts with this
 SAVING = 120  # seconds that trainers get to finish a step and save when they are asked to end
+PAPERS = 4  # GPUs of the paper
 
 
 class TrainingFailed(RuntimeError):
@@ -94,11 +95,14 @@ def training_command(
 
 
 def processes_here(config: Config) -> int:
-    """Processes for this machine: as the config says, but no more than GPUs (or cores, without).
+    """Processes for this machine: all GPUs, or as many as the config says; without a GPU at most
+    the cores, and the paper's four.
 
     A number that the batch is not divisible among is lowered to the next one that it is.
     """
-    most = min(config.train.processes, torch.cuda.device_count() or cores())
+    cards = torch.cuda.device_count()
+    asked = config.train.processes or cards or PAPERS
+    most = min(asked, cards or cores())
     batch = config.train.batch
     return next(n for n in range(most, 0, -1) if batch % n == 0)
 
@@ -265,7 +269,7 @@ def write_script(
     if nodes < 1 or processes < 1:
         raise UserError(f"nodes={nodes}, processes={processes}: both must be at least 1.")
     if config.train.batch:
-        share(config.train.batch, config.train.batch_per_process, nodes * processes)
+        share(config.train.batch, config.train.batch_per_process or 6, nodes * processes)
     keep_inputs("slurm", path, [name])
     words = [f"config={name}", f"run={run}", *overrides]
     template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(

@@ -176,6 +176,8 @@ class Logbook:
             "lr": float(self.recipe.rates[done - 1]),
             "expressions_per_second": speed,
             "elapsed": self.elapsed + self.clock.total(),
+            "loader_share": self.clock.share("loading"),
+            **peak_memory(self.place.device),
         }
         self.write("train", iteration=done, **values)
         self.draw("train", values)
@@ -250,11 +252,25 @@ class Clock:
         self.started = time.monotonic()
         self.steps = 0
         self.spent: dict[str, list[float]] = {}  # aside: every stretch, by kind
+        self.inside: dict[str, float] = {}  # of the training time, by kind
         self.mark = 0.0  # training time at the last lap
 
     def total(self) -> float:
         """Since the start."""
         return time.monotonic() - self.started
+
+    @contextlib.contextmanager
+    def within(self, kind: str) -> Iterator[None]:
+        """A stretch that is part of training, whose share of it is asked for."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self.inside[kind] = self.inside.get(kind, 0.0) + time.monotonic() - begin
+
+    def share(self, kind: str) -> float:
+        """What such stretches took of the training time, since the start."""
+        return round(self.inside.get(kind, 0.0) / max(self.training(), 1e-9), 4)
 
     def training(self) -> float:
         """Since the start, without what was spent aside."""
@@ -281,6 +297,13 @@ class Clock:
             return self.training() / max(1, self.steps)
         stretches = self.spent.get(kind, [])
         return sum(stretches) / max(1, len(stretches))
+
+
+def peak_memory(device: "torch.device | None") -> dict[str, float]:
+    """What the GPU's memory held at most so far, GiB; nothing on a CPU."""
+    if device is None or device.type != "cuda":
+        return {}
+    return {"peak_memory": round(torch.cuda.max_memory_allocated(device) / 2**30, 2)}
 
 
 def open_board(folder: Path, first: int) -> Any:

@@ -20,18 +20,21 @@ def segmentation_loss(
     class_weights: of a background pixel and of a referent's.
     The coarser targets are the mask resized by nearest neighbour to S/4, S/8, S/16, S/32.
     """
-    weights = torch.tensor(tuple(class_weights), device=out.mask.device)
-    losses = {"seg": _cross_entropy(out.mask, mask, weights)}
+    losses = {"seg": _cross_entropy(out.mask, mask, class_weights)}
     for i, logits in enumerate(out.scales):
         coarse = F.interpolate(mask[:, None].float(), logits.shape[-2:], mode="nearest")[:, 0]
-        losses[f"scale{i}"] = AUXILIARY_WEIGHT * _cross_entropy(logits, coarse, weights)
+        losses[f"scale{i}"] = AUXILIARY_WEIGHT * _cross_entropy(logits, coarse, class_weights)
     losses["total"] = torch.stack(list(losses.values())).sum()
     return losses
 
 
-def _cross_entropy(logits: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
-    """`F.cross_entropy` of two classes, written out: torch's has no deterministic CUDA kernel."""
+def _cross_entropy(logits: Tensor, mask: Tensor, class_weights: Sequence[float]) -> Tensor:
+    """`F.cross_entropy` of two classes, written out: torch's has no deterministic CUDA kernel.
+
+    The class weights are plain numbers: a tensor of them would be copied to the device at every
+    step, for which the host waits.
+    """
     referent = mask.bool()
     background, foreground = F.log_softmax(logits.float(), dim=1).unbind(1)
-    weight = torch.where(referent, weights[1], weights[0])
+    weight = torch.where(referent, class_weights[1], class_weights[0])  # float32
     return -(weight * torch.where(referent, foreground, background)).sum() / weight.sum()

@@ -8,7 +8,8 @@ The batch of a step stays as configured, whatever the number of processes: each 
 share of it, in pieces of at most `batch_per_process` expressions whose gradients are added up.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from dghin.run.environment import data_digests, start_digest
 from dghin.run.precision import supported_precision
 from dghin.run.processes import Place
 
+from .device.choices import NAMES, choose, largest_piece, without_choice
 from .schedule import derived_iterations, epoch_learning_rates, polynomial_learning_rates
 
 MOST = 100_000_000  # steps of a run
@@ -34,13 +36,15 @@ MOST = 100_000_000  # steps of a run
 class Recipe:
     """The derived figures of a run. Iterations are real steps of the optimizer."""
 
-    settings: TrainConfig
+    settings: TrainConfig  # without `auto`
+    configured: TrainConfig
+    reasons: Mapping[str, str]  # of what `auto` came to
     train_size: int  # expressions
     processes: int
     batch: int  # expressions of a step, over all processes
     piece: int  # expressions that go through the network at once on one process
     accumulation: int  # pieces of a step on each process
-    norm_batch: int  # expressions that a batch norm counts over
+    joint_norm: bool  # whether batch norms count over all processes
     rates: np.ndarray  # the learning rate of every iteration
     warmup: int
     validate_every: int
@@ -53,20 +57,25 @@ class Recipe:
         return len(self.rates)
 
     @property
+    def norm_batch(self) -> int:
+        """Expressions that a batch norm counts over."""
+        return self.piece * self.processes if self.joint_norm else self.piece
+
+    @property
     def epoch(self) -> int:
         """Steps of an epoch; its incomplete last batch is left out, as the original's."""
         return self.train_size // self.batch
 
     def table(self) -> pd.DataFrame:
         """Setting, Configured, Here: what was derived, beside what it was derived from."""
-        s = self.settings
+        s = self.configured
         unit = f" of {s.iterations_of} expressions" if s.iterations_of else ""
         processes = f"{self.processes} process{'es' * (self.processes > 1)}"
         pieces = f"{self.piece} x {self.accumulation} accumulated x {processes}"
         kind = "an epoch" if s.schedule == "paper" else "an iteration"
         rates = f"{s.learning_rate:g} to {s.final_learning_rate:g}"
         rows = [
-            ("processes", f"{s.processes}", f"{self.processes}"),
+            ("processes", f"{s.processes or 'all GPUs'}", f"{self.processes}"),
             ("expressions a step", f"{s.batch or 'what fits'}", f"{self.batch} = {pieces}"),
             ("batch norm counts over", "", f"{self.norm_batch} expressions"),
             ("iterations", f"{s.iterations:,}{unit}", f"{self.iterations:,}"),
@@ -78,7 +87,12 @@ class Recipe:
              f"({self.train_size:,} expressions)"),
             ("learning rate", rates, f"{self.rates.max():.3g} to {self.rates[-1]:.3g}"),
             ("its decay", s.schedule, f"polynomial of power {s.power:g}, a step {kind}"),
-            ("precision", s.precision, self.precision),
+            ("precision", s.precision, self._chosen("precision", self.precision)),
+            *(
+                (name, f"{getattr(s, name)}".lower(),
+                 self._chosen(name, f"{getattr(self.settings, name)}".lower()))
+                for name in ("compile", "channels_last", "recompute")
+            ),
         ]  # fmt: skip
         if self.start:
             rows.append(("starts from", self.start, self.start))
@@ -86,18 +100,30 @@ class Recipe:
             rows.append(("photos mirrored", f"{s.flip:g}", f"{s.flip:g} of those that may be"))
         return pd.DataFrame(rows, columns=["Setting", "Configured", "Here"])
 
+    def _chosen(self, name: str, value: str) -> str:
+        """A value, with the reason where it was chosen."""
+        return f"{value} ({self.reasons[name]})" if name in self.reasons else value
+
     def text(self) -> str:
         """The table for a screen or a log."""
         return to_markdown(self.table()).rstrip()
 
 
-def derive(config: Config, processes: int, device: torch.device | None = None) -> Recipe:
+def derive(
+    config: Config,
+    processes: int,
+    device: torch.device | None = None,
+    kept: Mapping[str, Any] = {},
+    fits: Callable[[int], bool] = lambda piece: True,
+) -> Recipe:
     """The recipe of a run on so many processes. The prepared data's manifest must be there.
 
     device: where the network runs (default: a GPU if there is one; on CPUs batch norms count over
-    one process only).
+    one process only). kept: what the checkpoint that the run goes on from has chosen. fits: whether
+    so many expressions go through the network at once; asked where their number is left open.
     """
-    settings, device = config.train, device or Place.here().device
+    device = device or Place.here().device
+    settings, reasons = choose(config.train, device, kept)
     if settings.compile and settings.checkpoint_activations:
         raise UserError(
             "train.compile=true, train.checkpoint_activations=true: not together; a compiled "
@@ -115,6 +141,11 @@ def derive(config: Config, processes: int, device: torch.device | None = None) -
         split_size(config, config.data.val_split)
     batch = settings.batch or settings.batch_per_process * processes
     piece, accumulation = share(batch, settings.batch_per_process, processes)
+    if "batch_per_process" in reasons and "batch_per_process" not in kept:
+        most, piece = piece, largest_piece(piece, batch // processes, fits)
+        accumulation = batch // processes // piece
+        if piece < most:
+            settings = dataclasses.replace(settings, batch_per_process=piece)
     if train_size < batch:
         raise UserError(
             f"data.train_split={config.data.train_split}: its {train_size} expressions make no "
@@ -143,17 +174,35 @@ def derive(config: Config, processes: int, device: torch.device | None = None) -
         rates = polynomial_learning_rates(total, warm, *decay)
     return Recipe(
         settings,
+        config.train,
+        reasons,
         train_size,
         processes,
         batch,
         piece,
         accumulation,
-        piece * processes if device.type == "cuda" else piece,
+        settings.joint_norm == "on"
+        or settings.joint_norm == "auto"
+        and device.type == "cuda"
+        and processes > 1,
         rates,
         warm,
         every,
         supported_precision(settings.precision, device),
         config.weights.network,
+    )
+
+
+def of_one_batch(
+    settings: TrainConfig, batch: int, steps: int, device: torch.device, rate: float = 1e-5
+) -> Recipe:
+    """The recipe of so many steps over one batch on one process, at one learning rate: for trials
+    without a data set."""
+    chosen, reasons = choose(settings, device)
+    precision = supported_precision(chosen.precision, device)
+    rates = np.full(steps, rate)
+    return Recipe(
+        chosen, settings, reasons, batch, 1, batch, batch, 1, False, rates, 0, 1, precision
     )
 
 
@@ -193,7 +242,14 @@ def made_from(config: Config, recipe: Recipe) -> dict[str, Any]:
     used = (config.data.train_split, config.data.val_split, "masks", "upright")
     digests = {name: value for name, value in data_digests(config).items() if name in used}
     start = {"start": digest} if (digest := start_digest(config)) else {}
-    return {**settings_with_effect(config), "here": here, "digests": digests, **start}
+    chosen = dataclasses.replace(config, train=recipe.settings)  # what `auto` came to
+    return {**settings_with_effect(chosen), "here": here, "digests": digests, **start}
+
+
+def kept_choices(made_from: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a checkpoint's `made_from`: what each setting that may be `auto` was."""
+    keys = {name: f"train.{name}" for name in NAMES}
+    return {name: made_from[key] for name, key in keys.items() if key in made_from}
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -202,7 +258,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, 
     A setting that a checkpoint of an older version does not know was at its default. The network
     that a training started from is compared where it still is: going on does not need it.
     """
-    there = {**settings_with_effect(Config()), **there}
+    there = {**settings_with_effect(without_choice(Config())), **there}
     found = difference(there, here)
     if "start" not in here:
         found.pop("start", None)

@@ -1,6 +1,7 @@
 """One step of the optimizer: the same on all ranks, or none takes it."""
 
 import contextlib
+import copy
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,18 +9,20 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 
 from dghin.data.batches import model_inputs
 from dghin.data.loading import Batch
 from dghin.model.dghin import DGHIN
 from dghin.run.config import Config, TrainConfig
-from dghin.run.precision import autocast
+from dghin.run.precision import autocast, supported_precision
 from dghin.run.processes import Place, gather, mean_over_all, on_any
-from dghin.run.timm_import import timm
 
+from .device.choices import choose
+from .device.joint_norm import use_joint_norms
+from .device.recompute import BatchNorm, checkpoint_activations, compiled, recompute_cheap
 from .losses import CLASS_WEIGHTS, segmentation_loss
 from .recipe import Recipe
-from .recompute import BatchNorm, checkpoint_activations, compiled, recompute_cheap
 
 
 class Step(NamedTuple):
@@ -35,21 +38,34 @@ class Stepper:
     """The model with what trains it: optimizer, loss scaler, processes and modes."""
 
     def __init__(self, model: DGHIN, config: Config, recipe: Recipe, place: Place):
-        self.model, self.settings, self.recipe, self.place = model, config.train, recipe, place
-        self.optimizer = make_optimizer(model, config.train)
+        self.model, self.settings, self.recipe, self.place = model, recipe.settings, recipe, place
+        self.optimizer = make_optimizer(model, self.settings)
         self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         scaled = recipe.precision == "float16"  # small gradients would vanish
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=scaled)
-        if config.train.checkpoint_activations:
-            checkpoint_activations(model)
-        elif config.train.recompute and not config.train.compile:  # a compiler sees to that
-            recompute_cheap(model)
-        self.network: nn.Module = distribute(model, place) if place.world > 1 else model
-        if config.train.compile:
+        self._spare_memory()
+        self.network: nn.Module = model
+        if place.world > 1:
+            self.network = distribute(model, place, recipe.joint_norm, self.settings)
+        if self.settings.compile:
             self.network = compiled(self.network, place.device)
         norms = [part for part in model.modules() if isinstance(part, BatchNorm)]
         self.statistics = [buffer for norm in norms for buffer in norm.buffers()]
         self.kept_statistics = [buffer.clone() for buffer in self.statistics]
+
+    def _spare_memory(self) -> None:
+        """Activations that are computed twice instead of kept. A compiler chooses them by itself.
+
+        On a GPU whole blocks are: to choose operator by operator is slower there by half, since
+        the host must look at every one (docs/gpu.md).
+        """
+        whole = self.settings.checkpoint_activations
+        if self.settings.recompute and not self.settings.compile:
+            whole = whole or self.place.device.type == "cuda"
+            if not whole:
+                recompute_cheap(self.model)
+        if whole:
+            checkpoint_activations(self.model)
 
     def training_mode(self) -> None:
         """Dropout and batch statistics on, but for parts that are frozen."""
@@ -80,14 +96,14 @@ class Stepper:
         lost = ~mean["total"].isfinite()
         # a scaled gradient may overflow: the scaler skips that step by itself, and scales less
         torn = ~norm.isfinite() & (self.scaler.get_scale() <= 1.0)
-        skip, stop = on_any([lost | torn, asked()], self.place)
+        (skip, stop), (size,) = on_any([lost | torn, asked()], self.place, [norm])
         if skip:
             copy_all(self.kept_statistics, self.statistics)
         else:
             self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return Step(mean, float(norm), self.to_blame(batches, losses) if skip else [], stop)
+        return Step(mean, size, self.to_blame(batches, losses) if skip else [], stop)
 
     def backward(self, batch: Batch, is_last: bool) -> dict[str, Tensor]:
         """Add a batch's share to the gradients; its losses. Ranks add up theirs with the last."""
@@ -170,8 +186,10 @@ def share_buffers(model: nn.Module, place: Place) -> None:
             dist.broadcast(buffer, src=0)
 
 
-def distribute(model: nn.Module, place: Place) -> nn.Module:
-    """DistributedDataParallel; on GPUs the batch norms count over all of them (SyncBN).
+def distribute(
+    model: nn.Module, place: Place, joint: bool, settings: TrainConfig
+) -> nn.parallel.DistributedDataParallel:
+    """DistributedDataParallel. joint: the batch norms count over all processes (SyncBN).
 
     Batch statistics are not broadcast at every step: nothing reads them before `share_buffers`.
     """
@@ -179,13 +197,37 @@ def distribute(model: nn.Module, place: Place) -> nn.Module:
     names = ("forward_sync_buffers", "broadcast_buffers")  # of torch 2.13 on, and before
     known = inspect.signature(wrapper).parameters
     options: dict[str, Any] = {next(name for name in names if name in known): False}
-    options["gradient_as_bucket_view"] = True
+    options |= {"gradient_as_bucket_view": True, "bucket_cap_mb": settings.gradient_bucket}
+    if joint:
+        model = use_joint_norms(model)
     if place.device.type == "cuda":
-        model = convert_sync_batchnorm(model)
         options["device_ids"] = [place.device.index]
-    return wrapper(model, **options)
+    wrapped = wrapper(model, **options)
+    if settings.gradient_compression == "bfloat16":
+        wrapped.register_comm_hook(None, bf16_compress_hook)
+    return wrapped
 
 
-def convert_sync_batchnorm(model: nn.Module) -> nn.Module:
-    """SyncBN for every batch norm; timm's conversion, as torch's drops timm's activations."""
-    return timm.layers.convert_sync_batchnorm(model)
+def trial(model: DGHIN, config: Config, piece: int, device: torch.device) -> bool:
+    """Whether a step of so many expressions fits into the device's memory: forward and backward of
+    zeros on a copy of the model, beside the room that the optimizer's state takes."""
+    settings, _ = choose(config.train, device)
+    side, words = config.model.image_size, config.model.words
+    try:
+        copy_of = copy.deepcopy(model).to(device)
+        room = [torch.empty_like(p) for p in copy_of.parameters() for _ in range(2)]
+        if settings.recompute:
+            checkpoint_activations(copy_of)
+        ids = torch.zeros(piece, words, dtype=torch.long, device=device)
+        image = torch.zeros(piece, 3, side, side, dtype=torch.uint8, device=device)
+        edges = torch.zeros(piece, words, words, device=device)
+        with autocast(supported_precision(settings.precision, device), device):
+            out = copy_of(image, ids, torch.ones_like(ids), ids, edges)
+        mask = torch.zeros(piece, side, side, dtype=torch.uint8, device=device)
+        segmentation_loss(out, mask)["total"].backward()
+        return bool(room)
+    except torch.OutOfMemoryError:
+        return False
+    finally:
+        out = copy_of = room = None  # noqa: F841  (what is left of them would stay in the way)
+        torch.cuda.empty_cache()

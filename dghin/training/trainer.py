@@ -51,8 +51,8 @@ from .checkpoint import (
 )
 from .frozen_text import encode_once
 from .logbook import Logbook, Progress
-from .recipe import derive, differences, made_from
-from .step import Stepper, share_buffers
+from .recipe import Recipe, derive, differences, kept_choices, made_from
+from .step import Stepper, share_buffers, trial
 
 log = logging.getLogger(__name__)
 
@@ -63,19 +63,19 @@ class Trainer:
     def __init__(self, config: Config, folder: Path, place: Place):
         self.config, self.files, self.place = config, RunFolder(folder), place
         self.folder = self.files.train
-        self.recipe = derive(config, place.world, place.device)
         self.train_set: PreparedDataset | Mirrored = open_split(config, config.data.train_split)
         if config.train.flip:
             self.train_set = with_mirror_images(self.train_set, config)
         self.val_set = open_split(config, config.data.val_split) if config.data.val_split else None
-        self.made_from, self.changed = made_from(config, self.recipe), {}
         self.stop = Stop()
+        state = self._find_checkpoint()
         seed_everything(config.train.seed)
         self.model = DGHIN(config.model)
         self.model.language = {
             name: getattr(config.data, name) for name in ("tokenizer", "parser", "alignment")
         }
-        state = self._find_checkpoint()
+        self.recipe = self._derive(state)
+        self.made_from, self.changed = made_from(config, self.recipe), {}
         if state is None:
             self.progress = Progress()
             load_pretrained(self.model, config)
@@ -85,7 +85,7 @@ class Trainer:
         parameters = sum(p.numel() for p in self.model.parameters())
         self.report = Logbook(self.files.log, config, self.recipe, place, self.progress, parameters)
         self.model.to(place.device)
-        if config.train.channels_last:
+        if self.recipe.settings.channels_last:
             self.model.to(memory_format=torch.channels_last)
         if config.train.text_learning_rate_scale == 0:
             splits = [self.train_set] + ([self.val_set] if self.val_set else [])
@@ -95,6 +95,19 @@ class Trainer:
         seed_everything(config.train.seed + place.rank)  # dropout differs by rank
         if state is not None:
             self._restore(state)
+
+    def _derive(self, state: dict[str, Any] | None) -> Recipe:
+        """The recipe: with the choices of a checkpoint, or with the largest piece that fits on the
+        GPUs of all ranks."""
+        kept = kept_choices(state["made_from"]) if state else {}
+        device = self.place.device
+
+        def fits(piece: int) -> bool:
+            if device.type != "cuda":
+                return True
+            return all(gather(trial(self.model, self.config, piece, device), self.place))
+
+        return derive(self.config, self.place.world, device, kept, fits)
 
     def _find_checkpoint(self) -> dict[str, Any] | None:
         """The newest whole checkpoint: the main rank chooses it, all read the same."""
@@ -184,7 +197,9 @@ class Trainer:
             done * recipe.accumulation,
         )
         for _ in range(done, recipe.iterations):
-            yield [next(loaded) for _ in range(recipe.accumulation)]
+            with self.report.clock.within("loading"):
+                found = [next(loaded) for _ in range(recipe.accumulation)]
+            yield found
 
     def is_validation_due(self) -> bool:
         """Whether this iteration's weights are to be scored and have not been yet."""
@@ -282,6 +297,7 @@ class Trainer:
 def train(config: Config, folder: Path) -> None:
     """Train a run in reports/<run>, alone or as one of torchrun's processes."""
     set_deterministic(config.train.deterministic)
+    torch.set_float32_matmul_precision(config.train.matmul_precision)
     keep_freed_memory()
     place = join()
     if not place.is_main:

@@ -201,9 +201,9 @@ def test_the_table_of_words_and_errors_are_escaped(predictor, photo):
     [
         (["run=none"], "none/train/best: no trained network. Run `make reproduce` first"),
         (["port=0"], "port=0: give a number from 1 to 65535"),
-        (["port=often"], "port=often: give a number"),
-        (["max_megabytes=-1"], "max_megabytes=-1: give a number above 0"),
-        (["max_megapixels=many"], "max_megapixels=many: give a number above 0"),
+        (["port=often"], "port=often: expected a whole number, as 7860"),
+        (["max_megabytes=-1"], "max_megabytes=-1.0: give a number above 0"),
+        (["max_megapixels=many"], "max_megapixels=many: expected a number, as 25.0"),
         (["train.batch=3"], "unknown key 'train.batch'"),
         (["prot=3"], "Did you mean 'port'"),
     ],

@@ -13,8 +13,8 @@ from samples import OriginalSamples, noise_data
 from dghin.data.batches import model_inputs
 from dghin.model.dghin import DGHIN
 from dghin.run.config import load_config
+from dghin.training.device.recompute import recompute_cheap
 from dghin.training.losses import segmentation_loss
-from dghin.training.recompute import recompute_cheap
 
 SMALL = ["model.width=32", "model.text_layers=1", "model.text_dropout=0"]
 SWIN = ["model.backbone=swin_tiny_patch4_window7_224", "model.drop_path=0.2"]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch_geometric.nn import GCNConv
 
-from dghin.model.graphs import TextGraph, VisualGraph
+from dghin.model.graphs import TextGraph, VisualGraph, mix, mix_plainly
 
 
 def random_tree(words: int, seed: int) -> torch.Tensor:
@@ -71,3 +71,16 @@ def test_visual_graph_rows_are_rows_of_the_matrix():
     rows = graph.rows(visual, torch.tensor([3, 20]))
     torch.testing.assert_close(rows.flatten(2), full[:, [3, 20]])
     torch.testing.assert_close(rows.sum((-1, -2)), torch.ones(2, 2))
+
+
+def test_mixing_by_two_products_is_the_fused_form():
+    query, nodes = torch.randn(2, 2, 30, 8, dtype=torch.float64)
+    torch.testing.assert_close(mix_plainly(query, nodes), mix(query, nodes))
+    assert torch.equal(mix_plainly(query, nodes), (query @ nodes.mT).softmax(-1) @ nodes)
+
+
+def test_two_products_keep_the_precision_of_products():
+    query, nodes = torch.randn(2, 2, 30, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert mix_plainly(query, nodes).dtype == torch.bfloat16
+    assert mix_plainly(query, nodes).dtype == torch.float32

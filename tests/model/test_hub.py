@@ -136,7 +136,7 @@ def test_an_older_folder_without_a_card_is_read(tiny_model, tmp_path):
         (CONFIG, "{", "not readable as JSON.*Give a folder"),
         (CONFIG, "[]", "expected an object of settings. Give a folder"),
         (CONFIG, '{"widht": 16}', "unknown key 'widht'.*Did you mean 'width'"),
-        (CONFIG, '{"width": "wide"}', "width='wide': expected int"),
+        (CONFIG, '{"width": "wide"}', "width='wide': expected a whole number"),
         (WEIGHTS, None, "no such file. Give a folder"),
         (WEIGHTS, "damaged", "cannot be read .* Copy the file again"),
     ],

@@ -4,11 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dghin.model.dghin import DGHIN
 from dghin.model.levels import (
     LEAST_CHANNELS,
     Head,
     ShallowLevel,
     convolve_enlarged,
+    coordinates,
+    enlarging_window,
     window_inside,
     with_coordinates,
 )
@@ -63,3 +66,19 @@ def test_coordinates():
     torch.testing.assert_close(y_centre, (y_min + y_max) / 2)
     assert (height == 0.25).all() and (width == 0.25).all()
     assert x_max.max() == 1 and y_min.min() == -1
+
+
+def test_what_is_made_once_is_what_would_be_made_now(tiny_config):
+    """Coordinates and enlarging tables are buffers for the usual sides, and made for others."""
+    torch.manual_seed(0)
+    model = DGHIN(tiny_config.model).eval()
+    made = {name for name, _ in model.named_buffers()} - {*model.state_dict()}
+    assert {"levels.0.coordinates", "decoder.merge.0.table"} <= made
+    x, weight = torch.randn(1, 4, 3, 3), torch.randn(2, 4, 3, 3)
+    table = enlarging_window(3, 6)
+    assert torch.equal(convolve_enlarged(x, weight, (6, 6), table),
+                       convolve_enlarged(x, weight, (6, 6)))  # fmt: skip
+    assert torch.equal(with_coordinates(x, coordinates(3, 3)), with_coordinates(x))
+    assert torch.equal(with_coordinates(x, coordinates(2, 3)), with_coordinates(x))
+    for level, side in zip((model.shallow_level, *model.levels), (16, 8, 4, 2), strict=True):
+        assert torch.equal(level.coordinates, coordinates(side, side))

@@ -188,8 +188,8 @@ def test_keys_of_one_hash_are_refused_or_few(tmp_path):
     ("content", "message"),
     [(b"[" * 1_000_000, "recursion"), (b'{"a":' * 1_000_000, "recursion"),
      (b"1" * 10_000, "digits"), (b'{"a": 1, "b": 2, "a": 3}', "'a' is there twice"),
-     ("[1]".encode("utf-16"), "decode"), (b"\xef\xbb\xbf\xef\xbb\xbf[]", "BOM"),
-     (b'["\xed\xa0\x80"]', "decode"), (b"", "Expecting value"), (b"[1] x", "Extra data"),
+     ("[1]".encode("utf-16"), "no UTF-8"), (b"\xef\xbb\xbf\xef\xbb\xbf[]", "BOM"),
+     (b'["\xed\xa0\x80"]', "no UTF-8"), (b"", "Expecting value"), (b"[1] x", "Extra data"),
      (b"\x00", "Expecting value")],
 )  # fmt: skip
 def test_broken_json(tmp_path, content, message):

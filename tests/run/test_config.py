@@ -27,7 +27,11 @@ def test_every_data_set_has_a_config_of_its_name_and_splits(name):
 def test_defaults_are_the_papers():
     config = Config()
     assert (config.model.image_size, config.model.words, config.model.width) == (416, 17, 512)
-    assert (config.train.batch_per_process, config.train.processes) == (6, 4)
+    assert (config.train.batch, config.train.batch_per_process, config.train.processes) == (
+        24,
+        0,
+        0,
+    )
     assert config.train.learning_rate == 3e-5 and config.train.weight_decay == 0.01
     assert config.data.parser == "en_core_web_lg" and config.model.drop_path == 0.2
 
@@ -51,7 +55,7 @@ def test_base_file(tmp_path):
     [
         (["train.iteration=3"], "'train.iteration'.*Did you mean 'train.iterations'"),
         (["modle.width=3"], "'modle'.*Did you mean 'model'"),
-        (["train.iterations=many"], "train.iterations='many': expected int"),
+        (["train.iterations=many"], "train.iterations='many': expected a whole number"),
         (["train.precision=half"], "'half'.*bfloat16"),
         (["train=3"], "'train' is a group of settings"),
         (["width"], "'width' is not of the form key=value"),

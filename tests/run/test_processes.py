@@ -15,7 +15,8 @@ ALONE = Place(0, 1, torch.device("cpu"))
 def test_alone():
     assert ALONE.is_main and not Place(1, 2, ALONE.device).is_main
     assert gather("mine", ALONE) == ["mine"]
-    assert on_any([True, torch.tensor(False)], ALONE) == [True, False]
+    flags, numbers = on_any([True, torch.tensor(False)], ALONE, [torch.tensor(2.5)])
+    assert (flags, numbers) == ([True, False], [2.5])
     values = {"loss": torch.tensor(2.0)}
     assert mean_over_all(values, ALONE) is values
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,11 +75,18 @@ def test_real_steps_are_taken_as_they_are(tmp_path):
     assert (recipe.iterations, recipe.warmup, recipe.validate_every) == (50, 5, 10)
 
 
-def test_batch_norms_count_over_all_gpus_but_one_cpu_process(tmp_path):
-    config = config_on(tmp_path)
-    assert derive(config, 4, torch.device("cuda")).norm_batch == 24
-    assert derive(config, 1, torch.device("cuda")).norm_batch == 6
-    assert derive(config, 4).norm_batch == 6
+def test_batch_norms_count_over_all_gpus_but_one_cpu_process(tmp_path, monkeypatch):
+    """On one large card over the paper's 24, too: in one piece, since it fits."""
+    config, cuda = config_on(tmp_path), torch.device("cuda")
+    card = SimpleNamespace(name="a card", total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    assert derive(config, 4, cuda).norm_batch == 24
+    assert derive(config, 1, cuda).norm_batch == 24
+    small = derive(config, 1, cuda, fits=lambda piece: piece <= 6)
+    assert (small.piece, small.accumulation, small.norm_batch) == (6, 4, 6)
+    again = derive(config, 1, cuda, {"batch_per_process": 12})
+    assert (again.piece, again.accumulation) == (12, 2)
+    assert derive(config, 4).norm_batch == derive(config, 1).norm_batch == 6
 
 
 def test_the_table_shows_what_was_derived(tmp_path):
@@ -100,7 +108,7 @@ def test_compiling_and_checkpointing_are_not_mixed(tmp_path):
     ("word", "message"),
     [
         ("train.batch=-1", "train.batch=-1"),
-        ("train.batch_per_process=0", "train.batch_per_process=0"),
+        ("train.batch_per_process=-1", "train.batch_per_process=-1"),
         ("train.iterations=0", "train.iterations=0"),
         ("train.save_every=0", "train.save_every=0"),
         ("data.train_split=trian", "split of refcoco: 'trian'.*Did you mean 'train'"),
@@ -140,9 +148,9 @@ def test_what_a_run_starts_from_and_mirrors_is_in_the_table(tmp_path):
     [
         ("train.flip=1.5", r"train.flip=1.5: a chance. Give a number from 0 to 1"),
         ("train.flip=-0.1", r"train.flip=-0.1: a chance"),
-        ("train.flip=.nan", r"train.flip=nan: a chance"),
+        ("train.flip=.nan", r"train.flip=nan: expected a finite number"),
         ("train.referent_weight=0", r"train.referent_weight=0: give a positive number"),
-        ("train.referent_weight=.inf", r"train.referent_weight=inf: give a positive number"),
+        ("train.referent_weight=.inf", r"train.referent_weight=inf: expected a finite number"),
     ],
 )
 def test_what_is_no_chance_and_no_weight_is_refused(tmp_path, word, message):

@@ -52,7 +52,7 @@ def whole(config, kept, tmp_path):
 def lines(folder, kind):
     """The lines of a run's log, without what depends on the clock or on the number of lives."""
     found = [json.loads(x) for x in (folder / "train/log.jsonl").read_text().splitlines()]
-    clock = ("elapsed", "expressions_per_second", "time", "seconds")
+    clock = ("elapsed", "expressions_per_second", "time", "seconds", "loader_share", "peak_memory")
     return [{k: v for k, v in x.items() if k not in clock} for x in found if x["kind"] == kind]
 
 

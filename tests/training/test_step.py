@@ -9,7 +9,7 @@ import torch
 from dghin.model.dghin import DGHIN
 from dghin.run.processes import Place
 from dghin.training.recipe import derive
-from dghin.training.step import Stepper, convert_sync_batchnorm, copy_all, make_optimizer
+from dghin.training.step import Stepper, copy_all, make_optimizer
 
 
 def test_a_part_with_scale_zero_is_frozen_and_has_no_group(tiny_model, tiny_config):
@@ -40,15 +40,6 @@ def test_a_frozen_part_gets_no_gradient(tiny_config):
     assert len(trained) + len(list(model.text_encoder.parameters())) == len(
         list(model.parameters())
     )
-
-
-def test_synchronised_batch_norms_keep_their_activations(tiny_model):
-    image = torch.rand(1, 3, 64, 64)
-    before = tiny_model.visual_encoder(image)
-    encoder = convert_sync_batchnorm(tiny_model.visual_encoder)
-    assert any(isinstance(part, torch.nn.SyncBatchNorm) for part in encoder.modules())
-    for one, other in zip(before, encoder(image), strict=True):
-        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("there", [False, True])

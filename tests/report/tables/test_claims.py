@@ -196,7 +196,7 @@ def test_runs_that_are_compared_are_named_once(run):
     ("change", "message"),
     [
         ({"expcted": 1.0}, "unknown key 'expcted'.*Did you mean 'expected'"),
-        ({"expected": "many"}, "expected='many': expected float"),
+        ({"expected": "many"}, "expected='many': expected a number"),
         ({"expected": 170}, "expected: 170.* from 0 to 100"),
         ({"expected": math.nan}, "expected: nan.* from 0 to 100"),
         ({"tolerance": -1}, "tolerance: -1.* from 0 to 100"),
