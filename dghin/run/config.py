@@ -117,7 +117,8 @@ class TrainConfig:
     validate_expressions: int = 0  # 0: the whole split
     log_every: int = 50
     tensorboard: bool = True  # also write TensorBoard's curves, where it is installed
-    save_every: int = 1000  # real steps between checkpoints; validation saves, too
+    save_minutes: float = 10.0  # between checkpoints, written beside the training; 0: not by time
+    save_every: int = 0  # > 0: a checkpoint after so many steps, too; each validation writes one
     keep_checkpoints: int = 2
     # auto: as the device is best used; on a CPU float32, false, false, true, off
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -215,7 +216,8 @@ WITHOUT_EFFECT = (  # on a training's result
     "name", "notebooks", "data.root", "data.prepared", "data.images", "data.shapes",
     "data.test_splits", "train.workers", "train.threads", "train.log_every",
     "train.tensorboard", "train.processes",
-    "train.skip_limit", "train.save_every", "train.keep_checkpoints", "train.prefetch",
+    "train.skip_limit", "train.save_every", "train.save_minutes",
+    "train.keep_checkpoints", "train.prefetch",
     "train.keep_encoded", "train.recompute", "train.checkpoint_activations", "train.stop_at",
     "train.resume_changed", "train.max_restarts", "train.gradient_bucket",
     "evaluate.batch", "evaluate.workers", "evaluate.expressions",

@@ -2,9 +2,10 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.workers import cores
@@ -104,6 +105,49 @@ def gather(value: object, place: Place) -> list[object]:
     values: list[object] = [None] * place.world
     distributed.all_gather_object(values, value)
     return values
+
+
+class Slot(NamedTuple):
+    """Where a tensor stands in a nested state that is sent without its tensors."""
+
+    shape: tuple[int, ...]
+    dtype: "torch.dtype"
+
+
+def from_main(state: Any, place: Place) -> Any:
+    """A nested state of the main rank (dicts, lists, tuples, plain values, tensors on the CPU), on
+    every rank: its plain values are sent as one object, its tensors one by one."""
+    if place.world == 1:
+        return state
+    import torch
+    from torch import distributed
+
+    def send(tensor: "Tensor") -> Slot:
+        tensors.append(tensor)
+        return Slot(tuple(tensor.shape), tensor.dtype)
+
+    def receive(slot: Slot) -> "Tensor":
+        value = next(ours) if ours else torch.empty(slot.shape, dtype=slot.dtype)
+        there = value.contiguous().to(place.device)
+        distributed.broadcast(there, src=0)
+        return value if ours else there.cpu()
+
+    tensors: list[Tensor] = []
+    plan = [replaced(state, torch.Tensor, send) if place.is_main else None]
+    distributed.broadcast_object_list(plan, src=0, device=place.device)
+    ours = iter(tensors) if place.is_main else None
+    return replaced(plan[0], Slot, receive)
+
+
+def replaced(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    """A nested value with everything of a kind changed, in the order in which it stands there."""
+    if isinstance(value, kind):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: replaced(one, kind, change) for key, one in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(replaced(one, kind, change) for one in value)
+    return value
 
 
 def on_any(

@@ -111,18 +111,6 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def load_of(folder: Path, iteration: int) -> dict[str, Any]:
-    """The checkpoint after so many iterations, which must be there."""
-    path = checkpoint_path(folder, iteration)
-    try:
-        return read_checkpoint(path)
-    except OSError as error:
-        raise UserError(
-            f"{path}: the main process goes on from it, another one does not see it ({error}). "
-            "All nodes must share the run's folder."
-        ) from error
-
-
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint file's content; damage is an error of some kind, another format a UserError."""
     check_sums(path)

@@ -190,11 +190,16 @@ class Logbook:
 
     def time_left(self) -> float:
         """Seconds to the end: of steps, and of validations and checkpoints as they took so far."""
-        left = self.recipe.iterations - self.progress.iteration
+        left, settings = self.recipe.iterations - self.progress.iteration, self.config.train
+        seconds = left * self.clock.mean("training")
         counts = {
             "training": left,
             "validation": left / self.recipe.validate_every,
-            "saving": left / self.config.train.save_every,
+            "saving": max(
+                left / self.recipe.validate_every,
+                left / settings.save_every if settings.save_every else 0,
+                seconds / 60 / settings.save_minutes if settings.save_minutes else 0,
+            ),
         }
         return sum(count * self.clock.mean(kind) for kind, count in counts.items())
 

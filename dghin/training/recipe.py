@@ -73,6 +73,10 @@ class Recipe:
         processes = f"{self.processes} process{'es' * (self.processes > 1)}"
         pieces = f"{self.piece} x {self.accumulation} accumulated x {processes}"
         kind = "an epoch" if s.schedule == "paper" else "an iteration"
+        often = " or ".join(
+            [f"{s.save_minutes:g} minutes"] * bool(s.save_minutes)
+            + [f"{s.save_every:,}"] * bool(s.save_every)
+        )
         rates = f"{s.learning_rate:g} to {s.final_learning_rate:g}"
         rows = [
             ("processes", f"{s.processes or 'all GPUs'}", f"{self.processes}"),
@@ -81,8 +85,7 @@ class Recipe:
             ("iterations", f"{s.iterations:,}{unit}", f"{self.iterations:,}"),
             ("warm-up", f"{s.warmup:,}{unit}", f"{self.warmup:,}"),
             ("validation every", f"{s.validate_every:,}{unit}", f"{self.validate_every:,}"),
-            ("checkpoint every", f"{s.save_every:,}", f"{s.save_every:,}, newest "
-             f"{s.keep_checkpoints} kept"),
+            ("checkpoint every", often, f"{often}, newest {s.keep_checkpoints} kept"),
             ("epochs", "", f"{self.iterations / self.epoch:.1f} of {self.epoch:,} iterations "
              f"({self.train_size:,} expressions)"),
             ("learning rate", rates, f"{self.rates.max():.3g} to {self.rates[-1]:.3g}"),
@@ -155,12 +158,19 @@ def derive(
         real_steps(settings, count, batch)
         for count in (settings.iterations, settings.warmup, settings.validate_every)
     )
-    if total < 1 or every < 1 or settings.save_every < 1 or settings.keep_checkpoints < 1:
+    if (
+        not (settings.save_minutes > 0 or settings.save_every > 0)
+        or min(settings.save_minutes, settings.save_every) < 0
+    ):
+        raise UserError(
+            f"train.save_minutes={settings.save_minutes:g}, train.save_every="
+            f"{settings.save_every}: one of them must be positive, none negative."
+        )
+    if total < 1 or every < 1 or settings.keep_checkpoints < 1:
         raise UserError(
             f"train.iterations={settings.iterations}, train.validate_every="
-            f"{settings.validate_every}, train.save_every={settings.save_every}, "
-            f"train.keep_checkpoints={settings.keep_checkpoints}: each must come to at least 1 "
-            f"(steps are of {batch} expressions)."
+            f"{settings.validate_every}, train.keep_checkpoints={settings.keep_checkpoints}: each "
+            f"must come to at least 1 (steps are of {batch} expressions)."
         )
     if total > MOST:
         raise UserError(

@@ -32,6 +32,7 @@ class Step(NamedTuple):
     gradient_norm: float  # before clipping
     skipped: list[int]  # the training samples for which no rank took the step
     stop: bool  # some rank was asked to end
+    save: bool = False  # a checkpoint is due
 
 
 class Stepper:
@@ -75,12 +76,17 @@ class Stepper:
                 part.eval()
 
     def step(
-        self, batches: list[Batch], rate: float, asked: Callable[[], bool] = lambda: False
+        self,
+        batches: list[Batch],
+        rate: float,
+        asked: Callable[[], bool] = lambda: False,
+        due: Callable[[], bool] = lambda: False,
     ) -> Step:
         """One step at a learning rate over this rank's batches, whose gradients are added up.
 
         A loss or a gradient that is not finite on some rank: no rank takes the step, and the
-        batch norms forget it. asked: whether this rank was asked to end; every rank learns it.
+        batch norms forget it. asked: whether this rank was asked to end; due: whether by its clock
+        a checkpoint is; every rank learns both.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
@@ -96,14 +102,15 @@ class Stepper:
         lost = ~mean["total"].isfinite()
         # a scaled gradient may overflow: the scaler skips that step by itself, and scales less
         torn = ~norm.isfinite() & (self.scaler.get_scale() <= 1.0)
-        (skip, stop), (size,) = on_any([lost | torn, asked()], self.place, [norm])
+        flags = [lost | torn, asked(), due()]
+        (skip, stop, save), (size,) = on_any(flags, self.place, [norm])
         if skip:
             copy_all(self.kept_statistics, self.statistics)
         else:
             self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return Step(mean, size, self.to_blame(batches, losses) if skip else [], stop)
+        return Step(mean, size, self.to_blame(batches, losses) if skip else [], stop, save)
 
     def backward(self, batch: Batch, is_last: bool) -> dict[str, Tensor]:
         """Add a batch's share to the gradients; its losses. Ranks add up theirs with the last."""

@@ -38,12 +38,11 @@ from dghin.run.config import Config, save_config
 from dghin.run.environment import record_environment
 from dghin.run.folder import RunFolder
 from dghin.run.precision import keep_freed_memory, seed_everything, set_deterministic
-from dghin.run.processes import Place, gather, join, leave, threads
+from dghin.run.processes import Place, from_main, gather, join, leave, threads
 from dghin.run.stopping import Interrupted, Stop, only_one
 
 from .checkpoint import (
     load_newest,
-    load_of,
     random_state,
     remove_leftovers,
     save_checkpoint,
@@ -52,6 +51,7 @@ from .checkpoint import (
 from .frozen_text import encode_once
 from .logbook import Logbook, Progress
 from .recipe import Recipe, derive, differences, kept_choices, made_from
+from .saving import Saver
 from .step import Stepper, share_buffers, trial
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Trainer:
         if config.train.flip:
             self.train_set = with_mirror_images(self.train_set, config)
         self.val_set = open_split(config, config.data.val_split) if config.data.val_split else None
-        self.stop = Stop()
+        self.stop, self.saver = Stop(), Saver(self._write)
         state = self._find_checkpoint()
         seed_everything(config.train.seed)
         self.model = DGHIN(config.model)
@@ -110,10 +110,9 @@ class Trainer:
         return derive(self.config, self.place.world, device, kept, fits)
 
     def _find_checkpoint(self) -> dict[str, Any] | None:
-        """The newest whole checkpoint: the main rank chooses it, all read the same."""
+        """The newest whole checkpoint: the main rank reads it, the others get it from there."""
         state = load_newest(self.folder) if self.place.is_main else None
-        chosen = gather(None if state is None else state["iteration"], self.place)[0]
-        return state if self.place.is_main or chosen is None else load_of(self.folder, chosen)
+        return from_main(state, self.place)
 
     def _accept(self, state: dict[str, Any]) -> None:
         """Take over a checkpoint's weights; one that does not belong to this run is refused."""
@@ -151,12 +150,20 @@ class Trainer:
             set_random_state(state["random"][self.place.rank])
         log.info("going on from iteration %d", self.progress.iteration)
 
-    def save(self) -> None:
-        """Write a checkpoint (every rank must call it)."""
+    def save(self, beside: bool = False) -> None:
+        """Write a checkpoint (every rank must call it); beside: while the training goes on."""
         with self.report.aside("saving"):
             states = gather(random_state(), self.place)
             if self.place.is_main:
-                save_checkpoint(self.folder, self.state(states), self.config.train.keep_checkpoints)
+                self.saver.save(self.state(states), beside)
+
+    def _write(self, state: dict[str, Any]) -> None:
+        save_checkpoint(self.folder, state, self.config.train.keep_checkpoints)
+
+    def _is_save_due(self) -> bool:
+        """Whether it is time for a checkpoint, by the main rank's clock."""
+        self.saver.check()
+        return self.place.is_main and self.saver.is_due(self.config.train.save_minutes)
 
     def state(self, random: list[object]) -> dict[str, Any]:
         """What a checkpoint holds; random: the generators of every rank."""
@@ -217,6 +224,7 @@ class Trainer:
         Without a val split, the last weights are the best. The checkpoint is written first: should
         the process die before best/ is written, that is made good at the next start.
         """
+        self.saver.wait()  # no process is forked for the loading while a file is being written
         progress = self.progress
         progress.validated = progress.iteration
         if self.val_set is None:
@@ -243,7 +251,7 @@ class Trainer:
     def run(self) -> None:
         """Train to the end, or until asked to stop."""
         settings, report, progress = self.config.train, self.report, self.progress
-        with self.stop, report, contextlib.closing(self.steps()) as steps:
+        with self.stop, self.saver, report, contextlib.closing(self.steps()) as steps:
             if self.changed and self.place.is_main:
                 log.warning("going on under other conditions (key: then, now): %s", self.changed)
                 report.write("changed", iteration=progress.iteration, changed=self.changed)
@@ -253,15 +261,16 @@ class Trainer:
             self.stepper.training_mode()
             for batches in steps:
                 rate = float(self.recipe.rates[progress.iteration])
-                step = self.stepper.step(batches, rate, self.stop.asked)
+                step = self.stepper.step(batches, rate, self.stop.asked, self._is_save_due)
                 progress.iteration += 1
                 if step.skipped:
                     self.skip(step.skipped)
                 report.train({} if step.skipped else step.losses, step.gradient_norm)
                 stop = step.stop or progress.iteration == settings.stop_at
                 due = self.is_validation_due()
-                if stop or due or progress.iteration % settings.save_every == 0:
-                    self.save()
+                counted = settings.save_every and progress.iteration % settings.save_every == 0
+                if stop or due or step.save or counted:
+                    self.save(beside=not (stop or due))
                 if stop:
                     self.end()
                 if due:

@@ -14,7 +14,7 @@ from dghin.data.batches import collate
 from dghin.data.dataset import open_split
 from dghin.model.dghin import DGHIN
 from dghin.run.config import Config
-from dghin.run.processes import Place
+from dghin.run.processes import Place, from_main
 from dghin.training.device.joint_norm import use_joint_norms
 from dghin.training.recipe import derive
 from dghin.training.step import Stepper
@@ -82,3 +82,8 @@ def steps_of(place: Place, config: Config, count: int) -> list[dict[str, float]]
         step = stepper.step([collate(samples, False)], 1e-5)
         found.append({name: float(value) for name, value in step.losses.items()})
     return found
+
+
+def given_by_main(place: Place, state: Any) -> Any:
+    """A nested state that only the main rank has, as every rank gets it."""
+    return from_main(state if place.is_main else None, place)

@@ -4,10 +4,19 @@ import os
 
 import pytest
 import torch
+from helpers.joint import given_by_main, together
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.workers import cores
-from dghin.run.processes import Place, find_device, gather, mean_over_all, on_any, threads
+from dghin.run.processes import (
+    Place,
+    find_device,
+    from_main,
+    gather,
+    mean_over_all,
+    on_any,
+    threads,
+)
 
 ALONE = Place(0, 1, torch.device("cpu"))
 
@@ -19,6 +28,23 @@ def test_alone():
     assert (flags, numbers) == ([True, False], [2.5])
     values = {"loss": torch.tensor(2.0)}
     assert mean_over_all(values, ALONE) is values
+
+
+def test_a_state_of_the_main_rank_is_on_all(tmp_path):
+    state = {
+        "model": {"w": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)},
+        "random": [(3, (1, 2), None), torch.arange(5, dtype=torch.uint8)],
+        "step": torch.tensor(4.0), "name": "run", "none": torch.empty(0, 7), "flag": True,
+    }  # fmt: skip
+    assert from_main(state, ALONE) is state
+    for mine in together(given_by_main, 2, tmp_path, state):
+        assert mine.keys() == state.keys()
+        assert mine["random"][0] == state["random"][0] and mine["name"] == "run" and mine["flag"]
+        pairs = [(mine["model"]["w"], state["model"]["w"]), (mine["random"][1], state["random"][1])]
+        pairs += [(mine[name], state[name]) for name in ("step", "none")]
+        for one, other in pairs:
+            assert torch.equal(one, other) and one.dtype == other.dtype
+    assert together(given_by_main, 2, tmp_path, None) == [None, None]
 
 
 def test_where_a_process_stands_is_torchruns_to_say(monkeypatch):
