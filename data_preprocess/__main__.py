@@ -8,4 +8,5 @@ if __name__ == "__main__":  # the processes that draw masks import this file aga
 
         sys.exit(main())
     except KeyboardInterrupt:  # while modules are imported
-        sys.exit("stopped")
+        sys.stderr.write("stopped\n")
+        sys.exit(130)

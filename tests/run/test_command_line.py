@@ -1,5 +1,8 @@
 """Words of a command line: own keys, settings, flags; errors without a traceback."""
 
+import runpy
+import sys
+
 import pytest
 
 import dghin.__main__ as command
@@ -62,3 +65,27 @@ def test_status_of_a_command(capsys):
     assert run_cli(stopped, []) == 130
     assert run_cli(command.run, ["trian"]) == 2
     assert "Did you mean 'train'?" in capsys.readouterr().err
+
+
+class _Interrupting:
+    """Ctrl-C while a module is being looked for."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def find_spec(self, name, *_):
+        if name == self.name:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("package", "module"),
+    [("dghin", "dghin.run.command_line"), ("data_preprocess", "data_preprocess.cli")],
+)
+def test_ctrl_c_while_importing_is_one_line(monkeypatch, capsys, package, module):
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [_Interrupting(module), *sys.meta_path])
+    monkeypatch.setattr(sys, "argv", [package])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(package, run_name="__main__")
+    assert ended.value.code == 130 and capsys.readouterr().err == "stopped\n"
