@@ -73,8 +73,9 @@ def at_the_edge(
     """Run a command; → its exit status.
 
     2 and one line: what the user can put right (`for_the_user`). 130: Ctrl-C. 1 and a traceback: a
-    fault of this kit.
+    fault of this kit. A command that went to the project's root says from where it sees paths.
     """
+    stood = _folder()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for stream in (sys.stdout, sys.stderr):  # a file's name may hold what a terminal cannot show
         with contextlib.suppress(AttributeError, ValueError):
@@ -96,9 +97,19 @@ def at_the_edge(
             traceback.print_exc()
             _say(_FAULT)
             return 1
+        if stood != (now := _folder()):
+            line += f" (Paths are seen from {now}.)"
         rank = os.environ.get("RANK", "0")  # of torchrun's processes
         _say(f"error: {line}" if rank == "0" else f"error of process {rank}: {line}")
         return 2
+
+
+def _folder() -> str:
+    """Where this process stands; empty where that folder was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
 
 
 def for_the_user(error: Exception) -> str | None:

@@ -1,6 +1,7 @@
 """The edge of every command: one line and status 2, or a traceback that asks for a report."""
 
 import errno
+import os
 import sys
 
 import pytest
@@ -148,3 +149,16 @@ def test_an_input_is_known_under_any_name(tmp_path):
         with pytest.raises(UserError, match="output=.*a.png, which is read here"):
             keep_inputs("output", output, [tmp_path / "a.png"])
     keep_inputs("output", tmp_path / "b.png", [tmp_path / "a.png", tmp_path / "none.png"])
+
+
+def test_a_command_that_went_to_the_projects_root_says_so(tmp_path, monkeypatch, capsys):
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
+
+    def main(_):
+        os.chdir(tmp_path)
+        raise UserError("reports/demo: no such run.")
+
+    assert at_the_edge(main, []) == 2
+    said = capsys.readouterr().err
+    assert said == f"error: reports/demo: no such run. (Paths are seen from {tmp_path}.)\n"
