@@ -20,7 +20,7 @@ from data_preprocess.base.values import four_numbers
 from data_preprocess.prepared.one_dataset import (
     LanguageSettings,
     count_unread,
-    end_of,
+    ids_of,
     write_language,
 )
 from data_preprocess.raw.datasets import Dataset, find_raw_dataset
@@ -81,7 +81,7 @@ def adopt(settings: LanguageSettings) -> dict[str, Any]:
         },
         "masks": {"count": len(masks), "sha256": masks_digest(masks)},
         "language": encoder.key(),
-        **end_of(encoder),
+        **ids_of(encoder, unread),
         "images_folder": relative(photos, root) if given else images_folder(settings, dataset),
         "per_sentence_masks": all(len(entry["sentences"]) == 1 for entry in everything),
         "dropped": {},

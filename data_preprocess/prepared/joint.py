@@ -20,7 +20,13 @@ import numpy as np
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json, sha256_file, sha256_json, write_json
 from data_preprocess.base.progress import tqdm
-from data_preprocess.language.features import Features, concatenate, read_features, write_features
+from data_preprocess.language.features import (
+    Features,
+    concatenate,
+    read_features,
+    unread,
+    write_features,
+)
 from data_preprocess.prepared.one_dataset import PrepareSettings, claim
 from data_preprocess.raw.datasets import TRAIN, Dataset, find_dataset
 
@@ -66,19 +72,19 @@ def prepare_joint(settings: PrepareSettings) -> dict[str, Any]:
     removed = removals(root, entries, held)
     claim(settings, dataset, sha256_json(list(made_from.items())))
     manifest_path(root, dataset.name).unlink(missing_ok=True)  # also where one file is damaged
-    first = next(iter(members.values()))
-    language, end = first["language"], {k: first[k] for k in ("end_id",) if k in first}
+    language = next(iter(members.values()))["language"]
+    ids = {k: one[k] for one in members.values() for k in ("end_id", "unknown_id") if k in one}
     manifest = {
         "dataset": dataset.name,
         "source": dataset.reader,
         "split_by": dataset.split_by,
-        "splits": _write_splits(root, dataset, entries, held, language, end.get("end_id")),
+        "splits": _write_splits(root, dataset, entries, held, language, ids),
         "members": made_from,
         "removed": removed,
         "masks": members_masks(members),
         "masks_folder": "masks",  # segment ids begin with the member's own
         "language": language,
-        **end,
+        **ids,
         "images_folder": images_folder,
         "per_sentence_masks": all(found["per_sentence_masks"] for found in members.values()),
         "dropped": {},
@@ -164,7 +170,7 @@ def _write_splits(
     entries: Mapping[str, Mapping[str, Entries]],
     held: Held,
     language: Mapping[str, Any],
-    end_id: int | None,
+    ids: Mapping[str, int],
 ) -> dict[str, dict[str, Any]]:
     """Write every split's annotations and features; returns what the manifest says of them."""
     sources = {split: [(n, split) for n in entries if split in entries[n]] for split in TOGETHER}
@@ -179,7 +185,9 @@ def _write_splits(
         key = {**language, "sentences": sha256_json(expressions(listed))}
         features = concatenate([lot for _, lot in lots])
         write_features(features_path(root, dataset.name, split), features, key)
-        written[split] = split_entry(root, dataset.name, split, listed, end_id)
+        written[split] = split_entry(root, dataset.name, split, listed, ids.get("end_id"))
+        if "unknown_id" in ids and (missed := int(unread(features, ids["unknown_id"]).sum())):
+            written[split]["unread"] = missed
     return written
 
 

@@ -159,7 +159,7 @@ def _prepare(
         },
         "masks": {"count": len(masks), "sha256": masks_digest(masks)},
         "language": encoder.key(),
-        **end_of(encoder),
+        **ids_of(encoder, missed),
         "images_folder": images_folder(settings, dataset, raw),
         "per_sentence_masks": settings.per_sentence_masks,
         "dropped": dict(raw.dropped),
@@ -254,9 +254,13 @@ def write_language(
     return encoder
 
 
-def end_of(encoder: LanguageEncoder | Unparsed) -> dict[str, int]:
-    """What a manifest says of [SEP]; nothing where no words are read."""
-    return {} if encoder.end_id is None else {"end_id": encoder.end_id}
+def ids_of(encoder: LanguageEncoder | Unparsed, missed: Mapping[str, Any]) -> dict[str, int]:
+    """What a manifest says of [SEP], and of [UNK] where expressions are unread (`missed`, by
+    split); nothing where no words are read."""
+    ids = {} if encoder.end_id is None else {"end_id": encoder.end_id}
+    if any(missed.values()):
+        ids["unknown_id"] = encoder.tokenizer.unk_token_id
+    return ids
 
 
 def count_unread(

@@ -211,6 +211,30 @@ def test_members_are_prepared_only_where_they_are_not(root):
     assert kept and all(after[n] == before[n] for n in kept)
 
 
+def test_expressions_that_are_unread_are_counted_in_what_is_kept(root):
+    """Of another script: of an image that a member holds out, and of one that none does."""
+    held = {
+        image for name in ("refcoco", "refcoco+", "refcocog_umd") for image in images(root, name)
+    }
+    own = [ref for ref in refs(root, "refcoco") if ref["split"] == "train"]
+    name = "COCO_train2014_{:012d}.jpg".format
+    gone = next(ref for ref in own if name(ref["image_id"]) in held)
+    kept = next(ref for ref in own if name(ref["image_id"]) not in held)
+
+    def rewrite(listed):
+        for ref in listed:
+            if ref["ref_id"] in (gone["ref_id"], kept["ref_id"]):
+                for sentence in ref["sentences"]:
+                    sentence["sent"] = sentence["raw"] = "\u55ac\u6728"
+
+    edit_pickle(root / REFS["refcoco"], rewrite)
+    splits = prepare(settings(root))["splits"]
+    member = read_json(root / "data_v3/anns/refcoco/manifest.json", "")["splits"]
+    assert member["train"]["unread"] == len(gone["sentences"]) + len(kept["sentences"])
+    assert splits["train"]["unread"] == len(kept["sentences"])
+    assert not any("unread" in entry for split, entry in splits.items() if split != "train")
+
+
 def test_a_member_of_other_raw_files_is_prepared_anew(root):
     """An image that moves into G-Ref's test split leaves everyone's training."""
     image = sorted({entry["img_name"] for entry in entries(root, "train")})[0]
