@@ -16,7 +16,7 @@ from dghin.data.batches import language_batch
 from dghin.data.dataset import PreparedDataset, open_split
 from dghin.evaluation.evaluate import evaluate_split
 from dghin.evaluation.metrics import metrics_from_rows
-from dghin.evaluation.segmenters.network import Network, segment, with_short_weights
+from dghin.evaluation.segmenters.network import segment, with_short_weights
 from dghin.model.dghin import DGHIN
 from dghin.run.config import Config, load_config
 from dghin.run.precision import autocast
