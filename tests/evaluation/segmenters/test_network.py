@@ -1,5 +1,6 @@
 """One pass over several expressions of an image equals a pass for each."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +10,14 @@ from torch import nn
 
 from data_preprocess.language.features import Features
 from dghin.data.dataset import open_split
+from dghin.evaluation.evaluate import evaluate_run
+from dghin.evaluation.segmenters import network
 from dghin.evaluation.segmenters.network import Network, segment, with_short_weights
-from dghin.run.precision import flags, set_deterministic
+from dghin.run.precision import autocast, flags, set_deterministic
+from dghin.run.processes import Place
+from dghin.training.trainer import train
+
+ALONE = Place(0, 1, torch.device("cpu"))
 
 
 def test_expressions_together_and_alone(tiny_model, tiny_config):
@@ -70,22 +77,42 @@ def test_short_weights_are_those_of_products_and_nothing_else(tiny_model):
             assert theirs.dim() != 4 or theirs.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("on", [True, False])
-def test_a_training_and_an_evaluation_score_under_the_same_flags(
-    tiny_model, asked, monkeypatch, on
+def test_a_looked_up_table_of_sentences_is_not_copied(tiny_model):
+    class Table:
+        def __call__(self, word_ids, rows=None):
+            return None
+
+    tiny_model.look_up = Table()
+    assert with_short_weights(tiny_model, torch.bfloat16).look_up is tiny_model.look_up
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_validation_and_evaluation_have_the_same_flags(
+    tiny_model, tiny_config, tmp_path, monkeypatch, deterministic
 ):
-    seen, look = [], tiny_model.encode_image
-    monkeypatch.setattr(tiny_model, "encode_image", lambda x: seen.append(flags()) or look(x))
-    network = Network(tiny_model)
-    alone = logits_of(network, asked)
+    """Recorded at every pass; without a GPU, the flags can still be read."""
+    seen = []
+
+    def recorded(*inputs):
+        seen.append(flags())
+        return autocast(*inputs)
+
+    monkeypatch.setattr(network, "autocast", recorded)
+    evaluate_run(tmp_path, tiny_config, ["val"], model=tiny_model, place=ALONE)
+    evaluated, seen[:] = list(seen), []
+    settings = dataclasses.replace(
+        tiny_config.train,
+        deterministic=deterministic, matmul_precision="high", iterations=1, validate_every=1,
+    )  # fmt: skip
     try:
-        set_deterministic(on)  # as a training does
-        torch.set_float32_matmul_precision("medium")
-        inside = flags()
-        during = logits_of(network, asked)
-        assert flags() == inside
+        train(dataclasses.replace(tiny_config, train=settings), tmp_path / "run")
+        training = flags()  # as they are again after the validation
     finally:
         set_deterministic(False)
+        torch.backends.cudnn.benchmark = False
         torch.set_float32_matmul_precision("highest")
-    assert seen[0] == seen[1] != inside
-    assert torch.equal(alone, during)
+    assert len(seen) == len(evaluated) > 1
+    assert all(one == evaluated[0] for one in [*evaluated, *seen])
+    assert training["matmul_precision"] == "high" and training["deterministic"] == deterministic
+    assert training["cudnn_benchmark"] != deterministic
+    assert not evaluated[0]["cudnn_benchmark"] and not evaluated[0]["deterministic"]
