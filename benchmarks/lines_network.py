@@ -16,7 +16,7 @@ from dghin.data.batches import language_batch
 from dghin.data.dataset import PreparedDataset, open_split
 from dghin.evaluation.evaluate import evaluate_split
 from dghin.evaluation.metrics import metrics_from_rows
-from dghin.evaluation.segmenters.network import segment
+from dghin.evaluation.segmenters.network import segment, with_short_weights
 from dghin.model.dghin import DGHIN
 from dghin.run.config import Config, load_config
 from dghin.run.precision import autocast
@@ -69,7 +69,8 @@ def together(network: DGHIN, image: Tensor, features: Features) -> Callable[[], 
 
 
 def bfloat16(config: Config, turns: int, model: str) -> list[Result]:
-    """The original in float32 beside ours in bfloat16; with a trained network, what that costs.
+    """Ours in bfloat16, beside the original and ours in float32; with a trained network, what that
+    costs.
 
     A CPU without bfloat16 instructions takes minutes for what it does in seconds in float32: there
     the image is a small one.
@@ -83,15 +84,42 @@ def bfloat16(config: Config, turns: int, model: str) -> list[Result]:
         note += f"; at {size}, as this CPU has no bfloat16 instructions"
     network = random_network(config).eval()
     original, image = Original(network).eval(), random_image(config)
-    features = random_features(config, 1)
-    full, ours = one_by_one(original, image, features), together(network, image, features)
+    full, half = one_by_one(original, image, random_features(config, 1)), in_bfloat16(network)
+    seconds = take_turns(full, lambda: half(image, random_features(config, 1)).argmax(1), turns)
+    results = [Result("evaluation in bfloat16", "s", *seconds, "more", 2.0, note)]
+    for count in (1, 7):
+        results.append(beside_float32(network, image, random_features(config, count), turns))
+    return results
 
-    def half():
+
+def beside_float32(network: DGHIN, image: Tensor, features: Features, turns: int) -> Result:
+    """Ours in float32 beside ours in bfloat16: image and words to logits."""
+    count, half = len(features), in_bfloat16(network)
+
+    @torch.inference_mode()
+    def full():
+        return segment(network, network.encode_image(image), features)
+
+    exact, short = full(), half(image, features).float()
+    same = (exact.argmax(1) == short.argmax(1)).float().mean().item()
+    apart = (exact - short).abs().max().item() / exact.std().item()
+    seconds = take_turns(full, lambda: half(image, features), turns)
+    seconds = [[x / count for x in way] for way in seconds]
+    what = f"… beside ours in float32, {count} expression{'s' * (count > 1)} an image"
+    note = f"equal pixels {same:.3%}; largest difference {apart:.2f} of the logits' deviation"
+    return Result(what, "s", *seconds, "more", 1.5, note)
+
+
+def in_bfloat16(network: DGHIN) -> Callable[[Tensor, Features], Tensor]:
+    """(image, features) to logits as `Network` computes them, whose weights are cast once."""
+    short = with_short_weights(network, torch.bfloat16)
+
+    @torch.inference_mode()
+    def logits(image: Tensor, features: Features) -> Tensor:
         with autocast("bfloat16", CPU):
-            return ours()
+            return segment(short, short.encode_image(image), features)
 
-    seconds = take_turns(full, half, turns)
-    return [Result("evaluation in bfloat16", "s", *seconds, "more", 2.0, note)]
+    return logits
 
 
 def agreement(folder: str) -> str:
@@ -116,14 +144,12 @@ def agreement(folder: str) -> str:
 @torch.inference_mode()
 def equal_pixels(network: DGHIN, dataset: PreparedDataset, limit: int = 400) -> float:
     """The share of a split's mask pixels, at the network's size, that are the same in both."""
-    same = []
+    same, half = [], in_bfloat16(network)
     for index in range(min(limit, len(dataset))):
         image = dataset.inputs(index)["image"][None]
-        features, masks = dataset.features[np.array([index])], []
-        for precision in ("float32", "bfloat16"):
-            with autocast(precision, CPU):
-                masks.append(segment(network, network.encode_image(image), features).argmax(1))
-        same.append((masks[0] == masks[1]).float().mean().item())
+        features = dataset.features[np.array([index])]
+        masks = segment(network, network.encode_image(image), features).argmax(1)
+        same.append((masks == half(image, features).argmax(1)).float().mean().item())
     return float(np.mean(same))
 
 

@@ -39,7 +39,7 @@ def test_every_line_of_the_speed_table(tmp_path):
     assert rows[0][:5] == ["What", "Baseline", "Ours", "Ratio", "Spread"]
     found = json.loads(output.read_text(encoding="utf-8"))
     assert [row[0] for row in rows[2:]] == [one["what"] for one in found["results"]]
-    assert len(rows) == 2 + 14 and found["machine"]["versions"]["torch"] == torch.__version__
+    assert len(rows) == 2 + 16 and found["machine"]["versions"]["torch"] == torch.__version__
     for row, one in zip(rows[2:], found["results"], strict=True):
         assert len(one["baseline"]) == len(one["ours"]) == len(one["ratios"])
         assert float(row[3]) == pytest.approx(one["ratio"], abs=0.006)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dghin.run.timm_import import timm
 
-from .layers import without_autocast
+from .layers import product_type, without_autocast
 
 SHORT = (torch.bfloat16, torch.float16)
 SwinTransformerStage = timm.models.swin_transformer.SwinTransformerStage
@@ -47,7 +47,7 @@ class WindowBlock(nn.Module):
 
     def over_windows(self, x: Tensor) -> Tensor:
         """Attention within every window: (B, H, W, C) → (B, H, W, C)."""
-        if x.is_cuda:
+        if x.is_cuda or product_type(x) in SHORT:  # where moving costs as much as the products
             return self.over_gathered_windows(x)
         attention, shift = self.attn, tuple(self.shift_size)
         mask = self.attn_mask if any(shift) else None
@@ -159,6 +159,8 @@ def attend(attention: nn.Module, qkv: Tensor, mask: Tensor | None) -> Tensor:
     qkv = qkv.unflatten(-1, (3, heads, -1))  # (B·windows, N, 3, heads, C/heads)
     query, key, value = qkv.permute(2, 0, 3, 1, 4)
     bias = attention._get_rel_pos_bias()  # (1, heads, N, N)
+    if not (qkv.is_cuda or bias.requires_grad):
+        bias = bias.to(qkv.dtype)  # before it is written once a window
     if mask is not None:
         bias = bias + mask[:, None].to(bias.dtype)  # (windows, heads, N, N)
     if qkv.is_cuda and qkv.dtype in SHORT:

@@ -4,9 +4,12 @@ import contextlib
 import ctypes
 import os
 import random
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from torch.backends import cuda, cudnn
 
 TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -42,13 +45,54 @@ def set_deterministic(on: bool) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(on)
     torch.utils.deterministic.fill_uninitialized_memory = False  # all memory is written before use
-    torch.backends.cudnn.benchmark = not on
-    for enable in (
-        torch.backends.cuda.enable_flash_sdp,
-        torch.backends.cuda.enable_mem_efficient_sdp,
-        torch.backends.cuda.enable_cudnn_sdp,
-    ):
+    _set_benchmark(not on)
+    for enable in (cuda.enable_flash_sdp, cuda.enable_mem_efficient_sdp, cuda.enable_cudnn_sdp):
         enable(not on)
+
+
+def _set_benchmark(on: bool) -> None:
+    cudnn.benchmark = on
+
+
+# What decides by which algorithm a GPU computes: how it is read, how it is set, and its value in
+# scoring, which is torch's own default.
+FLAGS: dict[str, tuple[Callable[[], Any], Callable[[Any], None], Any]] = {
+    "deterministic": (
+        torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms, False,
+    ),
+    "cudnn_benchmark": (lambda: cudnn.benchmark, _set_benchmark, False),
+    "matmul_precision": (
+        torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest",
+    ),
+    "flash": (cuda.flash_sdp_enabled, cuda.enable_flash_sdp, True),
+    "memory_efficient": (cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, True),
+    "cudnn_attention": (cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp, True),
+}  # fmt: skip
+
+
+def flags() -> dict[str, Any]:
+    """The values of FLAGS as they are now."""
+    return {name: read() for name, (read, _, _) in FLAGS.items()}
+
+
+@contextlib.contextmanager
+def flags_of_scoring() -> Iterator[None]:
+    """A context in which FLAGS have scoring's values, whatever a training has set: a validation
+    and a later evaluation choose the same algorithms. Nothing in a forward pass adds in an order
+    that changes from run to run, so that a deterministic training stays one."""
+    before = flags()
+    try:
+        _set_flags({name: value for name, (_, _, value) in FLAGS.items()})
+        yield
+    finally:
+        _set_flags(before)
+
+
+def _set_flags(values: dict[str, Any]) -> None:
+    """Set what differs; to set `deterministic` imports the compiler."""
+    for name, (read, write, _) in FLAGS.items():
+        if read() != values[name]:
+            write(values[name])
 
 
 def keep_freed_memory() -> None:

@@ -82,3 +82,22 @@ def test_plain_attention_is_the_fused_one():
     bias = torch.randn(3, 2, 5, 5, dtype=torch.float64)
     fused = F.scaled_dot_product_attention(query, key, value, bias.repeat(2, 1, 1, 1), scale=1.0)
     torch.testing.assert_close(attend_plainly(query, key, value, bias), fused)
+
+
+def test_in_bfloat16_a_block_gathers_and_float32_stays_as_it_is(monkeypatch):
+    swin = small_swin()
+    use_windows(swin)
+    block = next(module for module in swin.modules() if isinstance(module, WindowBlock))
+    gathered = []
+    plainly = WindowBlock.over_gathered_windows
+    monkeypatch.setattr(
+        WindowBlock, "over_gathered_windows", lambda *given: gathered.append(1) or plainly(*given)
+    )
+    x = torch.randn(1, 14, 14, block.norm1.normalized_shape[0])
+    with torch.no_grad():
+        exact = block.over_windows(x)
+        assert exact.dtype == torch.float32 and not gathered
+        with torch.autocast("cpu", torch.bfloat16):
+            short = block.over_windows(x)
+    assert short.dtype == torch.bfloat16 and len(gathered) == 1
+    torch.testing.assert_close(short.float(), exact, atol=0.02, rtol=0.02)

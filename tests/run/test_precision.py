@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from dghin.run.precision import autocast, seed_everything, set_deterministic, supported_precision
+from dghin.run.precision import (
+    autocast,
+    flags,
+    flags_of_scoring,
+    seed_everything,
+    set_deterministic,
+    supported_precision,
+)
 
 CPU = torch.device("cpu")
 
@@ -50,3 +57,21 @@ def test_float16_where_bfloat16_is_missing(monkeypatch):
         assert supported_precision("bfloat16", card) == ("bfloat16" if has else "float16")
         assert supported_precision("float32", card) == "float32"
     assert supported_precision("bfloat16", torch.device("cpu")) == "bfloat16"
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_scoring_has_flags_of_its_own_and_gives_back_those_of_before(on):
+    try:
+        set_deterministic(on)
+        before = flags()
+        assert before["cudnn_benchmark"] == before["flash"] == (not on)
+        with pytest.raises(ZeroDivisionError), flags_of_scoring():
+            inside = flags()
+            raise ZeroDivisionError
+        assert flags() == before
+    finally:
+        set_deterministic(False)
+    assert inside == {
+        "deterministic": False, "cudnn_benchmark": False, "matmul_precision": "highest",
+        "flash": True, "memory_efficient": True, "cudnn_attention": True,
+    }  # fmt: skip

@@ -1,12 +1,13 @@
 """DGHIN as evaluation asks it: an image once, its expressions together, in the run's precision."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
@@ -17,7 +18,7 @@ from dghin.evaluation.answers import Answer
 from dghin.model.dghin import DGHIN, EncodedImage
 from dghin.run.config import Config
 from dghin.run.folder import WEIGHTS
-from dghin.run.precision import autocast
+from dghin.run.precision import TYPES, autocast, flags_of_scoring
 from dghin.run.processes import Place, threads
 
 if TYPE_CHECKING:
@@ -36,6 +37,24 @@ def segment(model: DGHIN, image: EncodedImage, features: Any) -> Tensor:
     return model.interact(image, sentence, adjacency, with_scales=False).mask
 
 
+def with_short_weights(model: DGHIN, kind: torch.dtype) -> DGHIN:
+    """A copy whose linear layers and convolutions hold their weights and biases in a short type,
+    those of convolutions channels last. All else (norms, statistics, embeddings) is shared.
+
+    Autocast would cast every weight again for every image, which on a CPU takes longer than the
+    products themselves. The copy does not follow later changes of the model's weights.
+    """
+    kept = (*model.parameters(), *model.buffers(), model.look_up)
+    known: dict[int, Any] = {id(x): x for x in kept}
+    for part in model.modules():
+        if isinstance(part, nn.Linear | nn.Conv2d):
+            for weight in part.parameters(recurse=False):
+                layout = torch.channels_last if weight.dim() == 4 else torch.contiguous_format
+                short = weight.detach().to(kind, memory_format=layout)
+                known[id(weight)] = nn.Parameter(short, requires_grad=False)
+    return copy.deepcopy(model, known)
+
+
 class Network:
     """Logits of a DGHIN, from a split's prepared features."""
 
@@ -45,6 +64,8 @@ class Network:
     def __init__(self, model: DGHIN, precision: str = "float32", weights: Path | None = None):
         self.model, self.precision = model.eval(), precision
         self.device = next(model.parameters()).device
+        if precision in TYPES and self.device.type == "cpu":
+            self.model = with_short_weights(model, TYPES[precision])
         path = Path(weights) / WEIGHTS if weights else None
         self.digest = sha256_file(path) if path and path.is_file() else None
 
@@ -60,7 +81,7 @@ class Network:
 
     @torch.inference_mode()
     def look(self, loaded: Tensor) -> EncodedImage:
-        with autocast(self.precision, self.device):
+        with flags_of_scoring(), autocast(self.precision, self.device):
             return self.model.encode_image(loaded[None].to(self.device))
 
     @torch.inference_mode()
@@ -75,7 +96,7 @@ class Network:
                 np.hstack([*read, features.heads]), axis=0, return_index=True, return_inverse=True
             )
             features = features[first]
-        with autocast(self.precision, self.device):
+        with flags_of_scoring(), autocast(self.precision, self.device):
             logits = segment(self.model, seen, features)  # (E, 2, S, S)
         return [Answer(logits[number], "logits") for number in back.reshape(-1).tolist()]
 
