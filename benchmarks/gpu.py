@@ -134,8 +134,8 @@ def table(results: Sequence[dict[str, Any]], fits: float) -> pd.DataFrame:
             smaller = f"{one[memory] / first[memory]:.2f}" if first[memory] else ""
         lines.append((
             one["way"], one["batch"], f"{speed:.1f}", faster, f"{one[memory] / GB:.1f}", smaller,
-            "yes" if one[memory] <= fits else "no", f"{one['utilisation, executed']:.0%}",
-            f"{one['utilisation, original']:.0%}",
+            "yes" if one[memory] <= fits else "no", f"{one['utilisation of executed FLOPs']:.0%}",
+            f"{one['utilisation of the original FLOPs']:.0%}",
             f"{SCHEDULE_IMAGES / speed / 3600:.1f}",
         ))  # fmt: skip
     names = ["Way", "Batch", "Images/s", "to baseline", "Peak GB", "to baseline",

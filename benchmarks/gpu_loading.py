@@ -39,6 +39,6 @@ def loader_share(
     return {
         "busy": min(alone / whole, 1.0),
         "images a second": batch * count / whole,
-        "images a second, steps alone": batch * count / alone,
-        "images a second, loader alone": batch * count / loading,
+        "steps alone": batch * count / alone,
+        "loader alone": batch * count / loading,
     }

@@ -5,8 +5,8 @@
     bench.measure(bench.original, 6)
 
 Before every measurement the card is emptied and compiled graphs are forgotten, so that each batch
-is compiled for its own shapes alone. The peak of memory is that of the steps after the first three:
-in those cuDNN tries its algorithms, which take many times the memory that training needs.
+is compiled for its own shapes alone. The peak of memory is that of the steps after the first three, in
+which cuDNN tries its algorithms, which take many times the memory that training needs.
 """
 
 import copy
@@ -33,7 +33,7 @@ from dghin.training.step import Stepper
 
 GB = 10**9
 RATE = 1e-6  # of learning: the weights hardly move
-WARM = 3  # first steps, which do not count
+WARM = 3  # first steps at most, which do not count
 TRIED = 2  # images of the step whose FLOPs are counted
 SCHEDULE_IMAGES = 2.56e6  # of the paper's whole schedule
 TF32 = ("default", "off", "on")
@@ -60,7 +60,7 @@ class Bench:
         if compiler not in COMPILERS:
             raise unknown_name("compiler", compiler, COMPILERS)
         self.config, self.device = config, device
-        self.steps, self.compiler = steps, compiler
+        self.steps, self.warm, self.compiler = steps, min(WARM, steps), compiler
         self._executed: dict[tuple[Any, Any], float] = {}
 
     @functools.cached_property
@@ -138,7 +138,7 @@ class Bench:
         try:
             step, batches = make(), [self.batch(batch)]
             first = seconds_of(lambda: step(batches))
-            for _ in range(WARM - 1):
+            for _ in range(self.warm - 1):
                 step(batches)
             tried = reset_peak(self.device)
             passed = statistics.median(seconds_of(lambda: step(batches)) for _ in range(self.steps))
@@ -147,7 +147,7 @@ class Bench:
         return {
             "fits": True, "images a second": batch / passed, "ms a step": 1000 * passed,
             "peak memory": peak(self.device), "peak of the first steps": tried,
-            "held before": held, "first step, s": first,
+            "held before": held, "first step s": first,
         }  # fmt: skip
 
     def utilisations(self, speed: float, options: Mapping[str, Any] | None) -> dict[str, float]:
@@ -156,8 +156,8 @@ class Bench:
         of_original = self.original_flops
         executed = of_original if options is None else self.executed_flops(options)
         return {
-            "utilisation, executed": speed * executed / self.rate,
-            "utilisation, original": speed * of_original / self.rate,
+            "utilisation of executed FLOPs": speed * executed / self.rate,
+            "utilisation of the original FLOPs": speed * of_original / self.rate,
         }
 
 
