@@ -45,10 +45,11 @@ def demo(session: Session) -> Lines:
     """8: the demo's training: twice, and stopped and resumed, to the bit; in short precisions."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        words = [*DEMO, *session.words, *data_words(root / "data")]
+        before = torch.get_float32_matmul_precision(), torch.get_num_threads()
+        products = f"train.matmul_precision={before[0]}"  # the session's TF32 holds here, too
+        words = [*DEMO, products, *session.words, *data_words(root / "data")]
         config = load_config("demo", words)
         write_prepared(root / "data", config, {"train": 24, "val": 2}, size=(160, 120))
-        before = torch.get_float32_matmul_precision(), torch.get_num_threads()
         try:
             yield from trainings(config, functools.partial(trained, config, session.device), root)
         finally:  # a training sets these for its process
@@ -114,7 +115,7 @@ def losses(folder: Path) -> dict[str, Any]:
 def loading(session: Session) -> Lines:
     """9: what a loader of JPEGs leaves of the fastest step's rate, by its processes."""
     settle(session.device)
-    bench, batch = session.bench, session.batches[1]
+    bench, batch = session.bench, session.large[0]
     # compiled as in experiment 6, whose kernels are on the disk then; a loader waits for no other
     options = FAST | {"compile": bench.compiler == "inductor"}
     step, warm = bench.ours(batch, options), [bench.batch(batch)]

@@ -2,6 +2,7 @@
 
     python benchmarks/gpu_session.py                               on a machine with a GPU
     python benchmarks/gpu_session.py experiments=[1,2,3,4]         some of them
+    python benchmarks/gpu_session.py experiments=[6] batches=[6,24]        at other batches
     python benchmarks/gpu_session.py size=tiny device=cpu compiler=none    to try the script
 
  1  one step at batch 6                       6  all of it at batch 24 and 48
@@ -74,10 +75,11 @@ OF_TINY = 10  # seconds of any at the tiny size
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; see the module's docstring."""
+    """Command line; see the module's docstring. part=1, 2, ...: this process runs one experiment
+    of a session (`run_apart`)."""
     own: Record = {"size": "paper", "device": "cuda", "experiments": list(range(1, 11))}
-    own |= {"minutes": 25.0, "steps": 10, "workers": [4, 8, 16], "compiler": "inductor"}
-    own |= {"tf32": "default", "apart": True, "quiet": False}
+    own |= {"minutes": 25.0, "steps": 10, "batches": [0], "workers": [4, 8, 16]}
+    own |= {"compiler": "inductor", "tf32": "default", "apart": True, "part": 0}
     own["output"] = "reports/benchmarks/gpu_session.json"
     stood = Path.cwd()
     values, words = read_words("benchmarks.gpu_session", __doc__, own, arguments)
@@ -86,10 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(NO_GPU.format("benchmarks/gpu_session.py"))
         return
     logging.getLogger().setLevel(logging.ERROR)
-    names = ("size", "device", "steps", "compiler", "workers")
-    session = open_session(*(values[name] for name in names), words)
+    session = open_session(values, words)
     set_tf32(values["tf32"])
-    results = Results(Path(values["output"]), values)
+    results = Results(Path(values["output"]), values, ends=not values["part"])
     limit = Limit(values["minutes"], values["size"])
     if values["apart"]:
         given = list(sys.argv[1:] if arguments is None else arguments)
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     set_deterministic(False)
     results.whole["machine"] = machine()
-    if not values["quiet"]:
+    if values["part"] <= 1:
         results.whole["card"] = describe(session)
     for experiment in chosen:
         record = results.begin(experiment)
@@ -119,8 +120,8 @@ def chosen_experiments(numbers: Sequence[int]) -> list[Experiment]:
 class Results:
     """The JSON, which is written whenever something is added, and the lines on the screen."""
 
-    def __init__(self, path: Path, settings: Record):
-        self.path, self.started = path, time.perf_counter()
+    def __init__(self, path: Path, settings: Record, ends: bool = True):
+        self.path, self.ends, self.started = path, ends, time.perf_counter()
         self.whole: Record = {
             "machine": None, "TF32": tf32(), "settings": settings, "experiments": [],
         }  # fmt: skip
@@ -138,10 +139,11 @@ class Results:
         write_json(self.path, self.whole)
 
     def end(self, record: Record) -> None:
-        """An experiment's end: a line of its state."""
+        """An experiment's end: a line of its state, if this process is the session."""
         record["seconds"] = time.perf_counter() - self.started - record["began"]
         self.write()
-        say(record, f"{record['state']} ({record['seconds']:.0f} s)")
+        if self.ends:
+            say(record, f"{record['state']} ({record['seconds']:.0f} s)")
 
 
 class Limit:
@@ -189,14 +191,14 @@ def run_apart(
 ) -> None:
     """Run each experiment by this command in a process of its own. words: the command's own;
     stood: the folder where it was given."""
-    for number, experiment in enumerate(chosen):
+    for number, experiment in enumerate(chosen, start=1):
         record = results.begin(experiment)
         if limit.allows(experiment, record):
             with tempfile.TemporaryDirectory() as folder:
                 output = Path(folder) / "one.json"
                 command = [sys.executable, str(Path(__file__).resolve()), *words]
                 command += [f"experiments=[{experiment.number}]", "apart=false", "minutes=1000000"]
-                command += [f"quiet={str(number > 0).lower()}", f"output={output}"]
+                command += [f"part={number}", f"output={output}"]
                 status = run_process(command, stood, limit.left)
                 take_over(results, record, read_json_or(output, {}), status)
         results.end(record)
@@ -225,10 +227,9 @@ def take_over(results: Results, record: Record, found: Record, status: int | Non
     for key in ("machine", "card"):
         if found.get(key) and not results.whole.get(key):
             results.whole[key] = found[key]
-    if status is None:
-        record["state"] = STOPPED
-    elif record["state"] == "running":
-        record["state"] = f"failed: its process ended with status {status}"
+    if record["state"] == "running":
+        ended = f"failed: its process ended with status {status}"
+        record["state"] = STOPPED if status is None else ended
 
 
 def describe(session: Session) -> Record:

@@ -5,8 +5,8 @@
     bench.measure(bench.original, 6)
 
 Before every measurement the card is emptied and compiled graphs are forgotten, so that each batch
-is compiled for its own shapes alone. The peak of memory is that of the steps after the first three, in
-which cuDNN tries its algorithms, which take many times the memory that training needs.
+is compiled for its own shapes alone. The peak of memory is that of the steps after the first three,
+in which cuDNN tries its algorithms, which take many times the memory that training needs.
 """
 
 import copy
