@@ -18,6 +18,7 @@ and says so. Data and weights are noise: no parser, no network, no download.
 """
 
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -47,6 +48,7 @@ from dghin.run.precision import set_deterministic
 
 Record = dict[str, Any]  # what the JSON says of an experiment
 STOPPED = "stopped: the time is over"
+EVERY = 5  # seconds between two looks at what a process has written
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ OF_TINY = 10  # seconds of any at the tiny size
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; see the module's docstring. part=1, 2, ...: this process runs one experiment
-    of a session (`run_apart`)."""
+    """Command line; see the module's docstring. part=1 or 2: this process runs one experiment of a
+    session (`run_apart`); 1 also describes the card."""
     own: Record = {"size": "paper", "device": "cuda", "experiments": list(range(1, 11))}
     own |= {"minutes": 25.0, "steps": 10, "batches": [0], "workers": [4, 8, 16]}
     own |= {"compiler": "inductor", "tf32": "default", "apart": True, "part": 0}
@@ -191,26 +193,37 @@ def run_apart(
 ) -> None:
     """Run each experiment by this command in a process of its own. words: the command's own;
     stood: the folder where it was given."""
-    for number, experiment in enumerate(chosen, start=1):
+    for experiment in chosen:
         record = results.begin(experiment)
         if limit.allows(experiment, record):
             with tempfile.TemporaryDirectory() as folder:
                 output = Path(folder) / "one.json"
                 command = [sys.executable, str(Path(__file__).resolve()), *words]
-                command += [f"experiments=[{experiment.number}]", "apart=false", "minutes=1000000"]
-                command += [f"part={number}", f"output={output}"]
-                status = run_process(command, stood, limit.left)
-                take_over(results, record, read_json_or(output, {}), status)
+                command += [f"experiments=[{experiment.number}]", "apart=false", "minutes=9999"]
+                part = 2 if results.whole.get("card") else 1
+                command += [f"part={part}", f"output={output}"]
+                copy = functools.partial(take_over, results, record, output)
+                status = run_process(command, stood, limit.left, copy)
+                copy()
+            if record["state"] == "running":
+                ended = f"failed: its process ended with status {status}"
+                record["state"] = STOPPED if status is None else ended
         results.end(record)
 
 
-def run_process(command: list[str], folder: Path, seconds: float) -> int | None:
+def run_process(
+    command: list[str], folder: Path, seconds: float, meanwhile: Callable[[], None]
+) -> int | None:
     """Run a command; → its status, or None where it was ended after so many seconds, with all
-    processes that it has started."""
+    processes that it has started. meanwhile: called every few seconds."""
+    until = time.perf_counter() + seconds
     process = subprocess.Popen(command, cwd=folder, start_new_session=True)
     try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
+        while (left := until - time.perf_counter()) > 0:
+            try:
+                return process.wait(min(left, EVERY))
+            except subprocess.TimeoutExpired:
+                meanwhile()
         return None
     finally:
         if process.poll() is None:  # also where this one is interrupted
@@ -219,17 +232,15 @@ def run_process(command: list[str], folder: Path, seconds: float) -> int | None:
             process.wait()
 
 
-def take_over(results: Results, record: Record, found: Record, status: int | None) -> None:
-    """What a process has written of its experiment, into this one's record."""
-    began = record["began"]
-    record |= next(iter(found.get("experiments", ())), {})
-    record["began"] = began
+def take_over(results: Results, record: Record, path: Path) -> None:
+    """What a process has written of its experiment, into this one's record and file."""
+    found = read_json_or(path, {})
+    here = {"began": record["began"]}
+    record |= next(iter(found.get("experiments", ())), {}) | here
     for key in ("machine", "card"):
         if found.get(key) and not results.whole.get(key):
             results.whole[key] = found[key]
-    if record["state"] == "running":
-        ended = f"failed: its process ended with status {status}"
-        record["state"] = STOPPED if status is None else ended
+    results.write()
 
 
 def describe(session: Session) -> Record:
