@@ -53,12 +53,14 @@ EVERY = 5  # seconds between two looks at what a process has written
 
 @dataclass(frozen=True)
 class Experiment:
-    """seconds: about what it takes at the paper's size on a card of the H100's class."""
+    """seconds: about what it takes at the paper's size on a card of the H100's class; of each large
+    batch, if that is said."""
 
     number: int
     name: str
     seconds: int
     run: Callable[[Session], Lines]
+    each: bool = False
 
 
 EXPERIMENTS = (  # in this order: what compiles comes last, the loader's after what it compiles
@@ -70,7 +72,7 @@ EXPERIMENTS = (  # in this order: what compiles comes last, the loader's after w
     Experiment(8, "demo", 90, gpu_data.demo),
     Experiment(10, "evaluation", 100, gpu_data.evaluation),
     Experiment(5, "compiled", 250, gpu_network.compiled),
-    Experiment(6, "all of it", 620, gpu_network.together),
+    Experiment(6, "all of it", 310, gpu_network.together, each=True),
     Experiment(9, "loader", 150, gpu_data.loading),
 )
 OF_TINY = 10  # seconds of any at the tiny size
@@ -93,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     session = open_session(values, words)
     set_tf32(values["tf32"])
     results = Results(Path(values["output"]), values, ends=not values["part"])
-    limit = Limit(values["minutes"], values["size"])
+    limit = Limit(values["minutes"], values["size"], len(session.large))
     if values["apart"]:
         given = list(sys.argv[1:] if arguments is None else arguments)
         run_apart(chosen, results, limit, given, stood)
@@ -151,8 +153,8 @@ class Results:
 class Limit:
     """The time that all experiments have together."""
 
-    def __init__(self, minutes: float, size: str):
-        self.minutes, self.size = minutes, size
+    def __init__(self, minutes: float, size: str, large: int):
+        self.minutes, self.size, self.large = minutes, size, large  # large: number of batches
         self.end = time.perf_counter() + 60 * minutes
 
     @property
@@ -160,9 +162,15 @@ class Limit:
         """Seconds."""
         return self.end - time.perf_counter()
 
+    def takes(self, experiment: Experiment) -> int:
+        """About how many seconds an experiment needs."""
+        if self.size != "paper":
+            return OF_TINY
+        return experiment.seconds * (self.large if experiment.each else 1)
+
     def allows(self, experiment: Experiment, record: Record) -> bool:
         """Whether an experiment would end in time; if not, its record says so."""
-        takes = experiment.seconds if self.size == "paper" else OF_TINY
+        takes = self.takes(experiment)
         if takes <= self.left:
             return True
         record["state"] = (

@@ -164,12 +164,13 @@ def test_an_experiment_that_fails_ends_no_session(tmp_path):
 
 
 def test_an_experiment_that_would_end_too_late_is_skipped():
-    longest = max(EXPERIMENTS, key=lambda one: one.seconds)
-    record = {"state": "running"}
-    assert Limit(25, "paper").allows(longest, record) and record["state"] == "running"
-    assert not Limit(5, "paper").allows(longest, record)
-    assert record["state"].startswith(f"skipped: takes about {longest.seconds} s")
-    assert sum(one.seconds for one in EXPERIMENTS) <= 25 * 60
+    limit = Limit(25, "paper", large=2)
+    assert sum(map(limit.takes, EXPERIMENTS)) <= 25 * 60
+    longest, record = max(EXPERIMENTS, key=limit.takes), {"state": "running"}
+    assert limit.allows(longest, record) and record["state"] == "running"
+    assert not Limit(9, "paper", large=2).allows(longest, record)
+    assert record["state"].startswith(f"skipped: takes about {2 * longest.seconds} s")
+    assert Limit(9, "paper", large=1).allows(longest, record)
 
 
 def test_every_batch_is_compiled_for_its_own_shape():
