@@ -79,13 +79,13 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def peak_memory(call: Callable[[], Any]) -> int:
-    """Bytes of tensors that a call holds at its peak, beyond those that are there before it.
+def peak_memory(call: Callable[[], Any], device: torch.device = torch.device("cpu")) -> int:
+    """Bytes of a device's tensors that a call holds at its peak, beyond those there before it.
 
     On a CPU every allocation of torch is added up by its profiler; on a GPU torch keeps count.
     """
     gc.collect()
-    if torch.cuda.is_available():
+    if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         call()

@@ -38,8 +38,8 @@ def visual_graph(
 
     ways = passes(lambda x: original.visual_graph(graph, x)), passes(graph)
     baseline, ours = take_turns(*ways, max(turns, 5))
-    memory = [peak_memory(way) / MIB for way in ways]
-    both = peak_memory(passes(lambda x: without_matrix(graph, x))) / MIB
+    memory = [peak_memory(way, device) / MIB for way in ways]
+    both = peak_memory(passes(lambda x: without_matrix(graph, x)), device) / MIB
     alone = [[max(peak - both, 0.0)] for peak in memory]
     what = f"visual graph, {side * side} nodes, batch {batch}, forward and backward"
     return [

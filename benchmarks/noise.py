@@ -63,9 +63,10 @@ def random_batch(config: Config, count: int) -> Batch:
     }
 
 
-def loss_of(network: nn.Module, batch: Batch) -> Tensor:
-    """The training loss of a batch."""
-    return segmentation_loss(network(**model_inputs(batch)), batch["mask"])["total"]
+def loss_of(network: nn.Module, batch: Batch, device: torch.device | str = "cpu") -> Tensor:
+    """The training loss of a batch, on the network's device."""
+    mask = batch["mask"].to(device, non_blocking=True)
+    return segmentation_loss(network(**model_inputs(batch, device)), mask)["total"]
 
 
 def step_of(network: nn.Module, batch: Batch, fused: bool = True) -> Callable[[], None]:

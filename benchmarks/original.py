@@ -36,7 +36,7 @@ class Original(nn.Module):
         self, image: Tensor, word_ids: Tensor, attention_mask: Tensor, pos: Tensor,
         adjacency: Tensor, image_index: None = None, sentence_row: None = None,
     ) -> Output:  # fmt: skip
-        """As DGHIN.forward; every expression has an image of its own."""
+        """As DGHIN.forward; every expression has an image of its own and is encoded anew."""
         model = self.model
         maps = model.visual_encoder(model.image_norm(image.to(model.image_norm.weight.dtype)))
         words, context = model.encode_words(word_ids, attention_mask, pos)

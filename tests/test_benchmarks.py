@@ -1,12 +1,17 @@
 """The benchmarks run and give their tables; what they measure is not tested."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from gpu_session import EXPERIMENTS, Limit
+from gpu_sizes import NEEDS_GPU
+from gpu_steps import settle, tf32
+from gpu_trace import STEPS, read_trace
 from harness import Result, peak_memory, table
 from helpers.tiny import TINY_MODEL
 
@@ -15,9 +20,10 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 TINY = [*TINY_MODEL, "train.threads=1"]
 
 
-def run(name, *words):
+def run(name, *words, **variables):
     command = [sys.executable, str(BENCHMARKS / name), *words]
-    done = subprocess.run(command, capture_output=True, text=True)
+    environment = os.environ | variables
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -83,9 +89,10 @@ def test_growth_is_fitted_and_drawn(tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
-def test_without_a_gpu_it_says_so():
-    (line,) = run("gpu.py")
-    assert line.startswith("No GPU here") and "python benchmarks/gpu.py" in line
+@pytest.mark.parametrize("name", ["gpu.py", "gpu_session.py"])
+def test_without_a_gpu_it_says_so(name):
+    (line,) = run(name)
+    assert line.startswith("No GPU here") and f"python benchmarks/{name}" in line
 
 
 def test_what_a_gpu_would_do_runs_on_a_cpu(tmp_path):
@@ -94,6 +101,110 @@ def test_what_a_gpu_would_do_runs_on_a_cpu(tmp_path):
     assert [line for line in lines if line.startswith("| ours, bfloat16")]
     assert len([line for line in lines if line.startswith("| bfloat16: visual graph")]) == 3
     assert [line for line in lines if line.startswith("busy with 0 workers at batch 2: ")]
+    assert [line for line in lines if line.startswith("TF32: matmul.allow_tf32=")]
+    (header,) = [line for line in lines if line.startswith("| Way")]
+    assert "Utilisation: executed" in header and "of the original's FLOPs" in header
+
+
+SESSION = ["device=cpu", "size=tiny", "steps=1", "workers=[0]"]
+
+
+def recorded(path):
+    """A session's results: all of them, and its experiments by their number."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found, {one["number"]: one for one in found["experiments"]}
+
+
+def without_packages(folder, *names):
+    """Variables of a process in which these packages cannot be imported."""
+    for name in names:
+        (folder / f"{name}.py").write_text(f"raise ImportError('no {name} on a GPU machine')")
+    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def test_every_experiment_of_a_gpu_session_runs_on_a_cpu(tmp_path):
+    output = tmp_path / "session.json"
+    bare = without_packages(tmp_path, "spacy", "pycocotools", "papermill", "matplotlib")
+    words = [*SESSION, "apart=false", "compiler=eager", f"output={output}"]
+    lines = run("gpu_session.py", *words, **bare)
+    found, by_number = recorded(output)
+    assert sorted(by_number) == list(range(1, 11)) and found["TF32"] == tf32()
+    assert found["machine"]["versions"]["torch"] == torch.__version__ and found["card"]["name"]
+    states = {number: one["state"] for number, one in by_number.items()}
+    gpu_only = {3, 4, 7}  # what they say of the card's time or memory
+    assert states == {n: NEEDS_GPU if n in gpu_only else "done" for n in range(1, 11)}
+    for one in found["experiments"]:
+        assert one["lines"] and all(line["what"] for line in one["lines"])
+        shown = [line for line in lines if line.startswith(f"{one['number']:>2}  {one['name']}: ")]
+        assert len(shown) == len(one["lines"]) + 1  # and that of its end
+    whats = {number: [line["what"] for line in one["lines"]] for number, one in by_number.items()}
+    assert [what.split(",")[0] for what in whats[4]] == [
+        "fused", "plain bfloat16", "math", "without mixing",
+    ]  # fmt: skip
+    assert all(by_number[n]["lines"][-1]["graphs"] == 1 for n in (5, 6))
+    exact = [line["equal to the bit"] for line in by_number[8]["lines"][:2]]
+    assert exact == [True, True] and whats[8][-2:] == ["float16", "bfloat16"]
+    assert [line["same rows twice"] for line in by_number[10]["lines"][:2]] == [True, True]
+
+
+def test_an_experiment_that_fails_ends_no_session(tmp_path):
+    """Each in a process of its own; the first has no network to be built, the last builds none."""
+    output = tmp_path / "session.json"
+    words = ["experiments=[1,7]", "model.backbone=no_such_network", f"output={output}"]
+    lines = run("gpu_session.py", *SESSION, *words)
+    found, by_number = recorded(output)
+    assert (
+        by_number[1]["state"].startswith("failed: ") and "no_such_network" in by_number[1]["state"]
+    )
+    assert "Traceback" in by_number[1]["error"] and not by_number[1]["lines"]
+    assert by_number[7]["state"] == NEEDS_GPU and len(by_number[7]["lines"]) == 2
+    assert len([line for line in lines if line.startswith(" 1  one step: failed: ")]) == 1
+    assert len([line for line in lines if line.startswith("TF32: ")]) == 1 and found["card"]
+
+
+def test_an_experiment_that_would_end_too_late_is_skipped():
+    limit = Limit(25, "paper", large=2)
+    assert sum(map(limit.takes, EXPERIMENTS)) <= 25 * 60
+    longest, record = max(EXPERIMENTS, key=limit.takes), {"state": "running"}
+    assert limit.allows(longest, record) and record["state"] == "running"
+    assert not Limit(9, "paper", large=2).allows(longest, record)
+    assert record["state"].startswith(f"skipped: takes about {2 * longest.seconds} s")
+    assert Limit(9, "paper", large=1).allows(longest, record)
+
+
+def test_every_batch_is_compiled_for_its_own_shape():
+    seen = []
+
+    def backend(graph, inputs):
+        seen.append([x for x in inputs if isinstance(x, torch.SymInt)])
+        return graph.forward
+
+    layer = torch.nn.Linear(3, 2)
+    for batch in (2, 3, 4):
+        settle(torch.device("cpu"))
+        torch.compile(layer, backend=backend)(torch.ones(batch, 3))
+    assert seen == [[], [], []]  # one graph each, and no size is a symbol
+
+
+def test_the_share_of_time_in_which_a_card_is_idle_is_read_from_a_trace():
+    def event(category, name, begin, length):
+        return {"ph": "X", "cat": category, "name": name, "ts": begin, "dur": length}
+
+    events = [
+        event("kernel", "before", 0, 50),
+        event("user_annotation", STEPS, 100, 1000),
+        event("cuda_runtime", "cudaStreamSynchronize", 300, 5),
+        event("cuda_runtime", "cudaLaunchKernel", 320, 5),
+        event("kernel", "product", 200, 400),
+        event("gpu_memcpy", "copy", 500, 200),  # at the same time as the product
+        event("kernel", "last", 1000, 200),  # goes on after the host has left
+        event("cuda_runtime", "cudaDeviceSynchronize", 1150, 60),  # the measurement's own
+        {"ph": "i", "name": "a mark", "ts": 0},
+    ]
+    found = read_trace(events)
+    assert (found.busy, found.span, found.kernels) == (0.7, 1.0, 2)
+    assert found.idle == pytest.approx(0.3) and found.waits == {"cudaStreamSynchronize": 1}
 
 
 @pytest.mark.slow
