@@ -146,6 +146,7 @@ def test_every_experiment_of_a_gpu_session_runs_on_a_cpu(tmp_path):
     exact = [line["equal to the bit"] for line in by_number[8]["lines"][:2]]
     assert exact == [True, True] and whats[8][-2:] == ["float16", "bfloat16"]
     assert [line["same rows twice"] for line in by_number[10]["lines"][:2]] == [True, True]
+    assert by_number[10]["lines"][0]["strict mIoU"] > 0  # masks that are not empty
 
 
 def test_an_experiment_that_fails_ends_no_session(tmp_path):
