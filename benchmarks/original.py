@@ -34,7 +34,7 @@ class Original(nn.Module):
 
     def forward(
         self, image: Tensor, word_ids: Tensor, attention_mask: Tensor, pos: Tensor,
-        adjacency: Tensor, image_index: None = None,
+        adjacency: Tensor, image_index: None = None, sentence_row: None = None,
     ) -> Output:  # fmt: skip
         """As DGHIN.forward; every expression has an image of its own."""
         model = self.model
