@@ -11,9 +11,9 @@ operators of it), once with nothing recomputed and once with `train.recompute=tr
 most that is held at once: weights, AdamW's state, gradients, activations, what is under way; not what
 kernels take for themselves. The same on every machine: nothing is timed. Ten minutes on two cores.
 
-`tracker=true`: the same memory by torch's MemTracker, which takes no frozen weights. `graphs=true`: how many graphs torch.compile
-makes of the network there and where it breaks off, alone and as one of four processes whose batch
-norms count together.
+`tracker=true`: the same memory by torch's MemTracker, too. `graphs=true`: how many graphs
+torch.compile makes of the network there and where it breaks off, alone and as one of four processes
+whose batch norms count together.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.distributed._tools.mem_tracker import MemTracker
 from tqdm import tqdm
 
-from data_preprocess.base.errors import unknown_name
+from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import write_json
 from data_preprocess.base.tables import to_markdown
 from dghin.data.batches import model_inputs
@@ -79,11 +79,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{name}: {one['graphs']} graphs, {one['breaks']} breaks {one['reasons']}")
 
 
-def count(config: Config, way: str, batch: int, tracker: bool = False) -> dict[str, Any]:
-    """The figures of one step of a way, on so many expressions."""
-    with simulated_card.card() as device:
+def count(
+    config: Config, way: str, batch: int, tracker: bool = False, kind: str = "cuda"
+) -> dict[str, Any]:
+    """The figures of one step of a way, on so many expressions. kind: of the device."""
+    with simulated_card.card(kind) as device:
         stepper, batches = prepared(config, way, batch, device)
-        counting = Counting(held_by(stepper))
+        counting = Counting(held_by(stepper), kind)
         state = counting.held
         with counting:
             stepper.step(batches, 1e-6)
@@ -91,7 +93,8 @@ def count(config: Config, way: str, batch: int, tracker: bool = False) -> dict[s
     gc.collect()  # fake tensors of one case must not be counted in the next
     return {
         "way": way, "batch": batch, "operators": counting.operators, "bytes": counting.bytes,
-        "flops": counting.flops, "waits": counting.waits, "peak": counting.peak, "state": state, "tracked": tracked,
+        "flops": counting.flops, "waits": counting.waits, "peak": counting.peak,
+        "state": state, "tracked": tracked,
         "calls": dict(counting.calls.most_common()), "moved": dict(counting.moved.most_common()),
     }  # fmt: skip
 
@@ -110,7 +113,10 @@ def prepared(
         stepper.network = network
         stepper.trained = list(network.parameters())
         group = {"params": stepper.trained, "scale": 1.0}
-        stepper.optimizer = torch.optim.AdamW([group], weight_decay=0.01)
+        # the plain one keeps its counts of steps on the host and reads them there: no wait of a
+        # GPU, but on a simulated CPU both would be one place
+        fused = device.type == "cpu"
+        stepper.optimizer = torch.optim.AdamW([group], weight_decay=0.01, fused=fused)
     stepper.training_mode()
     for parameter in stepper.trained:
         parameter.grad = torch.empty_like(parameter)
@@ -144,16 +150,22 @@ def held_by(stepper: Stepper) -> list[torch.Tensor]:
 
 def by_tracker(stepper: Stepper, batches: list[Batch]) -> int:
     """The peak of a step's memory by torch's own tracker."""
+    if not all(parameter.requires_grad for parameter in stepper.model.parameters()):
+        raise UserError(
+            "tracker=true: torch's MemTracker takes no frozen weights. Give "
+            "train.text_learning_rate_scale=1.0, or leave it out."
+        )
+    kind = stepper.place.device.type
     tracker = MemTracker()
     tracker.track_external(stepper.network, stepper.optimizer, *stepper.kept_statistics)
-    with tracker, Counting():
+    with tracker, Counting(kind=kind):
         stepper.step(batches, 1e-6)
     (device,) = {place: x for place, x in tracker.get_tracker_snapshot("peak").items()
-                 if place.type == "cuda"}.values()  # fmt: skip
+                 if place.type == kind}.values()  # fmt: skip
     return device["Total"]
 
 
-def graphs_of(config: Config, processes: int) -> dict[str, Any]:
+def graphs_of(config: Config, processes: int, kind: str = "cuda") -> dict[str, Any]:
     """The graphs that torch.compile makes of our forward pass, and why it breaks off, if it does.
 
     processes: of a group that is not there either, over which the batch norms count.
@@ -163,7 +175,7 @@ def graphs_of(config: Config, processes: int) -> dict[str, Any]:
 
         store = fake.FakeStore()
         dist.init_process_group("fake", rank=0, world_size=processes, store=store)
-    with simulated_card.card() as device:
+    with simulated_card.card(kind) as device:
         stepper, batches = prepared(config, "ours", 2, device)
         if processes > 1:
             use_joint_norms(stepper.model)

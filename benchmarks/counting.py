@@ -73,7 +73,7 @@ class Counting(TorchDispatchMode):
         out = self._without_values(func, args)
         if out is None:
             out = func(*args, **kwargs)
-        if waits(func, args, kwargs, out):
+        if waits(func, args, kwargs, out, self.kind):
             self.waits.append(f"{func._overloadpacket.__name__}, {caller()}")
         self._count(func, args, kwargs, out)
         for tensor in tensors(out):
@@ -96,7 +96,9 @@ class Counting(TorchDispatchMode):
         if not isinstance(args[0] if args else None, torch._subclasses.FakeTensor):
             return None
         if func is aten._local_scalar_dense.default:
-            return 0.0 if args[0].is_cuda else 1.0  # no flag is up; steps of AdamW are not none
+            return (
+                0.0 if args[0].device.type == self.kind else 1.0
+            )  # no flag is up; steps of AdamW are not none
         if func is aten.nonzero.default:
             return args[0].new_empty((EDGES, args[0].dim()), dtype=torch.long)
         if func is aten.index.Tensor and any(is_mask(index) for index in args[1]):
@@ -109,7 +111,8 @@ class Counting(TorchDispatchMode):
         key = storage._cdata
         if tensor.device.type != self.kind or key in self._known:
             return
-        size = -(-storage.nbytes() // BLOCK) * BLOCK
+        block = BLOCK if self.kind == "cuda" else 1
+        size = -(-storage.nbytes() // block) * block
         self._known.add(key)
         self.held += size
         self.peak = max(self.peak, self.held)
@@ -135,14 +138,14 @@ def is_mask(index: Tensor | None) -> bool:
     return index is not None and index.dtype == torch.bool
 
 
-def waits(func: Any, args: tuple, kwargs: dict[str, Any], out: Any) -> bool:
+def waits(func: Any, args: tuple, kwargs: dict[str, Any], out: Any, kind: str) -> bool:
     """Whether the host waits for a GPU here: it reads a value, or a shape that depends on values,
     or copies between both without leave to go on (copies to the device with leave: from pinned
     memory, as the loader gives it)."""
     if func in READS:
-        return args[0].is_cuda
+        return args[0].device.type == kind
     if func in (aten.index.Tensor, aten.index_put.default, aten.index_put_.default):
-        return args[0].is_cuda and any(is_mask(index) for index in args[1])
+        return args[0].device.type == kind and any(is_mask(index) for index in args[1])
     if func is aten._to_copy.default:
         source, target, leave = args[0], out, kwargs.get("non_blocking")
     elif func is aten.copy_.default:

@@ -72,8 +72,9 @@ def build(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def card(memory: int = 80 * GIB) -> Iterator[torch.device]:
-    """The simulated card; all tensors that are made meanwhile are fake."""
+def card(kind: str = "cuda", memory: int = 80 * GIB) -> Iterator[torch.device]:
+    """The simulated card; all tensors that are made meanwhile are fake. kind: "cpu" needs no
+    library, and goes the way of a CPU."""
     found = SimpleNamespace(name="simulated card", total_memory=memory)
     usual = _foreach_utils._foreach_supported_types
     many = [*usual, FakeTensor]
@@ -92,7 +93,7 @@ def card(memory: int = 80 * GIB) -> Iterator[torch.device]:
         for patch in patches:
             stack.enter_context(patch)
         stack.enter_context(FakeTensorMode())
-        yield torch.device("cuda", 0)
+        yield torch.device(kind, 0) if kind == "cuda" else torch.device(kind)
 
 
 def as_list(tensor: Tensor) -> list[float]:
