@@ -1,15 +1,15 @@
 """What a training step costs a GPU, counted without one: operators, bytes, FLOPs, waits, memory.
 
-    python benchmarks/counted.py                      the paper's network, as docs/training.md has it
+    python benchmarks/counted.py                 the paper's network: docs/training.md's table
     python benchmarks/counted.py config=demo batches=[2]
     python benchmarks/counted.py ways=[ours] batches=[6,12,24] train.precision=float32
     python benchmarks/counted.py tracker=true graphs=true           ... and the two checks below
 
 A step is that of training, on a simulated card of 80 GiB (simulated_card.py): the original's
-formulation in float32, and ours as `auto` chooses it there, but not compiled (a compiler makes other
-operators of it), once with nothing recomputed and once with `train.recompute=true`. Memory is the
-most that is held at once: weights, AdamW's state, gradients, activations, what is under way; not what
-kernels take for themselves. The same on every machine: nothing is timed. Ten minutes on two cores.
+formulation in float32, and ours as `auto` chooses it there, but not compiled (a compiler makes
+other operators of it), once with nothing recomputed and once with `train.recompute=true`. Memory is the
+most that is held at once: weights, AdamW's state, gradients, activations, what is under way; not
+what kernels take for themselves. The same on every machine: nothing is timed. About five minutes.
 
 `tracker=true`: the same memory by torch's MemTracker, too. `graphs=true`: how many graphs
 torch.compile makes of the network there and where it breaks off, alone and as one of four processes

@@ -6,8 +6,8 @@
 
 Python and torch go the way that they go on a GPU: `x.is_cuda` is true, autocast is CUDA's, `auto`
 settings are chosen for a card of so many GiB. Every operator is dispatched, with its shapes, and
-none is computed. torch's fake tensors can do this where torch is built with CUDA; the build for CPUs
-lacks a few symbols for the backward pass, which a library of twenty lines gives it
+none is computed. torch's fake tensors can do this where torch is built with CUDA; the build for
+CPUs lacks a few symbols for the backward pass, which a library of twenty lines gives it
 (simulated_card.cpp). It must be loaded before torch is: hence the second start.
 
 What differs from a real card: attention that would be one fused operator there is computed in its
@@ -63,8 +63,8 @@ def build(folder: Path) -> Path:
         done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:
         raise UserError(
-            f"no C++ compiler '{compiler}' on this machine, which torch's build for CPUs needs here. "
-            "Install one, or name one with CXX=."
+            f"no C++ compiler '{compiler}' on this machine, which torch's build for CPUs needs "
+            "here. Install one, or name one with CXX=."
         ) from None
     if done.returncode:
         raise UserError(f"{SOURCE.name}: '{compiler}' says: {done.stderr.strip()[-500:]}")

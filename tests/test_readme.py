@@ -25,7 +25,7 @@ from dghin.run.command_line import read_words
 from dghin.run.config import load_config
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/real-data.md")
+PAGES = ("README.md", "docs/real-data.md", "docs/training.md")
 README = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 
 RUN = "run whole, with words added that make it small"

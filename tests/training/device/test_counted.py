@@ -89,10 +89,10 @@ def test_one_graph_and_no_break(config, processes):
 @pytest.mark.skipif(
     not torch.backends.cuda.is_built()
     and not shutil.which(shlex.split(os.environ.get("CXX", "g++"))[0]),
-    reason="torch has no CUDA and there is no C++ compiler to add what it lacks (simulated_card.py)",
+    reason="torch has no CUDA, and no C++ compiler adds what it lacks (simulated_card.py)",
 )
 def test_the_papers_network_on_a_simulated_gpu(tmp_path):
-    """Where is_cuda is true, and copies between host and card are seen: docs/training.md's lines."""
+    """Where is_cuda is true, and copies between host and card are seen: docs/training.md."""
     script, output = counted.__file__, tmp_path / "counted.json"
     words = ["ways=[original, ours, 'ours, recomputed']", "batches=[6]", f"output={output}"]
     done = subprocess.run([sys.executable, script, *words], capture_output=True, text=True)
