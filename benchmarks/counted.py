@@ -7,19 +7,20 @@
 
 A step is that of training, on a simulated card of 80 GiB (simulated_card.py): the original's
 formulation in float32, and ours as `auto` chooses it there, but not compiled (a compiler makes
-other operators of it), once with nothing recomputed and once with `train.recompute=true`. Memory is the
-most that is held at once: weights, AdamW's state, gradients, activations, what is under way; not
-what kernels take for themselves. The same on every machine: nothing is timed. About five minutes.
+other operators of it), once with nothing recomputed and once with `train.recompute=true`. Memory
+is the most that is held at once: weights, AdamW's state, gradients, activations, what is under
+way; not what kernels take for themselves. The same on every machine: nothing is timed. About five minutes.
 
 `tracker=true`: the same memory by torch's MemTracker, too. `graphs=true`: how many graphs
 torch.compile makes of the network there and where it breaks off, alone and as one of four processes
 whose batch norms count together.
 """
 
+import contextlib
 import dataclasses
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,12 +171,7 @@ def graphs_of(config: Config, processes: int, kind: str = "cuda") -> dict[str, A
 
     processes: of a group that is not there either, over which the batch norms count.
     """
-    if processes > 1:
-        import torch.testing._internal.distributed.fake_pg as fake
-
-        store = fake.FakeStore()
-        dist.init_process_group("fake", rank=0, world_size=processes, store=store)
-    with simulated_card.card(kind) as device:
+    with group_of(processes), simulated_card.card(kind) as device:
         stepper, batches = prepared(config, "ours", 2, device)
         if processes > 1:
             use_joint_norms(stepper.model)
@@ -183,10 +179,23 @@ def graphs_of(config: Config, processes: int, kind: str = "cuda") -> dict[str, A
         inputs = model_inputs(batches[0], device)
         with autocast(stepper.recipe.precision, device):
             found = torch._dynamo.explain(stepper.model)(**inputs)
-    if processes > 1:
-        dist.destroy_process_group()
     reasons = [str(reason.reason) for reason in found.break_reasons]
     return {"graphs": found.graph_count, "breaks": found.graph_break_count, "reasons": reasons}
+
+
+@contextlib.contextmanager
+def group_of(processes: int) -> Iterator[None]:
+    """A process group whose other processes are not there; none, if this one is alone."""
+    if processes == 1:
+        yield
+        return
+    import torch.testing._internal.distributed.fake_pg as fake
+
+    dist.init_process_group("fake", rank=0, world_size=processes, store=fake.FakeStore())
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def table(found: Sequence[dict[str, Any]]) -> pd.DataFrame:

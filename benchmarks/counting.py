@@ -5,8 +5,8 @@
     count.operators, count.bytes, count.flops, count.waits, count.peak
 
 It needs no card and no values: fake tensors will do. An operator is about one kernel on a GPU,
-which the host must start; bytes are those of its inputs and outputs, which is what would be read and
-written if no cache held any of it.
+which the host must start; bytes are those of its inputs and outputs, which is what would be read
+and written if no cache held any of it.
 """
 
 import traceback
