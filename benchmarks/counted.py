@@ -9,7 +9,8 @@ A step is that of training, on a simulated card of 80 GiB (simulated_card.py): t
 formulation in float32, and ours as `auto` chooses it there, but not compiled (a compiler makes
 other operators of it), once with nothing recomputed and once with `train.recompute=true`. Memory
 is the most that is held at once: weights, AdamW's state, gradients, activations, what is under
-way; not what kernels take for themselves. The same on every machine: nothing is timed. About five minutes.
+way; not what kernels take for themselves. The same on every machine: nothing is timed. It takes
+about five minutes.
 
 `tracker=true`: the same memory by torch's MemTracker, too. `graphs=true`: how many graphs
 torch.compile makes of the network there and where it breaks off, alone and as one of four processes

@@ -76,6 +76,7 @@ PLAN = {  # a command's first words: how far it is taken, the words that are add
     "torchrun": (READ, [], "needs several GPUs or nodes; training/test_launch.py"),
     "torchrun --max-restarts": (OTHER, [], "an option that is mentioned"),
     "papermill": (READ, [], "takes minutes; test_notebooks.py"),
+    "python benchmarks/counted.py": (READ, [], "takes minutes; training/device/test_counted.py"),
     "python -m pytest": (OTHER, [], ""),
     "python -m spacy download": (OTHER, [], "needs a network"),
     "python -m torch.distributed.launch": (OTHER, [], "how the original is started"),
