@@ -25,7 +25,7 @@ from dghin.run.command_line import read_words
 from dghin.run.config import load_config
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/real-data.md")
+PAGES = ("README.md", "docs/real-data.md", "docs/training.md")
 README = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 
 RUN = "run whole, with words added that make it small"
@@ -76,6 +76,7 @@ PLAN = {  # a command's first words: how far it is taken, the words that are add
     "torchrun": (READ, [], "needs several GPUs or nodes; training/test_launch.py"),
     "torchrun --max-restarts": (OTHER, [], "an option that is mentioned"),
     "papermill": (READ, [], "takes minutes; test_notebooks.py"),
+    "python benchmarks/counted.py": (READ, [], "takes minutes; training/device/test_counted.py"),
     "python -m pytest": (OTHER, [], ""),
     "python -m spacy download": (OTHER, [], "needs a network"),
     "python -m torch.distributed.launch": (OTHER, [], "how the original is started"),
