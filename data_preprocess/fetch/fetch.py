@@ -15,6 +15,7 @@ from pathlib import Path
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.settings import PathText
+from data_preprocess.raw.datasets import has_drawn, is_drawn
 
 from .mirrors import Mirrors, Source, read_mirrors
 from .obtain import Tried, obtain
@@ -52,6 +53,16 @@ def fetch(settings: FetchSettings) -> int:
     unknown names are a UserError; that one lists what to put where.
     """
     known, data = read_mirrors(settings.mirrors), Path(settings.data)
+    if is_drawn(settings.dataset):
+        raise UserError(
+            f"data set '{settings.dataset}': nothing to fetch; it is drawn here: "
+            "dghin data shapes output=FOLDER."
+        )
+    if has_drawn(data):
+        raise UserError(
+            f"{data}: holds the drawn scenes of 'dghin data shapes', among which photos would be "
+            "lost. Name another folder with data=FOLDER."
+        )
     targets = known.targets(settings.dataset, settings.members, settings.form)
     if not settings.images:
         targets = tuple(target for target in targets if not target.startswith(_IMAGES))

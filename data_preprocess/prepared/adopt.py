@@ -23,7 +23,7 @@ from data_preprocess.prepared.one_dataset import (
     ids_of,
     write_language,
 )
-from data_preprocess.raw.datasets import Dataset, find_raw_dataset
+from data_preprocess.raw.datasets import Dataset, find_raw_dataset, true_name
 
 from .annotations import CORNERS, read_entries
 from .manifest import (
@@ -31,6 +31,7 @@ from .manifest import (
     command,
     images_folder,
     manifest_path,
+    masks_path,
     relative,
     split_entry,
     versions,
@@ -50,8 +51,8 @@ def adopt(settings: LanguageSettings) -> dict[str, Any]:
     settings: AdoptSettings, or others with `images`; without it, photos are where the raw data
     set has them.
     """
-    dataset = find_raw_dataset(settings.dataset)
-    root = settings.root
+    dataset = find_raw_dataset(true_name(settings.dataset, Path(settings.data)))
+    settings, root = replace(settings, dataset=dataset.name), settings.root
     _link_refcocog(root, dataset)
     entries = {
         split: read_entries(annotation_path(root, dataset.name, split))
@@ -59,16 +60,17 @@ def adopt(settings: LanguageSettings) -> dict[str, Any]:
         if annotation_path(root, dataset.name, split).is_file()
     }
     if not entries:
+        folder = manifest_path(root, dataset.name).parent
         raise UserError(
-            f"{root / 'anns' / dataset.name}: no {' or '.join(s + '.json' for s in dataset.splits)}"
-            f". Give the prepared root with output=FOLDER. {_REMEDY}"
+            f"{folder}: no {' or '.join(s + '.json' for s in dataset.splits)}. Give the prepared "
+            f"root with output=FOLDER. {_REMEDY}"
         )
     everything = [entry for listed in entries.values() for entry in listed]
     given = getattr(settings, "images", "")
     photos = Path(given) if given else Path(settings.data) / dataset.images
     _check_images(everything, photos)
     names = sorted({str(entry["segment_id"]) for entry in everything})
-    masks = existing_digests(root / "masks" / dataset.name, names)
+    masks = existing_digests(masks_path(root, dataset.name), names)
     encoder = write_language(settings, entries)
     unread = count_unread(settings, entries, encoder)
     manifest = {
@@ -86,7 +88,7 @@ def adopt(settings: LanguageSettings) -> dict[str, Any]:
         "per_sentence_masks": all(len(entry["sentences"]) == 1 for entry in everything),
         "dropped": {},
         "adopted": True,
-        **_form_of_boxes(everything, root / "masks" / dataset.name),
+        **_form_of_boxes(everything, masks_path(root, dataset.name)),
         "versions": versions(),
         "command": command(
             "adopt", replace(settings, images=relative(photos, root)) if given else settings

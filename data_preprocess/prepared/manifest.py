@@ -12,7 +12,7 @@ from data_preprocess.base.files import read_json, sha256_file, write_json
 from data_preprocess.base.settings import to_mapping
 from data_preprocess.language.features import cut_off, read_features
 from data_preprocess.language.resources import short_name
-from data_preprocess.raw.datasets import Dataset
+from data_preprocess.raw.datasets import Dataset, prepared_name
 from data_preprocess.raw.records import Raw
 
 from .annotations import counts
@@ -30,15 +30,19 @@ def prepared_root(data: str, prepared: str) -> Path:
 
 
 def annotation_path(root: Path, dataset: str, split: str) -> Path:
-    return root / "anns" / dataset / f"{split}.json"
+    return root / "anns" / prepared_name(dataset) / f"{split}.json"
 
 
 def features_path(root: Path, dataset: str, split: str) -> Path:
-    return root / "anns" / dataset / f"{split}.language.npz"
+    return root / "anns" / prepared_name(dataset) / f"{split}.language.npz"
 
 
 def manifest_path(root: Path, dataset: str) -> Path:
-    return root / "anns" / dataset / "manifest.json"
+    return root / "anns" / prepared_name(dataset) / "manifest.json"
+
+
+def masks_path(root: Path, dataset: str) -> Path:
+    return root / "masks" / prepared_name(dataset)
 
 
 def read_manifest(root: Path, dataset: str) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from .manifest import (
     features_path,
     images_folder,
     manifest_path,
+    masks_path,
     prepared_root,
     relative,
     split_entry,
@@ -101,6 +102,7 @@ def prepare_one(settings: PrepareSettings) -> dict[str, Any]:
     dataset, raw = read_source(
         settings.dataset, Path(settings.data), Source(settings.form, **given)
     )
+    settings = replace(settings, dataset=dataset.name)
     if raw.packed:
         log.info("%s: %d photos written", raw.images, write_photos(raw.packed, raw.images))
     given = {name: relative(Path(value), settings.root) for name, value in given.items() if value}
@@ -189,7 +191,7 @@ def _upright(settings: MaskSettings, dataset: Dataset, raw: Raw) -> bool | None:
 
 def _masks(settings: MaskSettings, dataset: Dataset, raw: Raw, upright: bool) -> dict[str, str]:
     """Draw the masks that are not there. If those there were altered since, draw all of them."""
-    folder = settings.root / "masks" / dataset.name
+    folder = masks_path(settings.root, dataset.name)
     path = manifest_path(settings.root, dataset.name)
     known = read_json(path, "Remove it.")["masks"]["sha256"] if path.is_file() else None
     draw = functools.partial(
@@ -314,8 +316,8 @@ def claim(settings: MaskSettings, dataset: Dataset, sources: str) -> None:
     The note (.prepare.json) is written before the first mask, so that masks found by a later run
     are known to be of these sources. Prepared data without note is not this kit's: left alone.
     """
-    folder = settings.root / "anns" / dataset.name
-    masks = settings.root / "masks" / dataset.name
+    folder = manifest_path(settings.root, dataset.name).parent
+    masks = masks_path(settings.root, dataset.name)
     note = folder / ".prepare.json"
     wanted = {"sources": sources, "per_sentence_masks": settings.per_sentence_masks}
     found = read_json(note, "Remove it.") if note.is_file() else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.raw.datasets import JOINT, find_raw_dataset
+from data_preprocess.raw.datasets import JOINT, find_raw_dataset, true_name
 from data_preprocess.raw.readers import read_raw, read_split
 
 from .annotations import annotations, counts
@@ -30,7 +30,7 @@ def prepare(settings: PrepareSettings) -> dict[str, Any]:
 
 def language(settings: SplitSettings) -> dict[str, int]:
     """Language features of a raw data set; returns the number of expressions by split."""
-    dataset = find_raw_dataset(settings.dataset)
+    dataset = find_raw_dataset(true_name(settings.dataset, Path(settings.data)))
     if settings.split:
         splits = {settings.split: read_split(Path(settings.data), dataset, settings.split)}
     else:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.files import read_json
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,10 @@ DATASETS = {
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 JOINT, TRAIN = "joint", "train"
+DRAWN = {"refcoco": "shapes", "referit": "shapes_referit"}  # a layout → the drawn scenes in it
+EMBEDDED = {drawn: replace(DATASETS[layout], name=drawn) for layout, drawn in DRAWN.items()}
+KNOWN = DATASETS | EMBEDDED
+MARKER = "shapes.json"  # what `dghin data shapes` leaves in a raw root that it has drawn
 MEMBERS = ("refcoco", "refcoco+", "refcocog_umd")  # of `joint`, unless others are named
 
 
@@ -77,8 +83,8 @@ def find_dataset(name: str, members: Iterable[str] = ()) -> Dataset:
     """
     if name == JOINT:
         return _joint(tuple(members) or MEMBERS)
-    if name not in DATASETS:
-        error = unknown_name("data set", name, [*DATASETS, JOINT])
+    if name not in KNOWN:
+        error = unknown_name("data set", name, [*KNOWN, JOINT])
         raise UserError(
             f"{error} For one of your own: dghin data custom {name} table=FILE, or "
             f"dghin data prepare {name} form=NAME raw=FOLDER."
@@ -88,7 +94,7 @@ def find_dataset(name: str, members: Iterable[str] = ()) -> Dataset:
             f"members=[{','.join(members)}]: '{name}' is put together from nothing. Leave members "
             f"out, or name the data set '{JOINT}'."
         )
-    return DATASETS[name]
+    return KNOWN[name]
 
 
 def check_own_name(name: str, example: str) -> str:
@@ -96,12 +102,47 @@ def check_own_name(name: str, example: str) -> str:
 
     example: a command that gives it.
     """
-    if not _NAME.fullmatch(name) or name in DATASETS or name == JOINT:
+    if not _NAME.fullmatch(name) or name in KNOWN or name == JOINT:
         raise UserError(
             f"data set '{name}': give yours a name of its own, of letters, digits, _, + and -, "
-            f"first of all words: {example} (taken: {', '.join([*DATASETS, JOINT])})."
+            f"first of all words: {example} (taken: {', '.join([*KNOWN, JOINT])})."
         )
     return name
+
+
+def is_drawn(name: str) -> bool:
+    """Whether the data set of that name is the embedded one."""
+    return name in EMBEDDED
+
+
+def has_drawn(data: Path) -> bool:
+    """Whether the raw root `data` holds the embedded data set."""
+    path = data / MARKER
+    found = path.is_file() and read_json(path, "Remove it, and draw the scenes anew.")
+    return isinstance(found, dict) and found.get("dataset") == DRAWN["refcoco"]
+
+
+def true_name(name: str, data: Path) -> str:
+    """The name of what the raw root `data` has as data set `name`: drawn scenes in RefCOCO's
+    layout are not RefCOCO, but "shapes"."""
+    return DRAWN[name] if name in DRAWN and has_drawn(data) else name
+
+
+def check_drawn(name: str, data: Path) -> None:
+    """UserError where the embedded data set is asked for and the raw root holds another one."""
+    if is_drawn(name) and not has_drawn(data):
+        layout = EMBEDDED[name].folder
+        raise UserError(
+            f"{data / MARKER}: no such file, which drawn scenes have beside refcoco/instances.json "
+            f"and referit/. Draw them with 'dghin data shapes output=FOLDER'. If {data / layout} "
+            f"holds other data, name them: {layout}."
+        )
+
+
+def prepared_name(name: str) -> str:
+    """The folder of a data set below anns/ and masks/ of the prepared root: its name, but for the
+    embedded one, which is prepared where the data set whose layout it has would be."""
+    return EMBEDDED[name].folder if name in EMBEDDED else name
 
 
 def find_raw_dataset(name: str) -> Dataset:

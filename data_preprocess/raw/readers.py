@@ -7,7 +7,16 @@ from pathlib import Path
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json
 
-from .datasets import DATASETS, Dataset, check_own_name, check_split, find_dataset
+from .datasets import (
+    DATASETS,
+    KNOWN,
+    Dataset,
+    check_drawn,
+    check_own_name,
+    check_split,
+    find_dataset,
+    true_name,
+)
 from .forms.photos import check_folder, folders_below, locate
 from .forms.read import Form, Place, find_forms, read_form
 from .grefer import read_grefer
@@ -31,7 +40,8 @@ def read_source(name: str, data: Path, source: Source) -> tuple[Dataset, Raw]:
 
     A data set of your own has any name, and the splits that its files have.
     """
-    own = name not in DATASETS
+    own = name not in KNOWN
+    name = true_name(name, Path(source.raw).parent if source.raw else data)
     named = source.form != "auto" or source.raw or source.instances
     folders = {dataset.folder for dataset in DATASETS.values()}  # "refcocog" is no data set's name
     if not named and not (own and name not in folders and (data / name).is_dir()):
@@ -65,6 +75,7 @@ def read_raw(data: Path, dataset: Dataset, drop: bool = True) -> Raw:
             f"{data}: no such folder. Give the raw root with data=FOLDER: the folder that holds "
             f"{dataset.folder}/ and images/."
         )
+    check_drawn(dataset.name, data)
     folder = data / dataset.folder
     if dataset.reader == "form":
         raw = read_form(dataset, dataset.form, _place(data, folder, dataset))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from data_preprocess.base.progress import tqdm
 from data_preprocess.language.encoder import Language, LanguageEncoder
 from data_preprocess.prepared.one_dataset import SplitSettings
-from data_preprocess.raw.datasets import find_raw_dataset
+from data_preprocess.raw.datasets import find_raw_dataset, true_name
 from data_preprocess.raw.readers import read_raw, read_split
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class AlignmentSettings(SplitSettings):
 
 def measure(settings: AlignmentSettings) -> tuple["pandas.DataFrame", "pandas.DataFrame"]:
     """The table of a raw data set (one split, or all), and the pieces that its parser splits."""
-    data, dataset = Path(settings.data), find_raw_dataset(settings.dataset)
+    data = Path(settings.data)
+    dataset = find_raw_dataset(true_name(settings.dataset, data))
     if settings.split:
         splits = {settings.split: read_split(data, dataset, settings.split)}
     else:

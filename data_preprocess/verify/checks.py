@@ -22,7 +22,12 @@ from data_preprocess.base.values import four_numbers
 from data_preprocess.base.workers import by_image, run_tasks, workers_for
 from data_preprocess.language.features import read_features
 from data_preprocess.prepared.annotations import box_of, expressions, read_entries
-from data_preprocess.prepared.manifest import annotation_path, features_path, read_manifest
+from data_preprocess.prepared.manifest import (
+    annotation_path,
+    features_path,
+    masks_path,
+    read_manifest,
+)
 from data_preprocess.prepared.mask_files import masks_digest
 from data_preprocess.raw.masks import check_size, draw_mask
 from data_preprocess.raw.records import Raw, Record
@@ -90,7 +95,8 @@ def check_prepared(root: Path, dataset: str, workers: int = 0) -> Checked:
     """Every file of a prepared data set, and whether the manifest holds for it."""
     manifest = read_manifest(root, dataset)
     checked, items = Checked(), {}
-    masks = root / manifest.get("masks_folder", f"masks/{dataset}")
+    shared = manifest.get("masks_folder")
+    masks = root / shared if shared else masks_path(root, dataset)
     upright = manifest.get("upright", None if manifest.get("source") == "custom" else False)
     for split, noted in manifest["splits"].items():
         entries = _check_split(root, dataset, split, noted, checked)

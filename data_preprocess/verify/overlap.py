@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 from data_preprocess.base.errors import UserError
 from data_preprocess.prepared.annotations import read_entries
 from data_preprocess.prepared.manifest import annotation_path, read_manifest
-from data_preprocess.raw.datasets import DATASETS, JOINT, TRAIN, Dataset
+from data_preprocess.raw.datasets import (
+    JOINT,
+    KNOWN,
+    TRAIN,
+    Dataset,
+    has_drawn,
+    is_drawn,
+    true_name,
+)
 from data_preprocess.raw.forms.read import find_forms
 from data_preprocess.raw.readers import read_raw
 from data_preprocess.raw.records import Raw
@@ -37,7 +45,7 @@ def images_on_disk(data: Path, root: Path, known: Mapping[str, Raw] = {}) -> Ima
     warning.
     """
     found: dict[str, dict[str, set[Path]]] = {}
-    for name, dataset in DATASETS.items():
+    for name, dataset in KNOWN.items():
         if name in known or _has_raw(data, dataset):
             try:
                 raw = known.get(name) or read_raw(data, dataset)
@@ -52,9 +60,9 @@ def images_on_disk(data: Path, root: Path, known: Mapping[str, Raw] = {}) -> Ima
         name = manifest.parent.name
         if name not in found:
             try:
-                if read_manifest(root, name).get("dataset") != name:
-                    continue  # the original's folder: adopted under the name of a link to it
-                found[name] = _prepared_images(root, name)
+                own = read_manifest(root, name).get("dataset", name)
+                if own not in found:  # a folder may be there twice, under a link's name, too
+                    found[own] = _prepared_images(root, name)
             except (UserError, KeyError) as error:
                 log.warning("left out of the comparison: %s: %s", manifest, error)
     return found
@@ -104,6 +112,10 @@ def _leak(one: tuple[str, str], other: tuple[str, str]) -> str:
 
 
 def _has_raw(data: Path, dataset: Dataset) -> bool:
+    if true_name(dataset.name, data) != dataset.name or (
+        is_drawn(dataset.name) and not has_drawn(data)
+    ):
+        return False  # drawn scenes have one name, and photos another
     folder = data / dataset.folder
     if dataset.reader == "referit":
         return (folder / "referit_query_test.json").is_file()

@@ -24,7 +24,15 @@ from data_preprocess.prepared.manifest import (
     prepared_root,
     read_manifest,
 )
-from data_preprocess.raw.datasets import DATASETS, TRAIN, Dataset, find_dataset
+from data_preprocess.raw.datasets import (
+    DRAWN,
+    KNOWN,
+    TRAIN,
+    Dataset,
+    find_dataset,
+    is_drawn,
+    true_name,
+)
 from data_preprocess.raw.readers import read_raw
 from data_preprocess.raw.records import Raw, Record
 from data_preprocess.raw.referit import without_unreadable
@@ -100,6 +108,7 @@ class Verification:
 
 def verify_all(settings: VerifySettings) -> Verification:
     """Everything that the settings ask for."""
+    settings = replace(settings, dataset=known_as(settings))
     dataset, form = _find(settings)
     raws = _read(settings, dataset) if form == "raw" else {}
     table = _raw_table(settings, dataset, raws) if raws else _prepared_table(settings, dataset)
@@ -109,6 +118,16 @@ def verify_all(settings: VerifySettings) -> Verification:
         return found
     pairs = overlaps(images_on_disk(Path(settings.data), settings.root, raws))
     return replace(found, overlaps=pairs, leaks=len(unexpected(pairs, dataset)))
+
+
+def known_as(settings: VerifySettings) -> str:
+    """The name of the data set that is asked for: drawn scenes are none of RefCOCO, whether their
+    raw files or only their prepared ones are there."""
+    name = true_name(settings.dataset, Path(settings.data))
+    if name in DRAWN and manifest_path(settings.root, name).is_file():
+        found = read_manifest(settings.root, name).get("dataset", name)
+        return found if is_drawn(found) else name
+    return name
 
 
 def _cut_lines(settings: VerifySettings, dataset: str) -> tuple[str, ...]:
@@ -123,7 +142,7 @@ def _cut_lines(settings: VerifySettings, dataset: str) -> tuple[str, ...]:
 def _checked(settings: VerifySettings, dataset: Dataset, raws: Mapping[str, Raw]) -> Checked:
     """Every file; what several members of `joint` show is opened once."""
     if raws:
-        readable = {name: _readable(DATASETS[name], raw) for name, raw in raws.items()}
+        readable = {name: _readable(KNOWN[name], raw) for name, raw in raws.items()}
         splits = {
             f"{name}:{split}": records
             for name, raw in readable.items()
@@ -139,7 +158,7 @@ def _checked(settings: VerifySettings, dataset: Dataset, raws: Mapping[str, Raw]
 def _find(settings: VerifySettings) -> tuple[Dataset, str]:
     """The data set, and the form in which it is there: a data set of your own is prepared only."""
     prepared = manifest_path(settings.root, settings.dataset)
-    if settings.dataset not in DATASETS and not settings.members and prepared.is_file():
+    if settings.dataset not in KNOWN and not settings.members and prepared.is_file():
         found = read_manifest(settings.root, settings.dataset)
         if found["source"] == "custom":
             name, splits = found["dataset"], tuple(found["splits"])
@@ -148,14 +167,14 @@ def _find(settings: VerifySettings) -> tuple[Dataset, str]:
     if settings.form != "auto":
         return dataset, settings.form
     names = dataset.members or (dataset.name,)
-    raw = all((Path(settings.data) / DATASETS[name].folder).is_dir() for name in names)
+    raw = all((Path(settings.data) / KNOWN[name].folder).is_dir() for name in names)
     return dataset, PREPARED if prepared.is_file() and not raw else "raw"
 
 
 def _read(settings: VerifySettings, dataset: Dataset) -> dict[str, Raw]:
     """The raw data set, or the members of `joint`, by name, with images that no one can read."""
     names = dataset.members or (dataset.name,)
-    return {name: read_raw(Path(settings.data), DATASETS[name], drop=False) for name in names}
+    return {name: read_raw(Path(settings.data), KNOWN[name], drop=False) for name in names}
 
 
 def _readable(dataset: Dataset, raw: Raw) -> Raw:
@@ -166,7 +185,7 @@ def _readable(dataset: Dataset, raw: Raw) -> Raw:
 def _raw_table(
     settings: VerifySettings, dataset: Dataset, raws: Mapping[str, Raw]
 ) -> "pandas.DataFrame":
-    rows = [row for name, raw in raws.items() for row in _rows(DATASETS[name], raw)]
+    rows = [row for name, raw in raws.items() for row in _rows(KNOWN[name], raw)]
     rows += _joint_rows(dataset, raws) if dataset.members else []
     sources = dict.fromkeys(path for raw in raws.values() for path in raw.sources)
     return _as_table(rows, settings.data, sources)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.prepared.manifest import cut_counts
-from data_preprocess.raw.datasets import DATASETS, JOINT, find_dataset
+from data_preprocess.prepared.manifest import cut_counts, manifest_path
+from data_preprocess.raw.datasets import JOINT, KNOWN, find_dataset
 from data_preprocess.raw.readers import splits_there
 from data_preprocess.verify.published import (
     NOT_PUBLISHED,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from data_preprocess.verify.verify import Verification
 
 log = logging.getLogger(__name__)
-MANIFEST = "manifest.json"
 _REMEDIES = {
     "train_split": "Name the one to train on: data.train_split=NAME.",
     "val_split": "Name another, data.val_split=NAME, or data.val_split= for none.",
@@ -50,7 +49,7 @@ def prepare_data(config: Config) -> dict[str, Any]:
     from data_preprocess.shapes.dataset import ShapesSettings, write_shapes
 
     data = config.data
-    if manifest_path(config).is_file():
+    if _manifest_path(config).is_file():
         found = run_manifest(config)
         if set(found.get("form", {})) - {"form"}:  # its files were named: no run knows them
             return found
@@ -65,10 +64,10 @@ def prepare_data(config: Config) -> dict[str, Any]:
     if not alone and is_of_the_original(config):
         return adopt(prepare_settings(config))
     for member in alone:
-        if is_of_the_original(member) and not manifest_path(member).is_file():
+        if is_of_the_original(member) and not _manifest_path(member).is_file():
             adopt(prepare_settings(member))
     folders = [Path(data.root) / find_dataset(one.data.dataset).folder for one in alone or [config]]
-    if manifest_path(config).is_file() and not any(folder.is_dir() for folder in folders):
+    if _manifest_path(config).is_file() and not any(folder.is_dir() for folder in folders):
         found = run_manifest(config)
         if tuple(found.get("members", ())) == dataset.members:
             return found
@@ -104,8 +103,8 @@ def _splits_there(config: Config, prepared: bool) -> list[str]:
     """The splits that the run's data have, or will have when they are prepared."""
     data, found = config.data, None
     remade = data.shapes or data.dataset == JOINT  # where they are not as the run wants them
-    raw = data.dataset in DATASETS and (Path(data.root) / DATASETS[data.dataset].folder).is_dir()
-    if manifest_path(config).is_file() and (prepared or not remade):
+    raw = data.dataset in KNOWN and (Path(data.root) / KNOWN[data.dataset].folder).is_dir()
+    if _manifest_path(config).is_file() and (prepared or not remade):
         with contextlib.suppress(UserError):  # of a damaged manifest, which notebook 01 names
             found = run_manifest(config)
     if found is not None:
@@ -113,7 +112,7 @@ def _splits_there(config: Config, prepared: bool) -> list[str]:
         if prepared or as_it_is or not raw:
             return list(found["splits"])
     if raw and not remade:
-        return splits_there(Path(data.root), DATASETS[data.dataset])
+        return splits_there(Path(data.root), KNOWN[data.dataset])
     return list(find_dataset(data.dataset, data.members).splits)
 
 
@@ -141,9 +140,9 @@ def with_dataset(config: Config, name: str) -> Config:
     return dataclasses.replace(config, data=data)
 
 
-def manifest_path(config: Config) -> Path:
+def _manifest_path(config: Config) -> Path:
     """Where the manifest of the run's prepared data is."""
-    return config.data.prepared_root / "anns" / config.data.dataset / MANIFEST
+    return manifest_path(config.data.prepared_root, config.data.dataset)
 
 
 def is_of_the_original(config: Config) -> bool:
@@ -151,15 +150,15 @@ def is_of_the_original(config: Config) -> bool:
 
     Such data have annotations, but neither a manifest of ours nor the note that `prepare` leaves.
     """
-    folder = manifest_path(config).parent
-    if manifest_path(config).is_file():
+    folder = _manifest_path(config).parent
+    if _manifest_path(config).is_file():
         return bool(run_manifest(config).get("adopted"))
     return any(folder.glob("*.json")) and not (folder / ".prepare.json").is_file()
 
 
 def published_lines(config: Config) -> list[str]:
     """Where the published counts come from; nothing for drawn data and one's own."""
-    if config.data.shapes or run_manifest(config).get("source") == "custom":
+    if config.data.drawn or run_manifest(config).get("source") == "custom":
         return []
     return published_sources(find_dataset(config.data.dataset, config.data.members))
 
@@ -201,7 +200,7 @@ def split_card(config: Config) -> pd.DataFrame:
     Of `joint`, also what every member's train split lost: its images are held out elsewhere.
     """
     manifest, published = run_manifest(config), {}
-    if not config.data.shapes and manifest.get("source") != "custom":
+    if not config.data.drawn and manifest.get("source") != "custom":
         published = published_counts(find_dataset(config.data.dataset, config.data.members))
     parts = {
         # prepared ReferIt lacks its unreadable images

@@ -17,7 +17,14 @@ from data_preprocess.base.photos import DAMAGED, read_photo
 from data_preprocess.language.features import CODES, cut_off, read_features
 from data_preprocess.language.resources import folder_vocabulary, resolve, vocabulary_digest
 from data_preprocess.prepared.annotations import box_of, read_entries
-from data_preprocess.prepared.manifest import read_manifest
+from data_preprocess.prepared.manifest import (
+    annotation_path,
+    features_path,
+    manifest_path,
+    masks_path,
+    read_manifest,
+)
+from data_preprocess.raw.datasets import is_drawn
 from data_preprocess.raw.forms.photos import check_folder, find_photo
 from dghin.run.config import Config
 
@@ -58,21 +65,23 @@ class PreparedSplit:
         split: str,
         expected_key: dict[str, Any] | None = None,
     ):
-        self.prepared, self.dataset, self.split = Path(prepared), dataset, split
+        self.prepared, self.split = Path(prepared), split
         self.manifest = read_manifest(self.prepared, dataset)
+        self.dataset = self.manifest.get("dataset", dataset)
         if split not in self.manifest["splits"]:
             raise unknown_name(f"split of {dataset}:", split, self.manifest["splits"])
-        folder = self.prepared / "anns" / dataset
-        entries = read_entries(folder / f"{split}.json")
+        self.folder = manifest_path(self.prepared, dataset).parent
+        entries = read_entries(annotation_path(self.prepared, dataset, split))
         sentences = [s["sent"] for entry in entries for s in entry["sentences"]]
-        path = folder / f"{split}.language.npz"
+        path = features_path(self.prepared, dataset, split)
         made = {"parser_version": self.manifest["language"].get("parser_version")}
         self.features = read_features(path, {**made, **(expected_key or {})}, sentences)
         self.expressions = self._expressions(entries)
         self._sizes: dict[str, Any] = {}  # a photo → its size, or a mask that has it
         self.photos = self.prepared / self.manifest["images_folder"]
         self.upright = bool(self.manifest.get("upright"))  # photos turned by EXIF
-        self.masks = self.prepared / self.manifest.get("masks_folder", f"masks/{dataset}")
+        shared = self.manifest.get("masks_folder")  # of several data sets
+        self.masks = self.prepared / shared if shared else masks_path(self.prepared, dataset)
 
     def _expressions(self, entries: list[dict[str, Any]]) -> list[Expression]:
         features = self.features
@@ -189,6 +198,13 @@ def open_split(
     data = config.data
     expected = language_key(config) if checked else None
     opened = kind(data.prepared_root, data.dataset, split, expected_key=expected)
+    if is_drawn(opened.dataset) != data.drawn:  # or drawn scenes would stand beside photos' scores
+        raise UserError(
+            f"{opened.folder / 'manifest.json'}: prepared as '{opened.dataset}', but this run's "
+            f"data set is '{data.dataset}'{', which is drawn' * data.drawn}. Name that one with "
+            f"data.dataset={opened.dataset} (and data.shapes=0), or prepare yours anew: dghin data "
+            f"prepare {data.dataset} data={data.root}."
+        )
     if data.images:
         opened.photos = check_folder(Path(data.images), "data.images")
     members = list(opened.manifest.get("members", ()))

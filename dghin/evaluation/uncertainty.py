@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.raw.datasets import is_drawn
 
 from .metrics import GENERALIZED, SINGLE, is_generalized, score_parts
 
@@ -201,7 +202,7 @@ def match(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> tuple[pd.DataFrame, pd.
                 parts.append(f"{len(only):,} only in the {name}, such as {_shown(only[0])}")
         raise UserError(
             f"the two do not hold the same expressions: {'; '.join(parts)}. "
-            "Score both on the same data and split."
+            f"Score both on the same data and split.{_renamed(keys_a, keys_b)}"
         )
     a, b = (
         rows.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
@@ -209,6 +210,13 @@ def match(rows_a: pd.DataFrame, rows_b: pd.DataFrame) -> tuple[pd.DataFrame, pd.
     )
     _check_same(a, b, sorted(keys_a))
     return a, b
+
+
+def _renamed(one: list[Key], other: list[Key]) -> str:
+    """What is to be known where rows of drawn scenes are compared with older ones."""
+    names = {key[0] for key in (*one, *other)}
+    told = len(names) > 1 and any(is_drawn(name) for name in names)
+    return " Rows of before the drawn scenes were called shapes must be scored anew." * told
 
 
 def expression_keys(rows: pd.DataFrame) -> list[Key]:

@@ -64,7 +64,7 @@ def eval_results(results: Results, config: Config, run: Path) -> dict[str, list[
     The date is that of the evaluation, the source the model's link where model.yaml has one; both
     are left out where they are not known.
     """
-    if config.data.shapes or config.evaluate.expressions:
+    if config.data.drawn or config.evaluate.expressions:
         return {}
     date = read_environment(run).get("evaluate", {}).get("time")
     link = about_run(run, config).link

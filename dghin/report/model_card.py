@@ -5,7 +5,8 @@
     write_card("FOLDER", run="reports/demo")                    # the card of weights that are there
     write_card("FOLDER", run="reports/lavt")                    # of a model of others: its scores
 
-The header is what the Hub reads (huggingface_hub's ModelCardData, with the scores as evaluation
+Beside the text stands a picture of the run's masks of median quality, where its report has one. The
+header is what the Hub reads (huggingface_hub's ModelCardData, with the scores as evaluation
 results); the text is templates/card.md. Beside it stand the scores in the hub's newer form,
 .eval_results/<data set>.yaml (eval_results.py), where the hub knows the data set.
 """
@@ -14,10 +15,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from huggingface_hub import EvalResult, HfApi, ModelCardData
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.files import read_json, sha256_file, write_text
+from data_preprocess.base.files import atomic_path, read_json, sha256_file, write_text
 from data_preprocess.base.settings import flatten, to_mapping
 from data_preprocess.base.tables import to_markdown
 from dghin.evaluation.metrics import first_protocol, metrics_from_rows
@@ -26,7 +28,9 @@ from dghin.evaluation.segmenters.about import About, about_run
 from dghin.inspection.predictor import Predictor
 from dghin.model.dghin import DGHIN
 from dghin.model.hub import CONFIG, REMEDY, WEIGHTS, uploading
+from dghin.report.tables.failures import marked
 from dghin.report.tables.scores import (
+    LANGUAGE_CONTROL,
     Results,
     controls_table,
     metrics_table,
@@ -37,9 +41,12 @@ from dghin.run.config import Config, load_config
 from dghin.run.folder import RunFolder
 
 from .eval_results import write_eval_results
+from .gallery import shrink
 from .page import render
 
-CARD = "README.md"
+CARD, PICTURE = "README.md", "dghin_examples.webp"
+SHOWN = "masks_median.png"  # of the report's figures
+DRAWN = " (scenes that dghin draws)"
 
 
 def save_with_card(predictor: Predictor, folder: str | Path, run: str | Path | None = None) -> None:
@@ -80,7 +87,7 @@ def write_card(folder: str | Path, run: str | Path | None = None) -> None:
     folder = Path(folder)
     _check_card(folder / CARD)
     about = About(DGHIN_NAME) if run is None else about_run(Path(run), None)
-    values: dict[str, Any] = {"about": about, "weights": None, "run": None}
+    values: dict[str, Any] = {"about": about, "weights": None, "run": None, "drawn": False}
     if about.is_dghin:
         values |= _of_weights(folder)
     results: Results = {}
@@ -89,6 +96,7 @@ def write_card(folder: str | Path, run: str | Path | None = None) -> None:
         results, config = _of_run(Path(run), values["weights"])
         values |= _scores(Path(run), results, config)
     write_eval_results(folder, results, config, run)
+    values |= {"answers": answer_facts(results), "picture": _picture(folder, run)}
     header = _header(results, config, about)
     write_text(folder / CARD, f"---\n{header}\n---\n{render('card.md', values)}")
 
@@ -144,7 +152,9 @@ def _scores(run: Path, results: Results, config: Config) -> dict[str, Any]:
     origin = next(iter(results[""].values())).attrs.get("provenance", {})
     return {
         "run": run.name,
-        "dataset": _dataset(config),
+        "dataset": config.data.dataset,
+        "drawn": config.data.drawn,
+        "data_settings": config.data,
         "scores": to_markdown(with_intervals(table[columns])),
         "controls": to_markdown(controls[shown]) if len(controls) else "",
         "origin": origin,
@@ -153,9 +163,47 @@ def _scores(run: Path, results: Results, config: Config) -> dict[str, Any]:
     }
 
 
-def _dataset(config: Config) -> str:
-    """The data set's name; of the embedded one, so that nobody takes it for RefCOCO."""
-    return "dghin-drawn-shapes" if config.data.shapes else config.data.dataset
+def answer_facts(results: Results) -> list[str]:
+    """What a run's rows say of answers without a pixel, as sentences; nothing without rows."""
+    plain, found = results.get("", {}), []
+    meant = {split: rows[rows["area"] > 0] for split, rows in plain.items()}
+    if any(map(len, meant.values())):
+        empty = {split: ~marked(rows) for split, rows in meant.items()}
+        found.append(
+            f"Its mask may be empty, though something is meant: {_shares(empty)}."
+            if any(one.any() for one in empty.values())
+            else f"No answer was an empty mask where something is meant: {_shares(empty)}."
+        )
+    nothing = {split: marked(rows[rows["area"] == 0]) for split, rows in plain.items()}
+    if any(map(len, nothing.values())):
+        found.append(f"Where nothing is meant, it still marks something: {_shares(nothing)}.")
+    other = {split: marked(rows) for split, rows in results.get(LANGUAGE_CONTROL, {}).items()}
+    if any(map(len, other.values())):
+        found.append(
+            f"Asked for what is said of another image (`{LANGUAGE_CONTROL}`), it still marks "
+            f"something: {_shares(other)}. So a mask does not say that the phrase fits the photo."
+        )
+    return found
+
+
+def _shares(found: dict[str, np.ndarray]) -> str:
+    """ "val 3.1 % of 957 expressions, ...": how many of every split are true."""
+    return ", ".join(
+        f"{split} {100 * one.mean():.1f} % of {len(one):,} expressions"
+        for split, one in found.items()
+        if len(one)
+    )
+
+
+def _picture(folder: Path, run: str | Path | None) -> str:
+    """Put the picture beside the card; → its name, "" where the run has none."""
+    target, source = folder / PICTURE, RunFolder(Path(run or "")).figures / SHOWN
+    target.unlink(missing_ok=True)  # of an earlier card
+    if run is None or not source.is_file():
+        return ""
+    with atomic_path(target) as temporary:
+        shrink(source, temporary)
+    return PICTURE
 
 
 def _header(results: Results, config: Config | None, about: About) -> str:
@@ -169,8 +217,8 @@ def _header(results: Results, config: Config | None, about: About) -> str:
                 EvalResult(
                     task_type="image-segmentation",
                     task_name="Referring image segmentation",
-                    dataset_type=_dataset(config),
-                    dataset_name=_dataset(config),
+                    dataset_type=config.data.dataset,
+                    dataset_name=f"{config.data.dataset}{DRAWN * config.data.drawn}",
                     dataset_split=split,
                     metric_type=name,
                     metric_name=f"{shown} ({protocol})",

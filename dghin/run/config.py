@@ -7,7 +7,7 @@ The defaults are the paper's. A config file names another as its `base`; unknown
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from data_preprocess.base.files import write_text
 from data_preprocess.base.settings import PathText, build, flatten, to_mapping
 from data_preprocess.base.yaml_files import read_yaml
 from data_preprocess.prepared.manifest import prepared_root
+from data_preprocess.raw.datasets import DRAWN, is_drawn, true_name
 
 CONFIGS = Path(__file__).parent / "presets"
 
@@ -61,6 +62,11 @@ class DataConfig:
     parser: str = "en_core_web_lg"  # a spaCy pipeline
     alignment: Literal["paper", "aligned"] = "paper"
     shapes: int = 0  # > 0: the embedded data set of so many scenes is drawn into `root` first
+
+    @property
+    def drawn(self) -> bool:
+        """Whether these are the embedded data set's drawn scenes, which no paper has scored."""
+        return self.shapes > 0 or is_drawn(self.dataset)
 
     @property
     def scored_splits(self) -> tuple[str, ...]:
@@ -169,7 +175,15 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> Config:
     for key, value in flatten(to_mapping(config)).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{key}={value}: expected a finite number.")
-    return config
+    return _truly_named(config)
+
+
+def _truly_named(config: Config) -> Config:
+    """The config with drawn scenes called so; older ones call them by the layout of their files."""
+    data = config.data
+    layout = data.dataset
+    name = DRAWN.get(layout, layout) if data.shapes else true_name(layout, Path(data.root))
+    return replace(config, data=replace(data, dataset=name))
 
 
 def read_config(name: str, above: tuple[Path, ...] = ()) -> dict[str, Any]:

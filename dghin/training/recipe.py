@@ -20,6 +20,7 @@ import torch
 from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.settings import difference
 from data_preprocess.base.tables import to_markdown
+from data_preprocess.raw.datasets import DRAWN
 from dghin.data.split import run_manifest
 from dghin.run.config import Config, TrainConfig, settings_with_effect
 from dghin.run.environment import data_digests, start_digest
@@ -266,9 +267,12 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, 
     """The keys of two `made_from` that differ, with both values.
 
     A setting that a checkpoint of an older version does not know was at its default. The network
-    that a training started from is compared where it still is: going on does not need it.
+    that a training started from is compared where it still is: going on does not need it. The
+    drawn scenes were once called by their layout; that they are the same, digests say.
     """
     there = {**settings_with_effect(without_choice(Config())), **there}
+    if DRAWN.get(there["data.dataset"]) == here.get("data.dataset"):
+        there["data.dataset"] = here["data.dataset"]
     found = difference(there, here)
     if "start" not in here:
         found.pop("start", None)

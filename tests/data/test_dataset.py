@@ -80,7 +80,7 @@ def refused(root, words=(), split="val", index=None):
 
 
 def test_unknown_split(copy):
-    with pytest.raises(UserError, match="split of refcoco: 'valid'.*Did you mean 'val'"):
+    with pytest.raises(UserError, match="split of shapes: 'valid'.*Did you mean 'val'"):
         refused(copy, split="valid")
 
 

@@ -1,6 +1,7 @@
 """A split without torch: what is known of an expression, and how it is opened."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from helpers.raw_trees import write_refer
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_json
 from data_preprocess.prepared.one_dataset import PrepareSettings
 from data_preprocess.prepared.prepare import prepare
 from dghin.data.dataset import open_split as open_for_the_network
@@ -79,3 +81,21 @@ def test_photos_may_be_elsewhere_and_under_cocos_other_names(tmp_path):
     config = load_config("refcoco", [words[0], f"data.images={tmp_path / 'none'}"])
     with pytest.raises(UserError, match=r"none: no such folder.*data\.images=FOLDER"):
         open_split(config, "val", checked=False)
+
+
+def test_rows_of_drawn_scenes_call_them_so_and_never_photos(tiny_config, shapes, tmp_path):
+    """By whatever name they were asked for; prepared under a name that they no longer have: no."""
+    for words in (["data.dataset=refcoco"], ["data.dataset=refcoco", "data.shapes=0"]):
+        config = load_config("demo", [f"data.root={shapes}", "data.shapes=30", *words])
+        assert config.data.dataset == "shapes" and config.data.drawn
+        assert open_split(config, "val").dataset == "shapes"
+    root = tmp_path / "data_v3"
+    shutil.copytree(shapes / "data_v3", root)
+    photos = load_config("refcoco", [f"data.root={tmp_path}"])  # of the raw files nothing is here
+    with pytest.raises(UserError, match="manifest.json: prepared as 'shapes', but .* is 'refcoco'"):
+        open_split(photos, "val", checked=False)
+    manifest = json.loads((root / "anns/refcoco/manifest.json").read_text())
+    write_json(root / "anns/refcoco/manifest.json", manifest | {"dataset": "refcoco"})  # older
+    drawn = load_config("demo", [f"data.root={tmp_path}"])
+    with pytest.raises(UserError, match="'shapes', which is drawn.*dghin data prepare shapes data"):
+        open_split(drawn, "val")

@@ -16,7 +16,7 @@ def test_what_rows_come_from(tiny_config, tmp_path):
     origin = provenance(tiny_config, checkpoint(tmp_path), {"threads": 1})
     assert origin["checkpoint"] == sha256_file(weights) == checkpoint(tmp_path)
     assert {"commit", "changed files", "command", "data", "threads"} <= origin.keys()
-    assert origin["data"]["dataset"] == "refcoco"
+    assert origin["data"]["dataset"] == "shapes"
     weights.unlink()
     assert checkpoint(tmp_path) is None
 

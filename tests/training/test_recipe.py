@@ -168,6 +168,16 @@ def test_a_checkpoint_of_an_older_version_had_the_defaults(tmp_path):
     assert differences(there, made_from(other, derive(other, 4))) == {"train.flip": (0.0, 0.5)}
 
 
+def test_a_checkpoint_of_the_drawn_scenes_may_call_them_by_their_layout(tmp_path):
+    photos, drawn = (
+        made_from(config, derive(config, 4))
+        for config in (config_on(tmp_path), config_on(tmp_path, "demo"))
+    )
+    older = drawn | {"data.dataset": "refcoco"}
+    assert drawn["data.dataset"] == "shapes" and differences(older, drawn) == {}
+    assert differences(drawn, photos)["data.dataset"] == ("shapes", "refcoco")
+
+
 def test_the_weights_that_a_run_starts_from_are_part_of_what_it_is_made_from(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"one")
     config = config_on(tmp_path, "refcoco", f"weights.network={tmp_path}")

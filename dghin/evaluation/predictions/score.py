@@ -127,7 +127,7 @@ def write_control(
 def _check_questions(path: Path, opened: Opened) -> None:
     """UserError where the questions would be written over the data, or over something else."""
     for split in opened.values():
-        keep_inputs("write", path, (split.prepared / "anns" / split.dataset).glob("*"))
+        keep_inputs("write", path, split.folder.glob("*"))
     if path.is_file() and path.suffix not in (".jsonl", ".json", ".txt"):
         raise UserError(f"write={path}: is there, and no file of questions. Name a .jsonl file.")
 

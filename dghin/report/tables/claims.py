@@ -31,7 +31,7 @@ from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.files import sha256_file, write_text
 from data_preprocess.base.settings import build, difference, to_mapping
 from data_preprocess.base.yaml_files import read_yaml
-from data_preprocess.raw.datasets import DATASETS, JOINT, MEMBERS
+from data_preprocess.raw.datasets import JOINT, KNOWN, MEMBERS, is_drawn
 from dghin.evaluation.answers import check_protocol
 from dghin.evaluation.metrics import metrics_from_rows, protocols_of, score_parts
 from dghin.evaluation.provenance import read_rows
@@ -45,7 +45,6 @@ from .published import METRICS, OTHER_NAMES
 from .scores import HIGH, LOW, Results, percent
 
 SHIPPED = Path(__file__).with_suffix(".yaml")  # DGHIN's own, as far as they are public
-EMBEDDED = "shapes"  # what claims call the embedded data set
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 NOT_COMPARABLE = "not comparable"
 OTHER_DATA = ("embedded data set", "other data set")  # so begins why such a claim says nothing here
@@ -99,7 +98,7 @@ def _check(claim: Claim) -> None:
     if claim.metric not in METRICS:
         raise unknown_name("metric", claim.metric, METRICS)
     check_protocol(claim.protocol)
-    dataset = DATASETS.get(claim.dataset)  # none: a data set of one's own
+    dataset = KNOWN.get(claim.dataset)  # none: a data set of one's own
     if dataset and claim.split not in (*dataset.splits, "val"):
         raise unknown_name(f"split of {dataset.name}:", claim.split, dataset.splits)
     for name in ("expected", "tolerance"):
@@ -180,14 +179,14 @@ def judge(claim: Claim, measured: float, low: float, high: float) -> tuple[str, 
 def split_of(claim: Claim, config: Config) -> str | None:
     """The run's name of a claim's split (`joint` calls it refcoco_testA); None: other data."""
     data = config.data
-    if claim.dataset == (EMBEDDED if data.shapes else data.dataset):
+    if claim.dataset == data.dataset and is_drawn(claim.dataset) == data.drawn:
         return claim.split
-    members = (data.members or MEMBERS) if data.dataset == JOINT and not data.shapes else ()
+    members = (data.members or MEMBERS) if data.dataset == JOINT and not data.drawn else ()
     return f"{claim.dataset}_{claim.split}" if claim.dataset in members else None
 
 
 def _other_data(config: Config) -> str:
-    if config.data.shapes:
+    if config.data.drawn:
         return f"{OTHER_DATA[0]} of drawn scenes"
     return f"{OTHER_DATA[1]}: this run's is {config.data.dataset}"
 

@@ -38,13 +38,8 @@ def failure_kinds(rows: pd.DataFrame) -> np.ndarray:
     By precision (the share of the mask that lies on the object) and recall (the share of the
     object that is marked), under the first protocol that the rows have (`strict`).
     """
-    protocol = first_protocol(rows)
-    area = "resized_area" if protocol == "resized" and "resized_area" in rows else "area"
-    intersection, union, truth = (
-        rows[name].to_numpy(np.int64)
-        for name in (f"{protocol}_intersection", f"{protocol}_union", area)
-    )
-    mask = union + intersection - truth  # pixels
+    intersection, union, truth = _pixels(rows)
+    mask = union + intersection - truth
     precision = intersection / np.maximum(mask, 1)
     recall = intersection / np.maximum(truth, 1)
     iou = expression_iou(intersection, union, rows["area"])
@@ -57,6 +52,21 @@ def failure_kinds(rows: pd.DataFrame) -> np.ndarray:
     ]
     names, masks = zip(*conditions, strict=True)
     return np.select(masks, names, default="leak")
+
+
+def marked(rows: pd.DataFrame) -> np.ndarray:
+    """Whether each expression's mask has a pixel, under the first protocol: (N,) of bool."""
+    intersection, union, truth = _pixels(rows)
+    return union + intersection > truth
+
+
+def _pixels(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels of intersection, union and true mask under the first protocol, each (N,) of int."""
+    protocol = first_protocol(rows)
+    area = "resized_area" if protocol == "resized" and "resized_area" in rows else "area"
+    names = (f"{protocol}_intersection", f"{protocol}_union", area)
+    intersection, union, truth = (rows[name].to_numpy(np.int64) for name in names)
+    return intersection, union, truth
 
 
 def failures_table(results: Results) -> pd.DataFrame:

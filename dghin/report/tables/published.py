@@ -188,7 +188,7 @@ def literature_table(
 def why_not(config: Config, published: pd.DataFrame | None = None) -> str:
     """Why `literature_table` is empty, as a sentence; "" where it is not."""
     data = config.data
-    if data.shapes:
+    if data.drawn:
         return "The embedded data set is drawn here; nobody has published scores on it."
     if published is None and not PUBLISHED.is_file():
         return f"There is no reports/{PUBLISHED.name}, which holds the published scores."
@@ -227,7 +227,7 @@ def _choose(published: pd.DataFrame, config: Config, own: Any, about: About) -> 
 def _columns(config: Config, own: Any) -> dict[tuple[str, str], str]:
     """(data set, split) → the run's name of the split; of `joint` those that it is scored on."""
     data = config.data
-    if data.shapes:
+    if data.drawn:
         return {}
     if data.dataset != JOINT:
         splits = DATASETS[data.dataset].splits if data.dataset in DATASETS else ()

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.base.files import write_json
+from data_preprocess.raw.datasets import MARKER
 from dghin.evaluation.metrics import PROTOCOLS, metrics_from_rows
 from dghin.report.tables.published import (
     COLUMNS,
@@ -358,6 +360,9 @@ def test_why_there_is_no_table(results, write, tmp_path, monkeypatch):
     config = load_config("refcoco")
     mine = dataclasses.replace(config, data=dataclasses.replace(config.data, dataset="mine"))
     assert literature_table(results, mine, published).empty and "mine" in why_not(mine, published)
+    write_json(tmp_path / MARKER, {"dataset": "shapes"})  # asked for by the name of their layout
+    drawn = load_config("refcoco", [f"data.root={tmp_path}"])
+    assert literature_table(results, drawn, published).empty and "drawn" in why_not(drawn)
     monkeypatch.setattr("dghin.report.tables.published.PUBLISHED", tmp_path / "none.csv")
     assert literature_table(results, config).empty and "There is no reports" in why_not(config)
 
