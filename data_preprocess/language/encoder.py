@@ -58,6 +58,10 @@ class Language:
     depth: int
     unknown: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        text = " ".join(self.pieces)
+        return f"Language({text!r}: {len(self.pieces)} pieces, {len(self.word_ids)} positions)"
+
     @property
     def is_mostly_unknown(self) -> bool:
         """Whether half of its words or more are unknown: the answer says little of them."""

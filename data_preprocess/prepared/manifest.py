@@ -120,6 +120,26 @@ def write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:
     write_json(manifest_path(root, manifest["dataset"]), manifest)
 
 
+def check_outputs(root: Path, dataset: str, raw: Raw) -> None:
+    """UserError where the prepared data would be written over what they are made from: an input
+    that lies in one of their folders, or a file where one of them would be."""
+    outputs = [
+        Path(os.path.realpath(folder))
+        for folder in (manifest_path(root, dataset).parent, masks_path(root, dataset))
+    ]
+    records = [record for listed in raw.splits.values() for record in listed]
+    inputs = [*raw.sources, *(record.shape for record in records if isinstance(record.shape, Path))]
+    for path in dict.fromkeys([*inputs, *(raw.images / record.image for record in records)]):
+        real = Path(os.path.realpath(path))
+        for folder in outputs:
+            if real.is_relative_to(folder) or real.is_file() and folder.is_relative_to(real):
+                raise UserError(
+                    f"{path}: is read here, and the prepared data go to {folder}: it could be "
+                    "written over or removed. Name another folder with output=FOLDER, or move "
+                    "what is read."
+                )
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that the prepared files depend on."""
     found = {"python": platform.python_version()}

@@ -33,6 +33,7 @@ from data_preprocess.raw.segmentation import check_outlines
 from .annotations import annotations, expressions
 from .manifest import (
     annotation_path,
+    check_outputs,
     command,
     features_path,
     images_folder,
@@ -120,6 +121,7 @@ def prepare_raw(
     """Prepare what a reader has read. name: the subcommand that does so. It goes into the
     manifest, and so do the notes."""
     _check_files(raw)
+    check_outputs(settings.root, dataset.name, raw)
     if dataset.reader == "custom":
         check_outlines(_all(raw))
     upright = _upright(settings, dataset, raw)

@@ -8,6 +8,7 @@ An input is never written over; a mask is a .png, .bmp or .tif: other formats ch
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from PIL import Image
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import atomic_path, keep_inputs
 from data_preprocess.base.paths import from_here
+from data_preprocess.base.values import shown
 from dghin.inspection.predictor import Predictor, as_photo, overlay
 from dghin.run.command_line import read_words
 
+SETTING = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
 PICTURES = (*LOSSLESS, ".jpg", ".jpeg", ".webp")
 OWN = {
@@ -69,12 +72,15 @@ def read_command(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
                 raise UserError(f"{flag}: name the file to write, as in {flag} mask.png.")
             given[place : place + 2] = [f"output={given[place + 1]}"]
     is_setting = [word.startswith((*(f"{key}=" for key in OWN), "-")) for word in given]
+    if is_setting.count(False) > 2:  # one of them may be a setting with a slip in its name
+        is_setting = [
+            own or bool(SETTING.match(w)) for own, w in zip(is_setting, given, strict=True)
+        ]
     inputs = [word for word, other in zip(given, is_setting, strict=True) if not other]
     rest = [word for word, own in zip(given, is_setting, strict=True) if own]
     inputs = [from_here(inputs[0]), *inputs[1:]] if inputs else []  # before the root is entered
-    values, _ = read_words("dghin predict", __doc__, OWN, rest, settings=False)
-    if len(inputs) != 2:
-        raise UserError('Give a photo and a phrase: photo.jpg "the left cat". See --help.')
+    values, _ = read_words("dghin predict PHOTO PHRASE", __doc__, OWN, rest, settings=False)
+    _check_inputs(inputs)
     if not isinstance(values["upright"], bool):
         raise UserError(f"upright={values['upright']}: expected true or false.")
     output = Path(values["output"])
@@ -85,6 +91,21 @@ def read_command(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     if os.path.abspath(values["overlay"]) == os.path.abspath(values["output"]):
         raise UserError(f"overlay={values['overlay']}: that is the mask's file. Name another one.")
     return inputs, values
+
+
+def _check_inputs(inputs: Sequence[str]) -> None:
+    """UserError unless there are a photo and one phrase; it says what was given instead."""
+    if len(inputs) == 2:
+        return
+    needed = 'Give a photo and a phrase: photo.jpg "the left cat".'
+    if len(inputs) < 2:
+        raise UserError(f"{needed} {f'Only {inputs[0]}' if inputs else 'Neither'} was given.")
+    photo, *phrases = inputs
+    raise UserError(
+        f"{needed} After {photo} came {len(phrases)} phrases: {', '.join(map(shown, phrases))}. "
+        f'Put one phrase between quotes ("{" ".join(phrases)[:60]}"), or give one command for each '
+        "(in Python: predictor.predict(photo, [phrase, phrase]))."
+    )
 
 
 def _check_kind(key: str, path: Path, kinds: Sequence[str]) -> None:

@@ -46,7 +46,7 @@ def compare(arguments: Sequence[str]) -> None:
     names = [word for word in arguments if "=" not in word and not word.startswith("-")]
     own = {"reports": str(REPORTS), "output": ""}
     rest = [word for word in arguments if word not in names]
-    values, _ = read_words("dghin compare", __doc__, own, rest, settings=False)
+    values, _ = read_words("dghin compare RUN RUN", __doc__, own, rest, settings=False)
     output = Path(values["output"]) if values["output"] else None
     print(compare_runs(names, Path(values["reports"]), output))
 
@@ -55,7 +55,7 @@ def verify(arguments: Sequence[str]) -> None:
     """`dghin verify FOLDER`; see the module's docstring."""
     folders = [from_here(word) for word in arguments if not word.startswith("-")]
     rest = [word for word in arguments if word.startswith("-")]
-    read_words("dghin verify", __doc__, {}, rest, settings=False)
+    read_words("dghin verify FOLDER", __doc__, {}, rest, settings=False)
     if len(folders) != 1:
         raise UserError("dghin verify: give one folder, such as: dghin verify reports/demo")
     print(verify_report(Path(folders[0]).resolve(), {"ablation": ablation_tables}))

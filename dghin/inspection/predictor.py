@@ -9,6 +9,7 @@ dghin predict photo.jpg "the woman in red" -o mask.png
 writes mask.png (white where the referent is) and mask_overlay.png (the photo with the mask on it).
 """
 
+import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Photo = str | Path | Image.Image | np.ndarray | torch.Tensor
+SHOWN = 640  # pixels: the longer side of a prediction's picture in a notebook
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,16 @@ class Encoded:
         """Height and width of the photo, and so of its masks."""
         return self.photo.height, self.photo.width
 
+    def __repr__(self) -> str:
+        return f"Encoded(a photo of {self.photo.width} × {self.photo.height} pixels)"
+
 
 class Prediction(NamedTuple):
     """mask (H, W) bool; score: mean probability of the referent inside the mask, 0 for an empty
     one; attention: {level: (L, h, w)}, every word piece's share in every patch at the entity
     level; pieces: the word pieces of the first positions of L, [CLS] first; language: the
-    expression as the network read it; seen: on request, all that it looked at."""
+    expression as the network read it; seen: on request, all that it looked at; photo: which the
+    mask is of. A notebook shows it as the photo with the mask on it."""
 
     mask: np.ndarray
     score: float
@@ -67,15 +73,41 @@ class Prediction(NamedTuple):
     pieces: tuple[str, ...]
     language: "Language"
     seen: Observation | None = None
+    photo: Image.Image | None = None
+
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        return (
+            f"Prediction({' '.join(self.pieces[1:])!r}: {self.mask.mean():.1%} of {width} × "
+            f"{height} pixels, score {self.score:.3f})"
+        )
+
+    def _repr_png_(self) -> bytes:
+        """The photo with the mask on it (without a photo, the mask), as a notebook shows it."""
+        white = Image.fromarray(self.mask.astype(np.uint8) * 255)
+        picture = white if self.photo is None else overlay(self.photo, self.mask)
+        picture.thumbnail((SHOWN, SHOWN))
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        return buffer.getvalue()
 
 
-@dataclass
+@dataclass(repr=False)
 class Predictor:
     """A model with the tokenizer and parser that it was trained with."""
 
     model: DGHIN
     encoder: Any  # data_preprocess.language.encoder.LanguageEncoder
     at_once: int = AT_ONCE  # expressions that go through the network together, as in evaluation
+
+    def __repr__(self) -> str:
+        """In a line: a network's own is hundreds of them."""
+        settings, size = self.model.config, self.model.config.image_size
+        parameters = sum(weight.numel() for weight in self.model.parameters())
+        return (
+            f"Predictor(DGHIN of {parameters:,} parameters on {settings.backbone} at {size} × "
+            f"{size} pixels, {settings.words} word pieces, on {self.device})"
+        )
 
     @classmethod
     def from_pretrained(
@@ -188,7 +220,8 @@ def predicted(
     }
     score = confidence(logits.float().cpu(), mask)
     pieces = ("[CLS]", *language.pieces)
-    return Prediction(mask, score, attention, pieces, language, seen if inspect else None)
+    seen_too = seen if inspect else None
+    return Prediction(mask, score, attention, pieces, language, seen_too, encoded.photo)
 
 
 def unknown_note(language: "Language") -> str:

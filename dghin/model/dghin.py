@@ -24,6 +24,11 @@ class Output(NamedTuple):
     mask: Tensor
     scales: tuple[Tensor, ...]
 
+    def __repr__(self) -> str:
+        """Shapes: nobody reads the numbers."""
+        scales = ", ".join(str(tuple(scale.shape)) for scale in self.scales)
+        return f"Output(mask {tuple(self.mask.shape)}, scales [{scales}])"
+
 
 class EncodedImage(NamedTuple):
     """What the network knows of images before a word is read (B images)."""

@@ -74,7 +74,7 @@ def _parser(
     parser = Parser(
         prog=program,
         description=description,
-        epilog=f"keys and their defaults:\n{_listing(own)}{more}",
+        epilog=f"keys and their defaults:\n{_listing(own)}{more}" if own else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="key=value")

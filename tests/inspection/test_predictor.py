@@ -1,5 +1,8 @@
 """Predictor: the same mask as the evaluation's, every kind of image, folders, the command line."""
 
+import io
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +11,11 @@ from PIL import Image
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.language.encoder import LanguageEncoder
-from dghin.commands.predict import main
+from dghin.commands.predict import OWN, main
 from dghin.data.dataset import open_split
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.evaluation.kept import stored_samples
-from dghin.inspection.predictor import Predictor
+from dghin.inspection.predictor import Predictor, overlay
 
 
 def by_image(dataset):
@@ -135,8 +138,11 @@ def test_folder_and_command_line(tiny_model, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["cat"], "Give a photo and a phrase"),
-        (["photo.jpg", "cat", "dog"], "Give a photo and a phrase"),
+        ([], "Give a photo and a phrase: .*Neither was given"),
+        (["cat"], "Give a photo and a phrase: .*Only .*cat was given"),
+        (["photo.jpg", "cat", "dog"], "photo.jpg came 2 phrases: 'cat', 'dog'. Put one"),
+        (["photo.jpg", "cat", "outptu=m.png"], "unknown key 'outptu'. Did you mean 'output'"),
+        (["photo.jpg", "cat", "train.seed=1"], "unknown key 'train.seed'"),
         (["photo.jpg", "cat", "-o"], "-o: name the file to write"),
         (["photo.jpg", "cat", "-o", "mask.txt"], "mask.txt: no kind of picture"),
         (["nothing.jpg", "cat"], "nothing.jpg: no such image"),
@@ -149,6 +155,31 @@ def test_a_command_that_cannot_be_done(words, message, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=message):
         main(words)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_printed_is_a_line_and_a_notebook_shows_a_picture(predictor, photo):
+    encoded = predictor.encode(photo)
+    result = predictor.predict(encoded, "the red square")
+    for thing in (predictor, encoded, result, [result, result], result.language):
+        assert len(repr(thing)) < 250 and "\n" not in repr(thing), repr(thing)
+    assert repr(result).startswith("Prediction('the red square': ")
+    assert f"{photo.width} × {photo.height} pixels" in repr(result)
+    assert f"{result.score:.3f}" in repr(result) and "of 60 × 40" in repr(encoded)
+    shown = Image.open(io.BytesIO(result._repr_png_()))
+    assert np.array_equal(shown, overlay(photo, result.mask))
+    large = result._replace(photo=photo.resize((1920, 1280)), mask=np.zeros((1280, 1920), bool))
+    assert Image.open(io.BytesIO(large._repr_png_())).size == (640, 427)
+    alone = Image.open(io.BytesIO(result._replace(photo=None)._repr_png_()))
+    assert np.array_equal(np.asarray(alone) > 0, result.mask)
+
+
+def test_help_lists_what_the_command_takes_and_nothing_else(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert "dghin predict PHOTO PHRASE" in shown
+    keys = re.findall(r"^  ([\w.]+)=", shown, re.MULTILINE)
+    assert keys == list(OWN) and "train." not in shown and "--settings" not in shown
 
 
 def test_a_folder_without_language_is_refused(tiny_model, tmp_path):

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,10 @@ from helpers.own_files import HEAD, SQUARE, write_own
 from PIL import Image
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.cli import main
 from data_preprocess.prepared.custom import CustomSettings, prepare_custom, read_table
+
+EXAMPLE = Path(__file__).parents[2] / "examples/custom"
 
 
 def prepared(root, **others):
@@ -130,3 +135,43 @@ def test_a_table_in_another_encoding_is_named(tmp_path):
 def test_quotes_that_are_doubled(tmp_path):
     (tmp_path / "table.csv").write_text(f'{HEAD}\na.jpg,11,"""red"" thing",train\n')
     assert [row["expression"] for _, row in read_table(tmp_path / "table.csv")] == ['"red" thing']
+
+
+def tree(folder):
+    """Every file below a folder, with its bytes."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+PLACES = {  # where the prepared data go, and which inputs are there already
+    "masks": ("data", {"masks/square.png": "data/data_v3/masks/mine/0.png"}),
+    "masks by a link": ("data", {"masks/square.png": "link/0.png"}),
+    "table": ("data", {"expressions.csv": "data/data_v3/anns/mine/expressions.csv"}),
+    "COCO file": ("data", {"annotations.json": "data/data_v3/anns/mine/train.json"}),
+    "photos": ("data", {"photos": "data/data_v3/masks/mine/photos"}),
+    "the prepared root is a file": ("expressions.csv", {}),
+}
+
+
+@pytest.mark.parametrize(("place", "moved"), PLACES.values(), ids=PLACES)
+def test_prepared_data_are_not_written_over_what_they_are_made_from(tmp_path, place, moved, capsys):
+    """Not even with overwrite=true; nothing is touched, and nothing is written."""
+    shutil.copytree(EXAMPLE, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "data/data_v3/masks/mine").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "data/data_v3/masks/mine")
+    names = {name: name for name in ("expressions.csv", "annotations.json", "photos")} | moved
+    for old, new in moved.items():
+        (tmp_path / new).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / old).rename(tmp_path / new)
+    table = tmp_path / names["expressions.csv"]
+    if mask := moved.get("masks/square.png"):
+        table.write_text(table.read_text().replace("masks/square.png", mask))
+    elif table.parent != tmp_path:
+        (tmp_path / "masks").rename(table.parent / "masks")
+    before = tree(tmp_path)
+    output = tmp_path / place if place.endswith(".csv") else tmp_path / place / "data_v3"
+    words = [f"table={table}", f"images={tmp_path / names['photos']}", f"output={output}"]
+    words += [f"coco={tmp_path / names['annotations.json']}", "parser=none", "workers=1"]
+    assert main(["custom", "mine", *words, "--overwrite"]) == 2
+    assert "is read here, and the prepared data go to" in capsys.readouterr().err
+    assert tree(tmp_path) == before
