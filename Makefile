@@ -2,6 +2,7 @@
 # make test        the tests
 # make lab         JupyterLab on the notebooks
 # make demo        a page to try the network of the last `make reproduce`
+# make docs        the pages of docs/, the API and the executed notebooks as a site: build/docs/index.html
 # make bench       speed and memory beside the original's way of computing, as one table (10 minutes)
 # make bench-more  ... how they grow; the modes of training, processes, preparing, export; a GPU's
 # Each makes .venv and installs into it when needed. Python 3.11 or newer; nothing else.
@@ -16,7 +17,7 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: reproduce test lint lab demo bench bench-more setup clean
+.PHONY: reproduce test lint docs lab demo bench bench-more setup clean
 
 reproduce: $(READY)
 	$(BIN)/dghin reproduce 'run=$(RUN)' $(if $(DATA),'data=$(DATA)') $(ARGS) $(if $(FORCE),--force)
@@ -28,6 +29,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+# warnings are errors; links to the outside: make docs ARGS="-b linkcheck"
+docs: $(READY)
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . build/docs $(ARGS)
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=. notebooks
