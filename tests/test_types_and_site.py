@@ -27,7 +27,9 @@ def test_types_of_the_core():
 @pytest.mark.timeout(1800)
 def test_the_site_builds_without_a_warning(tmp_path):
     site = tmp_path / "site"
-    run("-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs", "-d", tmp_path / "read", ".", site)
+    run(
+        "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs", "-d", tmp_path / "read", ".", site
+    )
     assert (site / "index.html").is_file()  # leads to docs/index.html
     model = (site / "docs/api/dghin.model.html").read_text(encoding="utf-8")
     assert "dghin.model.dghin.DGHIN.interact" in model
