@@ -1,7 +1,9 @@
 # make reproduce   the whole chain on the embedded data set, from nothing to a report
 # make test        the tests
+# make types       mypy on model, data, training and evaluation (a minute; then seconds)
 # make lab         JupyterLab on the notebooks
 # make demo        a page to try the network of the last `make reproduce`
+# make docs        the pages of docs/, the API and the executed notebooks as a site: build/docs/index.html
 # make bench       speed and memory beside the original's way of computing, as one table (10 minutes)
 # make bench-more  ... how they grow; the modes of training, processes, preparing, export; a GPU's
 # Each makes .venv and installs into it when needed. Python 3.11 or newer; nothing else.
@@ -16,7 +18,7 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: reproduce test lint lab demo bench bench-more setup clean
+.PHONY: reproduce test lint types docs lab demo bench bench-more setup clean
 
 reproduce: $(READY)
 	$(BIN)/dghin reproduce 'run=$(RUN)' $(if $(DATA),'data=$(DATA)') $(ARGS) $(if $(FORCE),--force)
@@ -28,6 +30,13 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+types: $(READY)
+	$(BIN)/mypy
+
+# warnings are errors; links to the outside: make docs ARGS="-b linkcheck"
+docs: $(READY)
+	RUN='$(RUN)' $(BIN)/sphinx-build -q -W --keep-going -c docs . build/docs $(ARGS)
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=. notebooks
@@ -55,7 +64,7 @@ $(READY): pyproject.toml constraints.txt
 	    { echo "error: $(PYTHON) is older than Python 3.11. Name a newer one: make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt torch
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[all,score,embedded,tensorboard,export,demo,test]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[all,score,embedded,tensorboard,export,demo,test,docs]'
 	touch $@
 
 clean:

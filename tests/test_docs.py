@@ -1,4 +1,4 @@
-"""docs/score-any-model.md is followed to the letter, on tiny data: every command that it can give.
+"""The pages: docs/score-any-model.md is followed to the letter; links, names and order are right.
 
 What needs the hub, or a stranger's own files, is passed over by name; all others must run.
 """
@@ -6,6 +6,7 @@ What needs the hub, or a stranger's own files, is passed over by name; all other
 import re
 import runpy
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,68 @@ def test_the_page_names_every_form_that_is_read():
         assert suffix in PAGE, suffix
 
 
-def test_links_of_the_docs_lead_somewhere():
-    for page in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]:
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+def markdown_pages():
+    kept = ("reports/README.md", "tests/golden/README.md")
+    return [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *(ROOT / name for name in kept)]
+
+
+def test_links_of_all_pages_lead_somewhere():
+    """To files, and to headings of pages, as GitHub names these."""
+    pages = markdown_pages()
+    assert len(pages) > 12
+    for page in pages:
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+        for target in re.findall(r"\]\((?!https?:)([^)]+)", text):
+            path, _, heading = target.partition("#")
+            to = (page.parent / path).resolve() if path else page
+            assert to.exists(), f"{page.name}: {target}"
+            assert not heading or heading in headings(to), f"{page.name}: {target}"
+
+
+def headings(page):
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return [re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in found]
+
+
+def test_there_are_eight_to_ten_pages_and_the_index_names_each():
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    assert 8 <= len(pages) <= 10
+    index = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    assert pages <= set(re.findall(r"\]\(([\w-]+\.md)\)", index))
+
+
+def test_the_page_on_evaluation_explains_every_name_of_the_glossary():
+    from dghin.evaluation.answers import PROTOCOLS
+    from dghin.evaluation.glossary import glossary_table
+
+    text = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
+    for name in (*PROTOCOLS, *glossary_table()["Name"]):
+        assert name in text, name
+
+
+def test_the_page_on_architecture_has_the_order_that_lint_holds():
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    for contract in contracts["contracts"]:
+        package = contract.get("containers", [""])[0]
+        if package in ("dghin", "data_preprocess"):
+            line = re.search(rf"^- `{package}`: (.*?)(?:;|\n-|\n\n)", text, re.M | re.S)[1]
+            order = re.findall(r"`(\w+)`", line)
+            assert order == [name for name in contract["layers"][::-1] if name in order], package
+            assert set(contract["layers"]) - set(order) <= {"__main__"}, package
+
+
+def test_files_that_are_named_are_there():
+    """`dghin/run/config.py` and the like, on every page; capitals stand for the reader's own."""
+    roots = "dghin|data_preprocess|tests|docs|benchmarks|examples|notebooks|scripts"
+    named = 0
+    for page in markdown_pages():
+        text = page.read_text(encoding="utf-8")
+        if page.name == "CHANGELOG.md":
+            continue  # what was is not what is
+        for path in re.findall(rf"`((?:{roots})/[\w/.-]+\.\w+)`", text):
+            if "data_process_v3" in path or re.search("[A-Z]{3}", path.replace("README", "")):
+                continue
+            assert (ROOT / path).exists(), f"{page.name}: {path}"
+            named += 1
+    assert named > 20

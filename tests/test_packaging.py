@@ -110,3 +110,23 @@ def test_layers_point_one_way():
     for path in (ROOT / "dghin" / "model").glob("*.py"):
         source = path.read_text()
         assert not re.search(r"^\s*from dghin\.(data|training|evaluation)\b", source, re.M), path
+
+
+def test_the_package_says_who_made_it_where_it_is_and_that_it_has_types():
+    assert PROJECT["authors"] and PROJECT["urls"] and "Typing :: Typed" in PROJECT["classifiers"]
+    for package in ("dghin", "data_preprocess"):
+        assert (ROOT / package / "py.typed").is_file()
+
+
+def test_the_public_host_runs_what_ci_runs():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/check.yml").read_text())
+    commands = [step.get("run") for step in workflow["jobs"]["check"]["steps"]]
+    assert ".ci/run" in commands and "make docs" in commands
+
+
+def test_a_commit_is_checked_by_the_tools_of_lint():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    makefile = (ROOT / "Makefile").read_text()
+    programs = {hook["entry"].split()[0] for hook in hooks}
+    assert programs == {"ruff", "nbstripout", "lint-imports"}
+    assert all(f"$(BIN)/{program}" in makefile for program in programs)

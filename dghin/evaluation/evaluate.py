@@ -143,17 +143,19 @@ def _answers(
     """Every group's answers by control: those that are kept, then the others as they come."""
     left = []
     for members in groups:
-        done = {
-            control: kept.get(control, chosen) if kept else None
-            for control, chosen in scorer.chosen(members).items()
-        }
-        if all(answers is not None for answers in done.values()):
-            yield done
+        done: dict[str, list[Answered]] = {}
+        for control, chosen in scorer.chosen(members).items():
+            answers = kept.get(control, chosen) if kept else None
+            if answers is None:
+                left.append(members)
+                break
+            done[control] = answers
         else:
-            left.append(members)
+            yield done
     for members, found in scorer.run(left, config):
-        for control, chosen in scorer.chosen(members).items() if kept else ():
-            kept.add(control, chosen, found[control])
+        if kept:
+            for control, chosen in scorer.chosen(members).items():
+                kept.add(control, chosen, found[control])
         yield found
 
 

@@ -130,7 +130,8 @@ def _stored(path: Path, sizes: Mapping[int, tuple[int, int]]) -> dict[int, np.nd
                 ) from error
             if "counts" not in entry:
                 raise UserError(f"{place}: holds a score only, and no mask that could be drawn.")
-            mask = run_lengths_mask(entry, *entry["size"], place).astype(bool)
+            height, width = entry["size"]
+            mask = run_lengths_mask(entry, height, width, place).astype(bool)
             form = "mask" if mask.shape == tuple(sizes[number]) else "small"
             answer = Answer(mask, form)
             found[number] = np.asarray(mask_of(answer, sizes[number], answer.protocols[0]))

@@ -226,8 +226,8 @@ def metrics_from_rows(rows: Any, protocol: str, generalized: bool | None = None)
     generalized: see `score_parts`.
     """
     check_protocol(protocol)
-    counts = (rows[name] for name in _names(protocol))
-    scores = metrics_from_counts(*counts, rows["length"], rows.get("area"))
+    intersection, union = (rows[name] for name in _names(protocol))
+    scores = metrics_from_counts(intersection, union, rows["length"], rows.get("area"))
     mixed = is_generalized(rows) if generalized is None else generalized
     parts = score_parts(rows, protocol, mixed)
     if mixed:
@@ -289,4 +289,5 @@ class MaskSample:
 
     @property
     def iou(self) -> float:
-        return float(expression_iou(*intersection_union(self.prediction, self.truth)))
+        counts = map(np.asarray, intersection_union(self.prediction, self.truth))
+        return float(expression_iou(*counts))

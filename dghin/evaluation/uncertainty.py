@@ -56,7 +56,7 @@ class Summary(NamedTuple):
 
     mean: float
     sd: float
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
 
 
 UNKNOWN = Interval(math.nan, math.nan)

@@ -55,7 +55,7 @@ class Sentence(NamedTuple):
     context: Tensor  # (E, C0)
 
 
-def run_plainly(part: Callable, *inputs: Any) -> Any:
+def run_plainly(part: Any, *inputs: Any) -> Any:
     """How the network calls its parts, unless `training/device/recompute` computes them twice."""
     return part(*inputs)
 

@@ -3,6 +3,8 @@
 Both are built from ModelConfig with random weights; `dghin.model.pretrained` loads pretrained ones.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from data_preprocess.base.errors import UserError, unknown_name
@@ -22,13 +24,15 @@ class VisualPyramid(nn.Module):
     gives other values where a map is no multiple of the window, as 104 is of 12).
     """
 
+    body: Any  # timm's model
+
     def __init__(self, config: ModelConfig):
         super().__init__()
         if not timm.is_model(config.backbone):
             known = timm.list_models(f"{config.backbone.split('_')[0]}*")
             raise unknown_name("backbone", config.backbone, known or timm.list_models("swin_*"))
         self.is_swin = config.backbone.startswith("swin_")
-        options = {"img_size": config.image_size} if self.is_swin else {}
+        options: dict[str, Any] = {"img_size": config.image_size} if self.is_swin else {}
         if config.drop_path or self.is_swin:  # timm's own default for a Swin is 0.1
             options["drop_path_rate"] = config.drop_path
         self.body = timm.create_model(config.backbone, features_only=True, **options)

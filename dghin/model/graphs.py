@@ -1,6 +1,7 @@
 """The dual graph: words along the edges of the parse, patches along a learnt soft adjacency."""
 
 import contextlib
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -112,7 +113,8 @@ class VisualGraph(nn.Module):
 
     def nodes(self, visual: Tensor) -> Tensor:
         """The graph's nodes: (B, D, h, w) → X (B, N, D)."""
-        convolution, norm, activation = self.node
+        parts: Any = self.node  # a Sequential's parts are Modules to a type checker
+        convolution, norm, activation = parts
         rows = instance_norm(norm, pointwise(convolution, rows_of(visual)))
         return activation(rows)
 

@@ -50,7 +50,7 @@ class HubMixin(
 
     language: Mapping[str, Any] = {}
 
-    def _save_pretrained(self, save_directory: Path) -> None:
+    def _save_pretrained(self: Any, save_directory: Path) -> None:
         """Write `model.safetensors` and `config.json`, each atomically."""
         state = {name: value.contiguous() for name, value in self.state_dict().items()}
         with atomic_path(save_directory / WEIGHTS) as temporary:
@@ -59,7 +59,9 @@ class HubMixin(
         write_json(save_directory / CONFIG, values)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, **words: Any) -> Self:
+    def from_pretrained(  # type: ignore[override]  # the folder's config is the only one
+        cls, name: str | Path, **words: Any
+    ) -> Self:
         """The model of a folder, or of a hub's repository ("owner/name"); in eval mode, on the CPU.
 
         words: revision, token, cache_dir, force_download, local_files_only of a repository.
@@ -71,7 +73,7 @@ class HubMixin(
         return model
 
     @classmethod
-    def _from_pretrained(
+    def _from_pretrained(  # type: ignore[override]
         cls, *, model_id: str, config: ModelConfig, revision: Any, token: Any, cache_dir: Any,
         force_download: Any, local_files_only: Any,
     ) -> Self:  # fmt: skip
@@ -80,11 +82,13 @@ class HubMixin(
         if not path.is_file():
             raise UserError(f"{path}: no such file. {REMEDY}")
         state = read_weights(path, "Copy the file again.")
-        model = cls(config)
+        model: Any = cls(config)
         load_weights(model, without_prefix(state, model.state_dict()), path)
         return model.eval()
 
-    def push_to_hub(self, name: str, **words: Any) -> str:
+    def push_to_hub(  # type: ignore[override]
+        self, name: str, **words: Any
+    ) -> str:
         """Upload model and config to a hub's repository ("owner/name"); → the commit's URL.
 
         words: private, token, branch, commit_message, ... as huggingface_hub has them.

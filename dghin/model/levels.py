@@ -5,7 +5,7 @@ L words, T text width, D level width, S image size.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +53,8 @@ class ShallowLevel(ConvNormPReLU):
     same value wherever the window lies inside, so that its share needs no convolution at all.
     """
 
+    coordinates: Tensor
+
     def __init__(self, channels: int, width: int, side: int = 0):
         super().__init__(2 * channels + COORDINATES, width)
         self.channels = channels
@@ -60,14 +62,18 @@ class ShallowLevel(ConvNormPReLU):
 
     def see(self, visual: Tensor) -> Tensor:
         """The image's share: v0 (B, C, h, w) → (B, D, h, w)."""
-        weight, words = self[0].weight, slice(self.channels, 2 * self.channels)
+        words = slice(self.channels, 2 * self.channels)
+        weight: Any = self[0].weight
         weight = torch.cat([weight[:, : words.start], weight[:, words.stop :]], dim=1)
         visual = with_coordinates(F.normalize(visual, dim=1), self.coordinates)
         return F.conv2d(visual, weight, padding=1)
 
-    def forward(self, seen: Tensor, context: Tensor) -> Tensor:
+    def forward(  # type: ignore[override]  # of two inputs
+        self, seen: Tensor, context: Tensor
+    ) -> Tensor:
         """seen, of `see`, (E or 1, D, h, w); context (E, C) → (E, D, h, w)."""
-        convolution, norm, activation = self
+        parts: Any = self
+        convolution, norm, activation = parts
         weight = convolution.weight[:, self.channels : 2 * self.channels]  # (D, C, 3, 3)
         share = F.linear(F.normalize(context, dim=1), weight.permute(2, 3, 0, 1).flatten(0, 2))
         inside = window_inside(seen)  # (N, 9)
@@ -129,6 +135,8 @@ class Level(nn.Module):
     and one level of interaction alone is all that is merged.
     """
 
+    coordinates: Tensor
+
     def __init__(self, channels: int, config: ModelConfig, side: int = 0):
         super().__init__()
         self.register_buffer("coordinates", coordinates(side, side), persistent=False)
@@ -157,9 +165,9 @@ class Level(nn.Module):
         self, entity: Look | None, graph: Look | None, words: Tensor, adjacency: Tensor
     ) -> Tensor:
         met = []
-        if self.entity_attention:
+        if self.entity_attention and entity is not None:
             met.append(self.entity_attention(words, *entity))
-        if self.graph_attention:
+        if self.graph_attention and graph is not None:
             nodes = self.text_graph(words, adjacency) if self.text_graph else words
             met.append(self.graph_attention(nodes, *graph))
         return self.merge(torch.cat(met, dim=1))
@@ -175,13 +183,18 @@ class Merge(ConvNormPReLU):
     sides: of the coarse and of the fine map, as is usual.
     """
 
+    table: Tensor
+
     def __init__(self, width: int, sides: tuple[int, int] = (1, 1)):
         super().__init__(2 * width, width)
         self.register_buffer("table", enlarging_window(*sides), persistent=False)
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+    def forward(  # type: ignore[override]  # of two inputs
+        self, coarse: Tensor, fine: Tensor
+    ) -> Tensor:
         """coarse (E, D, h, w), fine (E, D, H, W) → (E, D, H, W)."""
-        convolution, norm, activation = self
+        parts: Any = self
+        convolution, norm, activation = parts
         width = fine.shape[1]
         enlarged, own = convolution.weight.split(width, dim=1)
         x = F.conv2d(fine, own, padding=1)
@@ -254,7 +267,8 @@ def with_coordinates(x: Tensor, known: Tensor | None = None) -> Tensor:
     """(B, C, h, w) → (B, C + 8, h, w): where every patch lies, in [-1, 1]. known: `coordinates` of
     the sides that are usual."""
     if known is None or known.shape[-2:] != x.shape[-2:]:
-        known = coordinates(*x.shape[-2:], x.device)
+        height, width = x.shape[-2:]
+        known = coordinates(height, width, x.device)
     return torch.cat([x, known.to(x.dtype).expand(x.shape[0], -1, -1, -1)], dim=1)
 
 

@@ -105,9 +105,8 @@ def rename(name: str) -> str:
         graph = "text_graph" if kind == "text" else "visual_graph"
         return f"levels.{int(level) - 1}.{graph}.{_substitute(rest, table, name)}"
     ours = _substitute(name, _TOP, name)
-    if ours.startswith(("head.", "auxiliary_heads.")):
-        head, rest = re.fullmatch(r"(head|auxiliary_heads\.\d)\.(.+)", ours).groups()
-        number, rest = rest.split(".", 1)
+    if match := re.fullmatch(r"(head|auxiliary_heads\.\d)\.([^.]+)\.(.+)", ours):
+        head, number, rest = match.groups()
         return f"{head}.{number}.{_rename_block(rest)}"
     return ours
 

@@ -26,15 +26,21 @@ class WindowBlock(nn.Module):
     It takes over the parts of a timm block (or of another WindowBlock) under their names.
     """
 
-    def __init__(self, block: nn.Module):
+    attn: Any  # timm's WindowAttention
+    attn_mask: Tensor | None
+    slots: Tensor
+    places: Tensor
+
+    def __init__(self, block: Any):
         super().__init__()
         self.window_size, self.shift_size = block.window_size, block.shift_size
         self.norm1, self.attn, self.drop_path1 = block.norm1, block.attn, block.drop_path1
         self.norm2, self.mlp, self.drop_path2 = block.norm2, block.mlp, block.drop_path2
         self.register_buffer("attn_mask", block.attn_mask, persistent=False)
-        self.resolution = tuple(block.resolution if isinstance(block, WindowBlock)
-                                else block.input_resolution)  # fmt: skip
-        slots, places = window_tables(*self.resolution, self.window_size, self.shift_size)
+        own = isinstance(block, WindowBlock)
+        height, width = block.resolution if own else block.input_resolution
+        self.resolution: tuple[int, int] = (height, width)
+        slots, places = window_tables(height, width, self.window_size, self.shift_size)
         self.register_buffer("slots", slots, persistent=False)
         self.register_buffer("places", places, persistent=False)
 
@@ -149,7 +155,7 @@ def map_of_windows(windows: Tensor, size: tuple[int, int], grid: tuple[int, int]
     return x.reshape(-1, grid[0] * size[0], grid[1] * size[1], windows.shape[-1])
 
 
-def attend(attention: nn.Module, qkv: Tensor, mask: Tensor | None) -> Tensor:
+def attend(attention: Any, qkv: Tensor, mask: Tensor | None) -> Tensor:
     """softmax(q kᵀ / sqrt(C/heads) + position bias + mask) v in every window.
 
     attention: timm's WindowAttention. qkv (B·windows, N, 3·C), mask (windows, N, N) or None →

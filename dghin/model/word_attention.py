@@ -1,6 +1,6 @@
 """Word-visual attention: every patch gathers the words that concern it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +53,8 @@ class WordVisualAttention(nn.Module):
         shares = self.attention(words, query)
         scale, shift = self.normed_words(words, shares)
         gathered = F.relu(torch.baddbmm(shift, shares.transpose(1, 2), scale))  # (B, N, D)
-        convolution, norm, activation = self.out
+        parts: Any = self.out  # a Sequential's parts are Modules to a type checker
+        convolution, norm, activation = parts
         out = pointwise(convolution, rows_of(visual) * gathered)
         return activation(norm(map_of(out, visual)))
 
@@ -67,7 +68,8 @@ class WordVisualAttention(nn.Module):
         norm, value = self.attended_norm, self.value(words)
         kind = torch.float64 if words.dtype == torch.float64 else torch.float32
         with without_autocast(value.device):  # these are sums over all patches
-            weight, bias = self.attended.weight.flatten(1).to(kind), self.attended.bias.to(kind)
+            weight = self.attended.weight.flatten(1).to(kind)
+            bias = self.attended.bias.to(kind)  # type: ignore[union-attr]  # it was made with one
             value, shares = F.linear(value.to(kind), weight, bias), shares.to(kind)
             mean = shares.mean(dim=2)[:, None]  # (B, 1, L)
             centred = shares - mean.transpose(1, 2)

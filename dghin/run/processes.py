@@ -27,7 +27,7 @@ class Place:
 
     rank: int
     world: int
-    device: "torch.device | None"
+    device: Any  # a torch.device
 
     @classmethod
     def here(cls) -> "Place":
@@ -96,13 +96,13 @@ def leave() -> None:
         distributed.destroy_process_group()
 
 
-def gather(value: object, place: Place) -> list[object]:
+def gather(value: Any, place: Place) -> list[Any]:
     """Every rank's value, on every rank."""
     if place.world == 1:
         return [value]
     from torch import distributed
 
-    values: list[object] = [None] * place.world
+    values: list[Any] = [None] * place.world
     distributed.all_gather_object(values, value)
     return values
 

@@ -19,9 +19,10 @@ FORMAT = 2
 
 def random_state() -> dict[str, Any]:
     """The state of every generator of this process, as tensors and plain values."""
-    name, keys, position, has_gauss, gauss = np.random.get_state()
-    keys = torch.from_numpy(keys.astype(np.int64))  # torch cannot unpickle uint32 between ranks
-    state = {
+    name, words, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    # torch cannot unpickle uint32 between ranks
+    keys = torch.from_numpy(np.asarray(words).astype(np.int64))
+    state: dict[str, Any] = {
         "python": random.getstate(),
         "numpy": (name, keys, position, has_gauss, gauss),
         "torch": torch.get_rng_state(),

@@ -175,7 +175,7 @@ def stream(
 
         def show() -> None:
             nonlocal reporting
-            for line in without_farewell(child.stdout):
+            for line in without_farewell(child.stdout or ()):
                 sys.stdout.write(line)
                 sys.stdout.flush()
                 kept.write(line)

@@ -171,7 +171,7 @@ class Logbook:
         if means:
             means = {"loss": means.pop("total"), **means}
         speed = self.expressions / max(self.clock.lap(), 1e-9)
-        values = {
+        logged = {
             **means,
             "lr": float(self.recipe.rates[done - 1]),
             "expressions_per_second": speed,
@@ -179,12 +179,12 @@ class Logbook:
             "loader_share": self.clock.share("loading"),
             **peak_memory(self.place.device),
         }
-        self.write("train", iteration=done, **values)
-        self.draw("train", values)
+        self.write("train", iteration=done, **logged)
+        self.draw("train", logged)
         loss = "loss {loss:.3f} (mask {seg:.3f})".format(**means) if means else "all steps skipped"
         log.info(
             "iteration %d/%d  %s  learning rate %.2e  %.0f expressions/s  %s left",
-            done, total, loss, values["lr"], speed, clock(self.time_left()),
+            done, total, loss, logged["lr"], speed, clock(self.time_left()),
         )  # fmt: skip
         self.sums, self.counts, self.expressions = {}, {}, 0
 

@@ -7,7 +7,7 @@ from data_preprocess.base.errors import UserError
 START = 1e-10  # where the warm-up begins
 
 
-def derived_iterations(arguments: int, batch_per_gpu: int, gpus: int) -> int:
+def derived_iterations(arguments: float, batch_per_gpu: int, gpus: int) -> int:
     """The original counts iterations for 8 images a step: its arguments / ((batch / 8) · GPUs)."""
     return int(arguments / (batch_per_gpu / 8 * gpus))
 

@@ -45,7 +45,7 @@ class Stepper:
         scaled = recipe.precision == "float16"  # small gradients would vanish
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=scaled)
         self._spare_memory()
-        self.network: nn.Module = model
+        self.network: Any = model  # or what wraps it: processes, a compiler
         if place.world > 1:
             self.network = distribute(model, place, recipe.joint_norm, self.settings)
         if self.settings.compile:
@@ -102,7 +102,7 @@ class Stepper:
         lost = ~mean["total"].isfinite()
         # a scaled gradient may overflow: the scaler skips that step by itself, and scales less
         torn = ~norm.isfinite() & (self.scaler.get_scale() <= 1.0)
-        flags = [lost | torn, asked(), due()]
+        flags: list[Tensor | bool] = [lost | torn, asked(), due()]
         (skip, stop, save), (size,) = on_any(flags, self.place, [norm])
         if skip:
             copy_all(self.kept_statistics, self.statistics)
@@ -236,5 +236,6 @@ def trial(model: DGHIN, config: Config, piece: int, device: torch.device) -> boo
     except torch.OutOfMemoryError:
         return False
     finally:
-        out = copy_of = room = None  # noqa: F841  (what is left of them would stay in the way)
+        # what is left of them would stay in the way
+        out = copy_of = room = None  # type: ignore[assignment]  # noqa: F841
         torch.cuda.empty_cache()

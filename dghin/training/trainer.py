@@ -17,7 +17,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,8 @@ class Trainer:
             name: getattr(config.data, name) for name in ("tokenizer", "parser", "alignment")
         }
         self.recipe = self._derive(state)
-        self.made_from, self.changed = made_from(config, self.recipe), {}
+        self.made_from = made_from(config, self.recipe)
+        self.changed: dict[str, Any] = {}
         if state is None:
             self.progress = Progress()
             load_pretrained(self.model, config)
@@ -86,7 +87,7 @@ class Trainer:
         self.report = Logbook(self.files.log, config, self.recipe, place, self.progress, parameters)
         self.model.to(place.device)
         if self.recipe.settings.channels_last:
-            self.model.to(memory_format=torch.channels_last)
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.train.text_learning_rate_scale == 0:
             splits = [self.train_set] + ([self.val_set] if self.val_set else [])
             kept = config.data.prepared_root / "encoded" if config.train.keep_encoded else None
@@ -176,7 +177,7 @@ class Trainer:
             "config": to_mapping(self.config),
         }
 
-    def steps(self) -> Iterator[list[Batch]]:
+    def steps(self) -> Generator[list[Batch], None, None]:
         """From this iteration to the end, this rank's batches of every step."""
         settings, recipe, place = self.config.train, self.recipe, self.place
         done = self.progress.iteration

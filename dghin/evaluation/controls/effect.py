@@ -70,8 +70,8 @@ def effect(
     values = _values(sums.sum(axis=0))
     unknown = [(math.nan, math.nan)] * len(values)
     ends = bounds(sums, _values, resamples, seed, level) if len(sums) > 1 else unknown
-    found = (Estimate(float(value), *pair) for value, pair in zip(values, ends, strict=True))
-    return Effect(*found, len(altered), len(sums))
+    found = [Estimate(float(value), *pair) for value, pair in zip(values, ends, strict=True)]
+    return Effect(found[0], found[1], found[2], found[3], len(altered), len(sums))
 
 
 def _same_expressions(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:

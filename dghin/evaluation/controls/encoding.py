@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def _encoder(config: Config):
 
         data = config.data
         return LanguageEncoder(
-            data.tokenizer, data.parser, config.model.words, data.alignment, data.root
+            data.tokenizer, data.parser, config.model.words, data.alignment, Path(data.root)
         )
     except ImportError as error:
         raise UserError(

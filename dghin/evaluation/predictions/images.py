@@ -65,7 +65,7 @@ class StoredImage:
                 f"{self.file}: its palette shows {len(found)} colours; a mask has black for the "
                 f"background and one colour for the referent. {_AGAIN}"
             )
-        return colours.any(axis=2)
+        return np.asarray(colours.any(axis=2))
 
 
 def find_images(folder: Path) -> list[Path]:

@@ -29,11 +29,25 @@ Size = tuple[int, int]
 class Stored(Protocol):
     """An answer as a file holds it."""
 
-    file: Path  # that holds it
-    where: str  # its place, for messages
-    form: str  # mask, probability, logits or counts
-    shape: Size | None  # height and width, known before it is read; None: nothing is drawn
-    no_target: bool | None
+    @property
+    def file(self) -> Path:
+        """The file that holds it."""
+
+    @property
+    def where(self) -> str:
+        """Its place, for messages."""
+
+    @property
+    def form(self) -> str:
+        """mask, probability, logits or counts."""
+
+    @property
+    def shape(self) -> Size | None:
+        """Height and width, known before it is read; None: nothing is drawn."""
+
+    @property
+    def no_target(self) -> bool | None:
+        """What the model itself says of it; None: nothing."""
 
     def load(self) -> Any:
         """Its array, or Counts; None where nothing is drawn."""
@@ -62,9 +76,9 @@ class Predictions:
         self._photos = photo_sizes(split, shown)
         needed = range(len(split)) if needed is None else needed
         self.missing = [index for index in needed if index not in self._stored]
-        shown = [f"{e.segment_id}_{e.sentence_index} '{e.sentence}'" for e in split.expressions]
+        names = [f"{e.segment_id}_{e.sentence_index} '{e.sentence}'" for e in split.expressions]
         self.form = _one_form(self._stored, f"{where}, {name}")
-        self.size = self._square(shown, f"{where}, {name}")
+        self.size = self._square(names, f"{where}, {name}")
         if self.form == "mask" and self.size is not None:
             self.form = "small"
 

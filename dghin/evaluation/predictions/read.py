@@ -186,11 +186,11 @@ def _placed(
     answers: dict[str, dict[int, Stored]] = {split: {} for split in splits}
     doubled = []
     for places, listed_ in by_places.items():
-        for place, stored in _shared(places, listed_):
-            if place[1] in answers[place[0]] or stored is None:
+        for place, answer in _shared(places, listed_):
+            if place[1] in answers[place[0]] or answer is None:
                 doubled.append(place)
             else:
-                answers[place[0]][place[1]] = stored
+                answers[place[0]][place[1]] = answer
     _refuse(
         names.shown(dict.fromkeys(doubled)), path, "answered more than once",
         "Keep one answer an expression.",

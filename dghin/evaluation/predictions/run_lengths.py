@@ -43,4 +43,5 @@ def read_run_lengths(value: Any, where: str) -> RunLengths:
         raise UserError(f"{where}: its mask {shown(value)} is no run lengths. {_FORM}")
     if isinstance(counts, str) and counts.startswith(("b'", 'b"')):
         raise UserError(f"{where}: {shown(counts)} is text of bytes. Write counts.decode().")
-    return RunLengths(*image_shape(*size, where, _FORM), counts, where)
+    height, width = size
+    return RunLengths(*image_shape(height, width, where, _FORM), counts, where)

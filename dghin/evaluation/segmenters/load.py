@@ -96,8 +96,8 @@ def _adapter_of(name: str, revision: str | None) -> tuple[str, str]:
             "together: hf:DETECTOR+SAM2."
         )
     if found not in ADAPTERS:
-        known = [*ADAPTERS, "grounding-dino+sam2"]
-        raise unknown_name(f"model_type of hf:{name}", found, known)
+        names = [*ADAPTERS, "grounding-dino+sam2"]
+        raise unknown_name(f"model_type of hf:{name}", found, names)
     return ADAPTERS[found]
 
 

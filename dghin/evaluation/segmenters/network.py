@@ -72,7 +72,7 @@ class Network:
     def open(self, config: Config, split: str) -> PreparedDataset:
         return open_split(config, split)
 
-    def load(self, dataset: PreparedDataset, name: str) -> Tensor:
+    def load(self, dataset: Any, name: str) -> Tensor:
         """The image at the network's size: (3, S, S) uint8."""
         return dataset.resized_image(name)
 
@@ -104,6 +104,7 @@ class Network:
 def network_of(model: DGHIN | None, config: Config, weights: Path | None, place: Place) -> Network:
     """A DGHIN, or the one of a folder, checked against the settings and put into its place."""
     if model is None:
+        assert weights is not None, "a model, or the folder of its weights"
         model = DGHIN.from_pretrained(weights)
     if changed := difference(to_mapping(config.model), to_mapping(model.config)):
         raise UserError(

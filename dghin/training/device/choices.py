@@ -17,7 +17,7 @@ from dghin.run.config import Config, TrainConfig
 
 AUTO = "auto"
 NAMES = ("precision", "compile", "channels_last", "recompute", "batch_per_process")
-ON_CPU = {
+ON_CPU: Mapping[str, Any] = {
     "precision": "float32", "compile": False, "channels_last": False, "recompute": True,
     "batch_per_process": 6,
 }  # fmt: skip
@@ -38,7 +38,8 @@ def choose(
     """
     open_names = [name for name in NAMES if is_open(getattr(settings, name))]
     wanted = _on_gpu(settings, device) if device.type == "cuda" else _on_cpu()
-    chosen, reasons = {}, {}
+    chosen: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
     for name in open_names:
         chosen[name], reasons[name] = wanted[name]
         if name in kept:

@@ -25,6 +25,13 @@ BatchNorm = nn.modules.batchnorm._BatchNorm  # the base of all
 class JointNorm(BatchNorm):
     """A batch norm over all processes; it takes over the parts of another, under their names."""
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+    drop: Any
+    act: Any
+
     def __init__(self, norm: BatchNorm):
         super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
         for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
@@ -109,7 +116,8 @@ def _of_all(values: Tensor) -> Tensor:
 
 def _sum_over_all(values: Tensor) -> Tensor:
     """The sum over all processes; a compiler sees one operator."""
-    total = collectives.all_reduce(values.contiguous(), "sum", dist.group.WORLD)
+    group: Any = dist.group.WORLD
+    total = collectives.all_reduce(values.contiguous(), "sum", group)
     return collectives.wait_tensor(total)
 
 

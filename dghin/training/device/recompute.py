@@ -41,7 +41,7 @@ def compiled(network: nn.Module, device: torch.device) -> nn.Module:
             f"train.compile=true: no C++ compiler '{compiler}' on this machine. Install one, name "
             "one with CXX=, or leave train.compile=false."
         )
-    return torch.compile(network)
+    return torch.compile(network)  # type: ignore[return-value]  # a Module, as it was given one
 
 
 def checkpoint_activations(model: DGHIN) -> None:
@@ -51,7 +51,7 @@ def checkpoint_activations(model: DGHIN) -> None:
     batch norms count a batch once.
     """
     model.run_level = model.run_part = functools.partial(recomputed, ())
-    layers = model.text_encoder.encoder
+    layers: Any = model.text_encoder.encoder
     layers.layer = RecomputedBlocks(layers.layer, ())
     recompute_blocks(model.visual_encoder.body, nn.Module, ())
 
@@ -86,7 +86,7 @@ class RecomputedBlocks(nn.Sequential):
         super().__init__(OrderedDict(blocks.named_children()))
         self.kept = kept
 
-    def __iter__(self) -> Iterator[Callable]:
+    def __iter__(self) -> Iterator[Callable]:  # type: ignore[override]
         return (functools.partial(recomputed, self.kept, block) for block in super().__iter__())
 
 
@@ -98,7 +98,8 @@ def recomputed(kept: Sequence[Any], part: Callable, *inputs: Any, **named: Any) 
     """
     if not torch.is_grad_enabled():
         return part(*inputs, **named)
-    contexts = functools.partial(_contexts, getattr(part, "__self__", part), kept)
+    module: Any = getattr(part, "__self__", part)
+    contexts = functools.partial(_contexts, module, kept)
     return checkpoint(part, *inputs, use_reentrant=False, context_fn=contexts, **named)
 
 
@@ -125,7 +126,9 @@ def without_statistics(module: nn.Module) -> Iterator[None]:
     They still read and write their buffers: the second pass must keep as many tensors for the
     backward pass as the first.
     """
-    norms = [part for part in module.modules() if isinstance(part, BatchNorm) and part.training]
+    norms: list[Any] = [
+        part for part in module.modules() if isinstance(part, BatchNorm) and part.training
+    ]
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
