@@ -132,7 +132,7 @@ def contents(
         "warnings": origin_warnings([origin])
         + cut_warnings(read_table(folder / "tables" / "splits.csv"), config.model.words)
         + empty_warnings(results),
-        "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
+        "rows": pd.DataFrame(digests(folder).items(), columns=["File", "Digest"]),
         "control": LANGUAGE_CONTROL,
     }
 
