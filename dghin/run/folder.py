@@ -190,8 +190,8 @@ def check_parameters(cells: Iterable[str]) -> None:
     """UserError for a parameter that papermill gave and the notebook does not declare.
 
     papermill itself only warns of it, and the notebook would run with its defaults. cells: the
-    sources that ran so far. Declared is what has an annotation (`run: str = "demo"`); what papermill
-    gave stands in a cell that starts with its comment.
+    sources that ran so far. Declared is what has an annotation (`run: str = "demo"`); what
+    papermill gave stands in a cell that starts with its comment.
     """
     declared, given = [], []
     for cell in cells:

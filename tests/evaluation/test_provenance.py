@@ -55,7 +55,7 @@ def test_rows_that_were_cut_off(tmp_path):
 def test_a_digest_is_of_what_rows_say(tmp_path):
     """Not of when, where and by which command they were written, nor of how the file is packed."""
     path = tmp_path / "val.parquet"
-    rows = pd.DataFrame({"a": [1, 2], "score": [0.1, 1 / 3], "sentence": ["x", "it's, \"y\""]})
+    rows = pd.DataFrame({"a": [1, 2], "score": [0.1, 1 / 3], "sentence": ["x", 'it\'s, "y"']})
 
     def digest(rows, compression="snappy", **origin):
         rows.attrs["provenance"] = {"commit": "c", "checkpoint": "w", "data": {"val": "d"}} | origin
