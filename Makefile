@@ -1,6 +1,6 @@
 # make reproduce   the whole chain on the embedded data set, from nothing to a report
 # make test        the tests
-# make lab         JupyterLab on the notebooks
+# make lab         JupyterLab at the project's root; as root, too, as in containers
 # make demo        a page to try the network of the last `make reproduce`
 # make bench       speed and memory beside the original's way of computing, as one table (10 minutes)
 # make bench-more  ... how they grow; the modes of training, processes, preparing, export; a GPU's
@@ -30,7 +30,7 @@ lint: $(READY)
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 
 lab: $(READY)
-	$(BIN)/jupyter lab --notebook-dir=. notebooks
+	$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' $(if $(filter 0,$(shell id -u)),--allow-root)
 
 demo: $(READY)
 	$(BIN)/dghin demo 'run=$(RUN)' $(if $(DATA),'data=$(DATA)') $(ARGS)
