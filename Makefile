@@ -1,7 +1,7 @@
 # make reproduce   the whole chain on the embedded data set, from nothing to a report
 # make test        the tests
 # make types       mypy on model, data, training and evaluation (a minute; then seconds)
-# make lab         JupyterLab on the notebooks
+# make lab         JupyterLab at the project's root; as root, too, as in containers
 # make demo        a page to try the network of the last `make reproduce`
 # make docs        the pages of docs/, the API and the executed notebooks as a site: build/docs/index.html
 # make bench       speed and memory beside the original's way of computing, as one table (10 minutes)
@@ -39,7 +39,7 @@ docs: $(READY)
 	RUN='$(RUN)' $(BIN)/sphinx-build -q -W --keep-going -c docs . build/docs $(ARGS)
 
 lab: $(READY)
-	$(BIN)/jupyter lab --notebook-dir=. notebooks
+	$(BIN)/jupyter lab --ServerApp.root_dir='$(CURDIR)' $(if $(filter 0,$(shell id -u)),--allow-root)
 
 demo: $(READY)
 	$(BIN)/dghin demo 'run=$(RUN)' $(if $(DATA),'data=$(DATA)') $(ARGS)

@@ -7,8 +7,10 @@
 Nothing is downloaded here: whoever loads the resource does that, if it is a hub name.
 """
 
+import contextlib
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from data_preprocess.base.errors import UserError
@@ -16,6 +18,7 @@ from data_preprocess.base.files import read_json, read_text, sha256_json
 
 _PACKAGE = "package:"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_PATIENCE = 10  # seconds that the hub gets to answer at all
 _REMEDY = "Get the tokenizer's files again."
 _FILE_ENDINGS = {".pth", ".pt", ".bin", ".safetensors", ".txt", ".json", ".npz"}
 
@@ -50,6 +53,31 @@ def describe_missing(spec: str, data: Path | str | None = None) -> str:
     if _HUB_NAME.fullmatch(spec) and Path(spec).suffix not in _FILE_ENDINGS:
         text += ", or connect to the internet once so that it comes from huggingface.co"
     return f"{text}; or name another with its path, or 'package:NAME/FOLDER'."
+
+
+@contextlib.contextmanager
+def asking_the_hub(name: str) -> Iterator[None]:
+    """In this block `name` is loaded: a folder here, or one of the hub, if it answers at all.
+
+    Where it cannot be reached, what was downloaded before counts, or the error comes at once. The
+    hub's client would ask six times for every file, with a line each time, and for half a minute.
+    """
+    if Path(name).is_dir():
+        yield
+        return
+    from huggingface_hub import constants, get_session
+
+    before = unreachable = constants.HF_HUB_OFFLINE
+    if not before:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=_PATIENCE)
+        except Exception:  # its HTTP client's: no network, no name server, a proxy that refuses
+            unreachable = True
+    constants.HF_HUB_OFFLINE = unreachable
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def short_name(spec: str) -> str:

@@ -12,7 +12,12 @@ from typing import Any
 
 from data_preprocess.base.errors import UserError, one_line
 from data_preprocess.base.files import mistaken, read_json
-from data_preprocess.language.resources import describe_missing, folder_vocabulary, resolve
+from data_preprocess.language.resources import (
+    asking_the_hub,
+    describe_missing,
+    folder_vocabulary,
+    resolve,
+)
 
 SPECIAL = {"cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]", "pad_token": "[PAD]"}
 _SETTINGS = ("do_lower_case", "tokenize_chinese_chars", "strip_accents", *SPECIAL, "mask_token")
@@ -87,7 +92,8 @@ def _of_transformers(spec: str, place: str, data: Path | None) -> Any:
     )
     kind = transformers.PreTrainedTokenizerFast if alone else transformers.AutoTokenizer
     try:
-        tokenizer = kind.from_pretrained(place)
+        with asking_the_hub(place):
+            tokenizer = kind.from_pretrained(place)
     except Exception as error:  # its own, its HTTP client's, the tokenizers package's
         if what := _damaged(folder):
             raise UserError(f"{what}. {describe_missing(spec, data)}") from error

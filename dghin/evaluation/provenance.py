@@ -11,13 +11,14 @@ from typing import Any
 import pandas as pd
 
 from data_preprocess.base.errors import UserError, one_line
-from data_preprocess.base.files import mistaken, sha256_file
+from data_preprocess.base.files import mistaken, sha256_file, sha256_json
 from dghin.run.code_digest import code_digest
 from dghin.run.config import Config
 from dghin.run.environment import ROOT, command, data_digests, git_state
 from dghin.run.folder import WEIGHTS, RunFolder
 
 DGHIN = "DGHIN"
+WHAT = ("answered by", "checkpoint", "data")  # of a provenance: what was scored, not where or when
 
 
 def provenance(
@@ -65,6 +66,21 @@ def checkpoint(run: Path) -> str | None:
     """The SHA-256 of the weights in a run's folder; None where they are elsewhere."""
     path = RunFolder(run).best / WEIGHTS
     return sha256_file(path) if path.is_file() else None
+
+
+def rows_digest(path: Path) -> str:
+    """The SHA-256 of what a file of rows says: the rows as CSV, and the model and data in WHAT.
+
+    The same rows scored again, by another command or on another machine, have the same digest. Of a
+    file that is not readable as rows it is the digest of the file.
+    """
+    try:
+        rows = read_rows(path)
+    except UserError:
+        return sha256_file(path)
+    origin = rows.attrs.get("provenance", {})
+    known = {name: origin[name] for name in WHAT if name in origin}
+    return sha256_json([known, rows.to_csv(index=False, lineterminator="\n")])
 
 
 def read_rows(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -20,7 +20,12 @@ from torch import Tensor
 
 from data_preprocess.base.errors import UserError, one_line
 from data_preprocess.base.files import read_json
-from data_preprocess.language.resources import folder_vocabulary, resolve, vocabulary_digest
+from data_preprocess.language.resources import (
+    asking_the_hub,
+    folder_vocabulary,
+    resolve,
+    vocabulary_digest,
+)
 from dghin.run.config import Config
 from dghin.run.folder import WEIGHTS, local_network
 from dghin.run.timm_import import timm
@@ -103,7 +108,8 @@ def load_backbone(model: DGHIN, spec: str, root: Path) -> None:
     name = model.config.backbone
     if spec.startswith("hub:"):
         try:
-            state = timm.create_model(spec.removeprefix("hub:"), pretrained=True).state_dict()
+            with asking_the_hub(spec):
+                state = timm.create_model(spec.removeprefix("hub:"), pretrained=True).state_dict()
         except Exception as error:
             raise UserError(
                 f"weights.backbone={spec}: cannot be loaded from the hub ({one_line(error)}). "

@@ -2,10 +2,11 @@
 
     dghin verify reports/demo
 
-A report's folder names, in provenance.json, what it was made from, the rows files of its runs with
-their digests, and the digests of claims.yaml and report.html. `verify` reads those rows, computes
-every table and metrics.json again, compares them with the files, and compares the page with its
-digest. Figures as files are not checked: they are drawn from the same tables.
+A report's folder names, in provenance.json, what it was made from: digests of what the rows of its
+runs say (not of when and by which command they were written), of what the training has recorded, of
+claims.yaml and report.html. `verify` reads those rows, computes every table and metrics.json again,
+compares them with the files, and compares the page with its digest. Figures as files are not
+checked: they are drawn from the same tables.
 """
 
 import contextlib
@@ -21,12 +22,13 @@ from typing import Any
 import pandas as pd
 
 from data_preprocess.base.errors import UserError, unknown_name
-from data_preprocess.base.files import read_json, sha256_file, write_json
+from data_preprocess.base.files import read_json, sha256_file, sha256_json, write_json
 from data_preprocess.base.settings import flatten
 from dghin.evaluation.predictions.read import sources_digest
-from dghin.evaluation.provenance import checkpoint, read_rows
+from dghin.evaluation.provenance import checkpoint, read_rows, rows_digest
 from dghin.report.tables.latex import DOCUMENT
 from dghin.report.tables.published import PUBLISHED
+from dghin.run.environment import read_environment
 from dghin.run.folder import WEIGHTS, RunFolder
 
 FILE = "provenance.json"
@@ -68,8 +70,9 @@ def write_proof(folder: Path, kind: str, runs: Sequence[Path], names: Sequence[s
             "name": name,
             "folder": _relative(run, folder),
             "rows": digests(run),
-            "answers": digests(run, "answers", "jsonl"),
+            "answers": answer_digests(run),
             "checkpoint": checkpoint(run),
+            "training": training_digests(run),
         }
         for name, run in zip(names, runs, strict=True)
     ]
@@ -98,13 +101,32 @@ def read_proof(folder: Path) -> dict[str, Any]:
     return made
 
 
-def digests(run: Path, folder: str = "rows", suffix: str = "parquet") -> dict[str, str]:
-    """The SHA-256 of every rows file (or stored answer) of a run, by its path in there."""
+def digests(run: Path) -> dict[str, str]:
+    """The digest of what every rows file of a run says (`rows_digest`), by its path in there."""
+    paths = sorted(RunFolder(run).all_rows.rglob("*.parquet"))
+    return {path.relative_to(run).as_posix(): rows_digest(path) for path in paths}
+
+
+def answer_digests(run: Path) -> dict[str, str]:
+    """The SHA-256 of every file of stored answers of a run, by its path in there."""
     return {
         path.relative_to(run).as_posix(): sha256_file(path)
-        for path in sorted((run / folder).rglob(f"*.{suffix}"))
+        for path in sorted((run / "answers").rglob("*.jsonl"))
         if path.parent.name != ".kept"  # of an evaluation that goes on
     }
+
+
+def training_digests(run: Path) -> dict[str, str]:
+    """The SHA-256 of what a training has recorded, by file: log, settings, and the training's part
+    of the environment (an evaluation writes there, too). Empty where nothing was trained."""
+    files = RunFolder(run)
+    if not files.log.is_file():
+        return {}
+    found = {"environment.json": sha256_json(read_environment(run).get("train"))}
+    for path in (files.config, files.log):
+        if path.is_file():
+            found[path.relative_to(run).as_posix()] = sha256_file(path)
+    return found
 
 
 def verify(folder: Path, makers: Mapping[str, Maker]) -> Verdict:
@@ -165,6 +187,13 @@ def _check_sources(run: Path, entry: dict[str, Any], verdict: Verdict) -> None:
     verdict.rows += len(found)
     if there and entry["checkpoint"] and there != entry["checkpoint"]:
         verdict.differences.append(f"{weights}: was altered since the report was made")
+    trained = training_digests(run)
+    for name, noted in entry.get("training", {}).items():
+        if trained.get(name, noted) != noted:
+            what = "what it says of the training" if name.endswith(".json") else "the training's"
+            verdict.differences.append(
+                f"{run / name}: {what} was altered since the report was made"
+            )
     for name in sorted({*found, *entry["rows"]}):
         if found.get(name) != entry["rows"].get(name):
             state = "is gone" if name not in found else "is new" if name not in entry["rows"] else (
@@ -173,7 +202,7 @@ def _check_sources(run: Path, entry: dict[str, Any], verdict: Verdict) -> None:
             verdict.differences.append(f"{run / name}: {state} since the report was made")
         elif name in found:
             _check_origin(run, name, weights, there, verdict)
-    stored = digests(run, "answers", "jsonl")
+    stored = answer_digests(run)
     for name, noted in entry.get("answers", {}).items():
         if stored.get(name, noted) != noted:  # that they are gone is no harm: rows have the counts
             verdict.differences.append(f"{run / name}: was altered since the report was made")

@@ -123,7 +123,9 @@ def contents(
         "alignment": read_table(folder / "tables" / "alignment.csv"),
         "splits": split_table(read_table(folder / "tables" / "splits.csv")),
         "figures": {p.stem: data_uri(p) for p in sorted((folder / "figures").glob("*.png"))},
-        "training": training_facts(folder / "train" / "log.jsonl")
+        "training": training_facts(
+            folder / "train" / "log.jsonl", len(results[""].get(config.data.val_split, ()))
+        )
         | machine_facts(origin.environment.get("train", {})),
         "settings": (folder / "config.yaml").read_text(encoding="utf-8"),
         "environment": environment_table([origin]),
@@ -132,7 +134,7 @@ def contents(
         "warnings": origin_warnings([origin])
         + cut_warnings(read_table(folder / "tables" / "splits.csv"), config.model.words)
         + empty_warnings(results),
-        "rows": pd.DataFrame(digests(folder).items(), columns=["File", "SHA-256"]),
+        "rows": pd.DataFrame(digests(folder).items(), columns=["File", "Digest"]),
         "control": LANGUAGE_CONTROL,
     }
 
@@ -218,8 +220,11 @@ def headline(results: Results, test_splits: Sequence[str]) -> list[dict[str, Any
     return entries
 
 
-def training_facts(path: Path) -> dict[str, str]:
-    """What the log says of the training: name → value, as text; nothing without a log."""
+def training_facts(path: Path, scored: int = 0) -> dict[str, str]:
+    """What the log says of the training: name → value, as text; nothing without a log.
+
+    scored: how many expressions of the validation split the tables are of, where it was scored.
+    """
     if not path.is_file():
         return {}
     frame = read_log(path)
@@ -243,10 +248,17 @@ def training_facts(path: Path) -> dict[str, str]:
         column = chosen_by(val)
         best = val.loc[val[column].idxmax()]
         name = "overall IoU" if column == "oiou" else "harmonic mean of gIoU and cIoU"
+        count = int(best["count"]) if "count" in val and pd.notna(best["count"]) else 0
+        part = f"the first {count:,} expressions of " if 0 < count < scored else ""
         facts["weights kept"] = (
-            f"of iteration {int(best['iteration']):,}: {name} {100 * best[column]:.2f} on the "
-            f"validation split, {best['protocol']} protocol"
+            f"of iteration {int(best['iteration']):,}: {name} {100 * best[column]:.2f} % on {part}"
+            f"the validation split, {best['protocol']} protocol"
         )
+        if part:
+            facts["weights kept"] += (
+                f" (the training looks at these alone; the tables are of all {scored:,}, whose "
+                "score is another)"
+            )
     return facts
 
 

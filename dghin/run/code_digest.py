@@ -14,9 +14,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from .environment import ROOT
-
-PACKAGES = ("dghin", "data_preprocess")
+from .environment import CODE, ROOT
 
 
 def code_digest(names: Iterable[str], inner: bool = True, without: Collection[str] = ()) -> str:
@@ -83,7 +81,7 @@ def module_file(name: str) -> Path | None:
     """The source file of one of our modules; None if it is no module of ours."""
     base = ROOT / Path(*name.split("."))
     for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.is_file() and name.split(".")[0] in PACKAGES:
+        if path.is_file() and name.split(".")[0] in CODE:
             return path
     return None
 
@@ -105,4 +103,4 @@ def imported_modules(source: str, package: str = "", inner: bool = True) -> froz
                 parts = package.split(".")
                 base = ".".join([*parts[: len(parts) - node.level + 1], base]).rstrip(".")
             names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return frozenset(name for name in names if name.split(".")[0] in PACKAGES)
+    return frozenset(name for name in names if name.split(".")[0] in CODE)

@@ -27,6 +27,7 @@ from .folder import WEIGHTS, RunFolder, local_network
 
 ROOT = Path(__file__).parents[2]
 STARTED_BY = "DGHIN_COMMAND"  # an environment variable that `dghin.reproduce` sets
+CODE = ("dghin", "data_preprocess")  # the folders of our packages
 PACKAGES = (
     "torch", "torchvision", "torch-geometric", "timm", "transformers", "tokenizers", "safetensors",
     "numpy", "scipy", "pandas", "pyarrow", "pillow", "spacy", "pycocotools", "matplotlib",
@@ -35,10 +36,15 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def record_environment(folder: Path, config: Config, stage: str) -> dict[str, Any]:
-    """Write the environment of a stage ("train", "evaluate") into a run's folder; → the entry."""
+def record_environment(
+    folder: Path, config: Config, stage: str, entry: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Write the environment of a stage ("train", "evaluate") into a run's folder; → the entry.
+
+    entry: that of the stage's start, where time has passed since.
+    """
     path = RunFolder(folder).environment
-    entry = environment(config)
+    entry = entry or environment(config)
     write_json(path, read_environment(folder) | {stage: entry})
     return entry
 
@@ -78,17 +84,23 @@ def command() -> str:
 
 
 def git_state(root: Path) -> dict[str, Any]:
-    """The commit of the code and whether files differ from it; null without git."""
+    """The commit of the code and how many files differ from it; null without git.
+
+    Files that git does not know count inside the packages only: elsewhere they are what commands
+    have written (a mask, an executed notebook), which is no code.
+    """
+    tracked = ["status", "--porcelain", "--untracked-files=no"]
+    new = ["ls-files", "--others", "--exclude-standard", "--", *CODE]
     try:
-        commit, status = (
+        commit, *changed = (
             subprocess.run(
                 ["git", "-C", str(root), *words], capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+            ).stdout.splitlines()
+            for words in (["rev-parse", "HEAD"], tracked, new)
         )
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "changed files": None}
-    return {"commit": commit, "changed files": len(status.splitlines())}
+    return {"commit": commit[0], "changed files": sum(map(len, changed))}
 
 
 def hardware() -> dict[str, Any]:

@@ -1,18 +1,22 @@
 """A run: its configuration and its folder reports/<run>, from wherever the caller stands."""
 
+import ast
+import contextlib
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_preprocess.base.errors import UserError
+from data_preprocess.base.errors import UserError, unknown_name
 from data_preprocess.base.paths import enter_project
 from data_preprocess.base.settings import as_list
 
 from .config import CONFIGS, Config, load_config
 
 REPORTS = Path("reports")
+PAPERMILLS = "# Parameters\n"  # the first line of the cell with what `papermill -p` gave
 WEIGHTS = "model.safetensors"  # of a folder that `save_pretrained` wrote
 
 
@@ -166,8 +170,11 @@ def open_run(
     config: a config's name or file (default: the one of the run's name; where there is none, the
     settings that the run was trained with). data: the raw data set's folder, instead of the
     config's. overrides: `key=value` words on top. Values of papermill's -p are understood: a number
-    as the name it is, one text as a list of one.
+    as the name it is, one text as a list of one. In a notebook, a name that papermill gave and the
+    notebook does not have is refused.
     """
+    if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()):
+        check_parameters(shell.user_ns.get("In", ()))
     enter_project()
     run, config, data, reports = _texts(run=run, config=config, data=data, reports=reports)
     overrides = as_list("overrides", overrides)
@@ -177,6 +184,26 @@ def open_run(
     words = ([f"data.root={data}"] if data else []) + list(overrides)
     settings = load_config(config or run, words)
     return Run(run, settings, Path(reports) / run)
+
+
+def check_parameters(cells: Iterable[str]) -> None:
+    """UserError for a parameter that papermill gave and the notebook does not declare.
+
+    papermill itself only warns of it, and the notebook would run with its defaults. cells: the
+    sources that ran so far. Declared is what has an annotation (`run: str = "demo"`); what
+    papermill gave stands in a cell that starts with its comment.
+    """
+    declared, given = [], []
+    for cell in cells:
+        with contextlib.suppress(SyntaxError):  # a magic
+            for node in ast.parse(cell).body:
+                if isinstance(node, ast.AnnAssign):
+                    declared.append(ast.unparse(node.target))
+                elif isinstance(node, ast.Assign) and cell.startswith(PAPERMILLS):
+                    given += map(ast.unparse, node.targets)
+    for name in given if declared else ():
+        if name not in declared:
+            raise unknown_name("parameter", name, declared)
 
 
 def reopen_run(

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,15 +139,22 @@ def launch_training(
     suffix = f"-{socket.gethostname()}-{os.getpid()}" if nodes > 1 else ""
     log_file = files.train / f"train{suffix}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    code, tail = stream(command, log_file, on_line)
+    # one thread, as torchrun would set it with a banner that says so; trainers set torch's own
+    variables = {"OMP_NUM_THREADS": "1"} if machines.processes > 1 else {}
+    code, tail = stream(command, log_file, on_line, variables)
     if code:
         raise TrainingFailed(code, tail)
 
 
 def stream(
-    command: list[str], log_file: Path, on_line: Callable[[], None] | None = None
+    command: list[str],
+    log_file: Path,
+    on_line: Callable[[], None] | None = None,
+    variables: Mapping[str, str] = {},
 ) -> tuple[int, list[str]]:
     """Run a command in a process group of its own; → exit status, last lines of its output.
+
+    variables: of the environment, where it has none of their names.
 
     torchrun's own report of a failure is shown and kept in the log, but is not in those lines: it
     would push out what the failing process said.
@@ -157,6 +164,7 @@ def stream(
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SAVING),
         OWN_STORE: "1",
         STARTED_BY: own_command(),  # the processes record it
+        **variables,
         **os.environ,
         "PYTHONUNBUFFERED": "1",
         LAUNCHER: str(os.getpid()),

@@ -12,7 +12,8 @@ skipped  iteration, reason, samples, count (of the whole run): a step that was n
 changed  iteration, changed: settings that are others than before (train.resume_changed)
 stopped  iteration, reason
 
-A run that goes on from a checkpoint drops what came after it, so that no line is there twice.
+A run that goes on from a checkpoint drops what came after it, so that no line is there twice. A
+process that takes no step (all are taken, or it is refused) writes nothing.
 """
 
 import contextlib
@@ -32,7 +33,9 @@ from torch import Tensor
 
 from data_preprocess.base.files import write_text
 from dghin.evaluation.metrics import validation_score
-from dghin.run.config import Config
+from dghin.run.config import Config, save_config
+from dghin.run.environment import environment, record_environment
+from dghin.run.folder import RunFolder
 from dghin.run.processes import Place
 
 if TYPE_CHECKING:  # the report reads logs as well, and should not wait for the network's libraries
@@ -57,21 +60,20 @@ class Progress:
 
 
 class Logbook:
-    """A run's log. Only the main rank writes; the means since the last line outlive a stop.
-
-    path: of log.jsonl. parameters: of the network.
+    """A run's log, settings and environment. Only the main rank writes; the means since the last
+    line outlive a stop. parameters: of the network.
     """
 
     def __init__(
         self,
-        path: Path,
+        files: RunFolder,
         config: Config,
         recipe: "Recipe",
         place: Place,
         progress: Progress,
         parameters: int,
     ):
-        self.path, self.config, self.recipe = path, config, recipe
+        self.files, self.config, self.recipe, self.path = files, config, recipe, files.log
         self.place, self.progress, self.parameters = place, progress, parameters
         self.sums: dict[str, Tensor] = {}  # since the last line, on the device
         self.counts: dict[str, int] = {}  # of what was summed up
@@ -79,12 +81,25 @@ class Logbook:
         self.elapsed = 0.0  # before this life
         self.board: Any = None
         self.clock = Clock()
+        self.here: dict[str, Any] = {}  # the environment of this process
+        self.begun = False
 
     def __enter__(self) -> "Logbook":
-        """Begin or go on: drop what is past the checkpoint, note the start."""
+        """The time runs; nothing is written yet."""
         self.clock = Clock()
+        self.here = environment(self.config) if self.place.is_main else {}
+        return self
+
+    def begin(self, changed: dict[str, Any] = {}) -> None:
+        """Begin or go on, when a step was taken: settings, environment, start. What is past the
+        checkpoint is dropped. changed: settings that are others than before."""
+        if self.begun:
+            return
+        self.begun = True
         if self.place.is_main:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            save_config(self.config, self.files.config)
+            record_environment(self.files.path, self.config, "train", self.here)
             self._drop_later_lines()
             if self.config.train.tensorboard:
                 first = self.progress.iteration + 1
@@ -97,7 +112,8 @@ class Logbook:
             parameters=self.parameters,
             time=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        return self
+        if changed:
+            self.write("changed", iteration=self.progress.iteration, changed=changed)
 
     def __exit__(self, *_: object) -> None:
         if self.board is not None:

@@ -34,8 +34,7 @@ from dghin.evaluation.metrics import metrics_from_rows, validation_score
 from dghin.evaluation.segmenters.network import Network
 from dghin.model.dghin import DGHIN
 from dghin.model.pretrained import load_pretrained
-from dghin.run.config import Config, save_config
-from dghin.run.environment import record_environment
+from dghin.run.config import Config
 from dghin.run.folder import RunFolder
 from dghin.run.precision import keep_freed_memory, seed_everything, set_deterministic
 from dghin.run.processes import Place, from_main, gather, join, leave, threads
@@ -84,7 +83,7 @@ class Trainer:
             self._accept(state)
             self.progress = Progress.of(state)
         parameters = sum(p.numel() for p in self.model.parameters())
-        self.report = Logbook(self.files.log, config, self.recipe, place, self.progress, parameters)
+        self.report = Logbook(self.files, config, self.recipe, place, self.progress, parameters)
         self.model.to(place.device)
         if self.recipe.settings.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -255,14 +254,17 @@ class Trainer:
         with self.stop, self.saver, report, contextlib.closing(self.steps()) as steps:
             if self.changed and self.place.is_main:
                 log.warning("going on under other conditions (key: then, now): %s", self.changed)
-                report.write("changed", iteration=progress.iteration, changed=self.changed)
             self.save_best()
             if self.is_validation_due():
+                report.begin(self.changed)
                 self.validate()
+            elif self.is_done():
+                log.info("all %d iterations are taken: nothing is left to do", progress.iteration)
             self.stepper.training_mode()
             for batches in steps:
                 rate = float(self.recipe.rates[progress.iteration])
                 step = self.stepper.step(batches, rate, self.stop.asked, self._is_save_due)
+                report.begin(self.changed)
                 progress.iteration += 1
                 if step.skipped:
                     self.skip(step.skipped)
@@ -321,9 +323,6 @@ def train(config: Config, folder: Path) -> None:
                 remove_leftovers(files.train)
             trainer = Trainer(config, folder, place)
             log.info("%s", trainer.recipe.text())
-            if place.is_main:
-                save_config(config, files.config)
-                record_environment(folder, config, "train")
             run(trainer)
     except SystemExit:
         leave()

@@ -5,7 +5,7 @@ import pytest
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
-from dghin.evaluation.provenance import checkpoint, provenance, read_rows
+from dghin.evaluation.provenance import checkpoint, provenance, read_rows, rows_digest
 from dghin.run.folder import RunFolder
 
 
@@ -50,3 +50,29 @@ def test_rows_that_were_cut_off(tmp_path):
     (tmp_path / "val.parquet").write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match="val.parquet: not readable as rows.*score the split anew"):
         read_rows(tmp_path / "val.parquet")
+
+
+def test_a_digest_is_of_what_rows_say(tmp_path):
+    """Not of when, where and by which command they were written, nor of how the file is packed."""
+    path = tmp_path / "val.parquet"
+    rows = pd.DataFrame({"a": [1, 2], "score": [0.1, 1 / 3], "sentence": ["x", 'it\'s, "y"']})
+
+    def digest(rows, compression="snappy", **origin):
+        rows.attrs["provenance"] = {"commit": "c", "checkpoint": "w", "data": {"val": "d"}} | origin
+        rows.to_parquet(path, compression=compression)
+        return rows_digest(path)
+
+    first = digest(rows)
+    same = {"commit": "d", "changed files": 3, "command": "papermill", "threads": 2}
+    assert digest(rows, "gzip", **same) == first
+    others = [
+        digest(rows, checkpoint="v"),
+        digest(rows, data={"val": "e"}),
+        digest(rows, **{"answered by": "LAVT"}),
+        digest(rows.assign(score=[0.1, 0.3333333333333334])),
+        digest(rows.rename(columns={"a": "b"})),
+        digest(rows[::-1]),
+    ]
+    assert len({first, *others}) == 7
+    path.write_bytes(b"no rows")
+    assert rows_digest(path) == sha256_file(path)

@@ -4,12 +4,14 @@ import pytest
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.language.resources import (
+    asking_the_hub,
     describe_missing,
     folder_vocabulary,
     resolve,
     short_name,
     vocabulary_digest,
 )
+from data_preprocess.language.tokenizer import load_tokenizer
 
 
 def test_local_places_come_before_the_hub(tmp_path, monkeypatch):
@@ -63,3 +65,38 @@ def test_vocabulary(tmp_path):
     assert folder_vocabulary(tmp_path) == {"[PAD]": 0, "a": 1, "b": 2}
     one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
     assert vocabulary_digest(one) == vocabulary_digest(other) != vocabulary_digest({"a": 2})
+
+
+@pytest.fixture
+def unreachable(monkeypatch):
+    """A hub behind an address of this machine where nobody answers."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    return constants
+
+
+def test_a_hub_that_cannot_be_reached_is_not_asked_again_and_again(unreachable, caplog, tmp_path):
+    """One line that says what to do, and none of the client's retries."""
+    caplog.set_level("INFO")
+    with pytest.raises(UserError, match="no-such-tokenizer.*Put it at"):
+        load_tokenizer("no-such-tokenizer", tmp_path)
+    assert "Retrying" not in caplog.text and unreachable.HF_HUB_OFFLINE is False
+
+
+def test_a_folder_and_a_hub_that_answers_are_loaded_as_ever(unreachable, monkeypatch, tmp_path):
+    with asking_the_hub(str(tmp_path)):
+        assert unreachable.HF_HUB_OFFLINE is False
+    with asking_the_hub("bert"):
+        assert unreachable.HF_HUB_OFFLINE is True
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: Answering())
+    with asking_the_hub("bert"):
+        assert unreachable.HF_HUB_OFFLINE is False
+
+
+class Answering:
+    """A client whose hub answers."""
+
+    def head(self, *_, **__):
+        return None

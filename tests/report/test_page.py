@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 
 import jinja2
 import pandas as pd
@@ -93,6 +94,28 @@ def test_boxes():
     page = render('{% call box("Read.", "warn") %}<em>this</em> {{ "<" }}{% endcall %}')
     assert '<div class="box warn"><strong>Read.</strong> <em>this</em> &lt;</div>' in page
     assert '<div class="box">x</div>' in render("{% call box() %}x{% endcall %}")
+
+
+def test_hints_to_scroll_stand_only_where_a_browser_can_tell(tmp_path):
+    """Which is seen in Chromium: a table that fits has none, a wide one has, on both widths."""
+    style = render("{{ style() }}")
+    before, _, after = style.partition("@supports (timeline-scope")
+    assert after and not re.search(r"\.hint\s*{\s*display:\s*block", before)
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if not (chromium := shutil.which("chromium")):
+        pytest.skip("no Chromium here")
+    frames = [pd.DataFrame({f"column {i}": [1.5] for i in range(n)}) for n in (2, 9, 40)]
+    page = tmp_path / "page.html"
+    page.write_text(style + "".join(table(frame) for frame in frames))
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for width, expected in ((1300, [0, 0, 1]), (390, [0, 1, 1])):
+            view = browser.new_page(viewport={"width": width, "height": 800})
+            view.goto(page.as_uri())
+            seen = "e => e.map(one => Number(one.getBoundingClientRect().height > 0))"
+            view.wait_for_function("document.getAnimations().length > 0")
+            assert view.eval_on_selector_all(".hint", seen) == expected
+        browser.close()
 
 
 def test_the_style_is_on_the_page_and_needs_nothing_else():

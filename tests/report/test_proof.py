@@ -163,6 +163,37 @@ def test_a_row_that_was_altered(run, control):
     assert any(f"tables/{table}: line" in text for text in differences)
 
 
+def test_rows_that_are_scored_again_and_come_out_equal(run):
+    """By another command: as README's papermill command does."""
+    for path in RunFolder(run).all_rows.rglob("*.parquet"):
+        rows = pd.read_parquet(path)
+        rows.attrs["provenance"] |= {"command": "a notebook, by hand", "changed files": 1}
+        rows.to_parquet(path, compression="gzip")
+    assert found(run) == []
+    rows.attrs["provenance"] |= {"data": {"masks": "others"}}
+    rows.to_parquet(path)
+    assert found(run) == [f"{path}: was altered since the report was made"]
+
+
+def test_what_a_training_has_recorded(run):
+    """Whoever only looked would otherwise stand there as who trained."""
+    files = RunFolder(run)
+    files.log.write_text('{"kind": "start", "iteration": 0}\n')
+    files.environment.write_text(json.dumps({"train": {"command": "a"}, "evaluate": {}}))
+    write_proof(run, "run", [run])
+    files.environment.write_text(json.dumps({"train": {"command": "a"}, "evaluate": {"b": 1}}))
+    assert found(run) == [], "an evaluation writes there, too"
+    files.environment.write_text(json.dumps({"train": {"command": "b"}}))
+    files.log.write_text(files.log.read_text() * 2)
+    replace(files.config, "seed: 0", "seed: 1")
+    differences = found(run)
+    for path in (files.environment, files.config, files.log):
+        assert any(text.startswith(f"{path}: ") for text in differences), path
+    assert "what it says of the training was altered" in "".join(differences)
+    files.log.unlink()  # the training need not come with a report
+    assert not any("training" in text for text in found(run))
+
+
 def test_rows_that_are_gone_new_or_broken(run):
     path = run / "rows" / "testA.parquet"
     shutil.copy(path, run / "rows" / "testC.parquet")

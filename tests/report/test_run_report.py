@@ -14,7 +14,7 @@ from data_preprocess.base.files import write_json
 from data_preprocess.base.tables import cells
 from dghin.evaluation.segmenters.about import write_about
 from dghin.report.figures.curves import length_histogram, save_figure
-from dghin.report.run_report import headline, split_table, write_report
+from dghin.report.run_report import headline, split_table, training_facts, write_report
 from dghin.report.tables.results import score_tables
 from dghin.report.tables.scores import read_results, run_metrics, with_intervals
 from dghin.run.config import load_config, save_config
@@ -238,3 +238,21 @@ def test_the_page_warns_of_a_network_that_answers_nothing(run):
     page = write_report(run).read_text()
     assert "val: every answer to an expression with a target is empty" in page
     assert "Its mIoU (gIoU) of 50.0 comes from expressions without a target alone" in page
+
+
+def test_the_score_that_weights_were_picked_by_says_of_which_expressions(run):
+    """While training it may be of the first ones only: it is not the one in the tables."""
+    log = run / "train" / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+
+    def kept(count, scored=40):
+        shown = [line | {"count": count} if line["kind"] == "val" else line for line in lines]
+        log.write_text("".join(json.dumps(line) + "\n" for line in shown))
+        return training_facts(log, scored)["weights kept"]
+
+    assert "50.00 % on the first 10 expressions of the validation split" in kept(10)
+    assert "the tables are of all 40, whose score is another" in kept(10)
+    assert "50.00 % on the validation split, strict protocol" in kept(40)
+    assert "first" not in kept(10, scored=0), "where val is in no table"
+    kept(10)
+    assert "the tables are of all 40" in write_report(run).read_text()

@@ -23,7 +23,7 @@ PLAIN = "def f(x):\n    return x * (2 + 3)\n"
 @pytest.fixture
 def sources(tmp_path, monkeypatch):
     """A copy of both packages' sources, which a test may change."""
-    for package in code_digest.PACKAGES:
+    for package in code_digest.CODE:
         for path in (ROOT / package).rglob("*.py"):
             target = tmp_path / "code" / path.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 
 from data_preprocess.base.files import sha256_file
 from dghin.run.config import load_config
@@ -43,6 +44,31 @@ def test_the_command_is_as_one_types_it(monkeypatch):
 
 def test_without_git_there_is_no_commit(tmp_path):
     assert git_state(tmp_path) == {"commit": None, "changed files": None}
+
+
+def test_only_code_counts_as_changed(tmp_path):
+    """What commands write beside it does not, nor what git is told to ignore."""
+    for name in ("dghin/run", "data_preprocess", "docs"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("README.md", "dghin/run/a.py", "data_preprocess/b.py"):
+        (tmp_path / name).write_text("1")
+    (tmp_path / ".gitignore").write_text("__pycache__\n")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    for name in ("out.ipynb", "mask.png", "model.onnx", "docs/new.md"):
+        (tmp_path / name).write_text("2")
+    (tmp_path / "dghin/__pycache__").mkdir()
+    (tmp_path / "dghin/__pycache__/a.pyc").write_text("2")
+    assert git_state(tmp_path)["changed files"] == 0
+    (tmp_path / "dghin/run/new").mkdir()
+    for name in ("c.py", "d.py"):
+        (tmp_path / "dghin/run/new" / name).write_text("2")
+    assert git_state(tmp_path)["changed files"] == 2
+    (tmp_path / "README.md").write_text("2")
+    (tmp_path / "data_preprocess/b.py").unlink()
+    assert git_state(tmp_path)["changed files"] == 4
+    assert len(git_state(tmp_path)["commit"]) == 40
 
 
 def test_the_weights_that_a_training_starts_from_are_recorded(tmp_path, tiny_config):

@@ -7,7 +7,7 @@ import pytest
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.paths import enter_project
 from dghin.run.config import load_config, save_config
-from dghin.run.folder import RunFolder, open_run, reopen_run
+from dghin.run.folder import RunFolder, check_parameters, open_run, reopen_run
 
 
 def test_every_path_is_inside_the_folder():
@@ -56,3 +56,28 @@ def test_what_may_have_been_written_in_another_way_is_refused(value):
         open_run(value, "demo")
     with pytest.raises(UserError, match=r"data=.*papermill -r data"):
         reopen_run("demo", "demo", data=value)
+
+
+def test_a_name_that_papermill_gave_and_the_notebook_lacks_is_refused():
+    """The cell is written by papermill itself, as for `papermill -p`."""
+    papermill = pytest.importorskip("papermill")
+    declared = 'run: str = "demo"  # the run\nseed: int = 0\n'
+    cells = ["%matplotlib inline", "", declared]
+    write = papermill.translators.PythonTranslator.codify
+    check_parameters([*cells, write({"run": "mine", "seed": 3}), "x = 1"])
+    with pytest.raises(UserError, match="unknown parameter 'rnu'. Did you mean 'run'.*run, seed"):
+        check_parameters([*cells, write({"seed": 1, "rnu": "mine"})])
+    check_parameters([write({"rnu": "mine"})])  # of a notebook of another kind
+
+
+@pytest.mark.parametrize("opened", [open_run, reopen_run])
+def test_opening_a_run_in_a_notebook_checks_its_parameters(opened, monkeypatch):
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell()
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    shell.run_cell('run: str = "demo"\nseed: int = 0', store_history=True)
+    assert opened("demo").name == "demo"
+    shell.run_cell('# Parameters\nrnu = "x"\n', store_history=True)
+    with pytest.raises(UserError, match="unknown parameter 'rnu'"):
+        opened("demo")

@@ -52,11 +52,13 @@ def test_lines_past_the_checkpoint_are_dropped_and_starts_kept(tiny_config, tmp_
     log.write_text(log.read_text() + '{"kind": "tra')  # by a kill
     for path in (tmp_path / "train").glob("checkpoint-*[34].pt"):
         path.unlink()
-    before = lines_up_to(tmp_path, 2)
+    before, before_bytes = lines_up_to(tmp_path, 2), log.read_bytes()
     trainer = Trainer(config, tmp_path, ALONE)
     trainer.progress.validated = 0  # as killed between writing the score's line and the checkpoint
-    with trainer.report:
-        pass
+    with trainer.report as report:
+        assert (tmp_path / "train/log.jsonl").read_bytes() == before_bytes, "no step was taken"
+        report.begin()
+        report.begin()  # once
     kept = lines(tmp_path)
     assert [x for x in kept[:-1]] == [x for x in before if x["kind"] != "val"]
     assert kept[-1]["kind"] == "start" and kept[-1]["iteration"] == 2

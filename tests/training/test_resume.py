@@ -105,6 +105,44 @@ def test_two_halves_are_one_whole(config, whole, tmp_path, workers):
     assert_equal(whole, halves)
 
 
+def contents(folder):
+    """Every file of a run's folder but the trainers' lock."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {str(path): path.read_bytes() for path in paths}
+
+
+def test_who_only_looks_at_a_finished_run_leaves_its_records(config, whole, monkeypatch, caplog):
+    """On another machine, by another command; a validation that is due is made, and noted."""
+    caplog.set_level(logging.INFO)
+    before = contents(whole)
+    monkeypatch.setenv("DGHIN_COMMAND", "another")
+    monkeypatch.setattr("dghin.run.environment.processor", lambda: "another")
+    train(with_train(config, workers=1), whole)
+    assert contents(whole) == before
+    assert "all 6 iterations are taken" in caplog.text
+    state = newest(whole)
+    torch.save(state | {"validated": 3}, checkpoints(whole / "train")[0])
+    train(config, whole)
+    assert json.loads((whole / "environment.json").read_text())["train"]["command"] == "another"
+    assert len(lines(whole, "start")) == 2 and len(lines(whole, "val")) == 2
+
+
+def test_who_dies_in_the_first_step_leaves_the_records(config, whole, monkeypatch):
+    checkpoints(whole / "train")[0].unlink()
+    before = contents(whole)
+    monkeypatch.setenv("DGHIN_COMMAND", "another")
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr("dghin.training.step.Stepper.step", _no_memory)
+        train(config, whole)
+    assert contents(whole) == before
+    train(config, whole)
+    assert json.loads((whole / "environment.json").read_text())["train"]["command"] == "another"
+
+
+def _no_memory(*_):
+    raise MemoryError
+
+
 def test_a_frozen_encoder_is_the_trained_one_after_a_stop(config, tmp_path):
     """Its sentences are looked up, and must be looked up of the restored weights."""
     config = with_train(config, text_learning_rate_scale=0.0)

@@ -28,6 +28,7 @@ from torch import nn
 import dghin.run.timm_import  # noqa: F401  (torchvision, where it needs help, before transformers)
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import read_json
+from data_preprocess.language.resources import asking_the_hub
 from dghin.evaluation.answers import Answer
 
 HUB = "https://huggingface.co"
@@ -89,7 +90,8 @@ def read_config(name: str, revision: str | None = None) -> dict[str, Any]:
     from transformers import PreTrainedConfig
 
     try:
-        return PreTrainedConfig.get_config_dict(name, revision=revision)[0]
+        with asking_the_hub(name):
+            return PreTrainedConfig.get_config_dict(name, revision=revision)[0]
     except (OSError, ValueError) as error:
         raise _cannot_load(name, error) from error
 
@@ -121,9 +123,10 @@ def load_model(
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # it would report the parts of a video model left out
     try:
-        model, loaded = model_class.from_pretrained(
-            name, revision=revision, dtype=torch.float32, output_loading_info=True
-        )
+        with asking_the_hub(name):
+            model, loaded = model_class.from_pretrained(
+                name, revision=revision, dtype=torch.float32, output_loading_info=True
+            )
     except Exception as error:
         raise _cannot_load(name, error) from error
     if missing := sorted(loaded["missing_keys"]):
@@ -138,7 +141,8 @@ def load_model(
 def load_processor(processor_class: Any, name: str, revision: str | None = None) -> Any:
     """What prepares photos and texts for a model, by its class in transformers."""
     try:
-        return processor_class.from_pretrained(name, revision=revision)
+        with asking_the_hub(name):
+            return processor_class.from_pretrained(name, revision=revision)
     except Exception as error:
         raise _cannot_load(name, error) from error
 

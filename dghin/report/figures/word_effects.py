@@ -27,13 +27,15 @@ def word_effects_figure(
         raise ValueError("no effects: an expression of one word has none")
     columns = min(COLUMNS, len(effects))
     lines = -(-len(effects) // columns)
-    figure = new_figure(2.6 * columns, 0.9 + 2.4 * lines)
+    figure = new_figure(2.6 * columns, 0.9 + 2.6 * lines)
+    figure.get_layout_engine().set(h_pad=0.1)
     grid = figure.subplots(lines, columns, squeeze=False)
     hide(grid.flat)
     for axes, effect in zip(grid.flat, effects, strict=False):
         draw_errors(axes, faded(photo), effect.whole.mask, effect.without.mask)
-        axes.set_title(f"without “{wrap(effect.word, 24)}”", loc="left", fontsize=9)
-        axes.set_xlabel(f"IoU with the whole one's: {100 * effect.iou:.0f} %", fontsize=8)
+        # all of it above: what stands below a panel reads as the next row's
+        share = f"IoU with the whole one's: {100 * effect.iou:.0f} %"
+        axes.set_title(f"without “{wrap(effect.word, 24)}”\n{share}", loc="left", fontsize=9)
     legend = [
         Patch(facecolor=colour, hatch=hatch, edgecolor="black", lw=0.4, label=name)
         for name, (colour, hatch) in zip(NAMES, ERRORS.values(), strict=True)

@@ -28,13 +28,13 @@ from typing import Any, Literal
 import pandas as pd
 
 from data_preprocess.base.errors import UserError, unknown_name
-from data_preprocess.base.files import sha256_file, write_text
+from data_preprocess.base.files import write_text
 from data_preprocess.base.settings import build, difference, to_mapping
 from data_preprocess.base.yaml_files import read_yaml
 from data_preprocess.raw.datasets import JOINT, KNOWN, MEMBERS, is_drawn
 from dghin.evaluation.answers import check_protocol
 from dghin.evaluation.metrics import metrics_from_rows, protocols_of, score_parts
-from dghin.evaluation.provenance import read_rows
+from dghin.evaluation.provenance import read_rows, rows_digest
 from dghin.evaluation.segmenters.about import About
 from dghin.evaluation.uncertainty import bootstrap, paired_difference
 from dghin.run.config import Config, ModelConfig
@@ -136,7 +136,7 @@ def claims_table(
     for the runs that claims compare it with.
 
     Measured is there wherever the rows have it, even if it does not compare; a difference in points
-    where the claim is about two runs. Evidence: the rows files and what their SHA-256 begins with.
+    where the claim is about two runs. Evidence: the rows files and what their digests begin with.
     """
     lines = []
     for claim in claims:
@@ -235,13 +235,13 @@ def _measure(
 
 
 def _evidence(claim: Claim, folder: Path, split: str) -> str:
-    """The rows files that the measured value is of, each with the first digits of its SHA-256."""
+    """The rows files that the measured value is of, each with the first digits of its digest."""
     files = {f"rows/{split}.parquet": RunFolder(folder).rows(split)}
     if claim.better_than:
         name = f"{claim.better_than}/rows/{split}.parquet"
         files[name] = RunFolder(folder / claim.better_than).rows(split)
     found = {name: path for name, path in files.items() if path.is_file()}
-    return ", ".join(f"{name} {sha256_file(path)[:DIGITS]}" for name, path in found.items())
+    return ", ".join(f"{name} {rows_digest(path)[:DIGITS]}" for name, path in found.items())
 
 
 def sort_claims(frame: pd.DataFrame) -> dict[str, Any]:

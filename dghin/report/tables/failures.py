@@ -13,13 +13,15 @@ import numpy as np
 import pandas as pd
 
 from dghin.evaluation.metrics import expression_iou, first_protocol
+from dghin.evaluation.uncertainty import bounds
 
-from .scores import EXPRESSIONS, Results
+from .scores import EXPRESSIONS, HIGH, LOW, Results
 
 RIGHT = 0.5  # from this IoU on a mask counts as right, as in Pr@0.5
 HALF = 0.5
+SHARE = "Share"  # percent
 KINDS: Mapping[str, str] = {
-    "right": "an IoU of 0.5 or more, or nothing marked where nothing is meant",
+    "right": "an IoU of 50 % or more, or nothing marked where nothing is meant",
     "partial": "at least half of the mask lies on the object, but it misses at least as much of "
     "the object as it adds elsewhere",
     "leak": "at least half of the object is marked, but more is added than missed, over its border "
@@ -72,25 +74,43 @@ def _pixels(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def failures_table(results: Results) -> pd.DataFrame:
     """How many masks of a split are of each kind, and their share in percent.
 
-    Kinds that no split has are left out, of `right` and of the failures alike.
+    With 95 % intervals. Kinds that no split has are left out, of `right` and of failures alike.
     """
-    counts = {
-        split: pd.Series(failure_kinds(rows), dtype=object).value_counts()
-        for split, rows in results[""].items()
-    }
-    occurring = [kind for kind in KINDS if any(kind in found for found in counts.values())]
-    lines = [
-        [
-            split,
-            first_protocol(results[""][split]),
-            kind,
-            int(found.get(kind, 0)),
-            100 * found.get(kind, 0) / found.sum(),
-        ]
-        for split, found in counts.items()
-        for kind in occurring
-    ]
-    return pd.DataFrame(lines, columns=["Split", "Protocol", "Mask", EXPRESSIONS, "Share"])
+    counts = {split: kinds_by_image(rows) for split, rows in results[""].items()}
+    occurring = sum(found.sum(axis=0) for found in counts.values()) > 0
+    lines = []
+    for split, found in counts.items():
+        totals, ends = found.sum(axis=0), share_intervals(found)
+        for place, kind in enumerate(KINDS):
+            if occurring[place]:
+                numbers = [int(totals[place]), 100 * totals[place] / totals.sum(), *ends[place]]
+                lines.append([split, first_protocol(results[""][split]), kind, *numbers])
+    columns = ["Split", "Protocol", "Mask", EXPRESSIONS, SHARE, SHARE + LOW, SHARE + HIGH]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def kinds_by_image(rows: pd.DataFrame) -> np.ndarray:
+    """How many masks of every image are of each of KINDS: (images, kinds)."""
+    kinds = pd.Categorical(failure_kinds(rows), list(KINDS))
+    return pd.crosstab(rows["image"].to_numpy(), kinds, dropna=False).to_numpy()
+
+
+def share_intervals(counts: np.ndarray) -> np.ndarray:
+    """95 % intervals of every kind's share in percent, (kinds, 2), by bootstrap over images.
+
+    counts: of `kinds_by_image`. NaN with fewer than two images, which say nothing of others, and
+    for kinds that no mask or every mask is of: drawing these again shows no other share.
+    """
+    if len(counts) < 2:
+        return np.full((counts.shape[1], 2), np.nan)
+    ends = np.array(bounds(counts, _shares, resamples=2000, seed=0, level=0.95))
+    ends[np.isin(counts.sum(axis=0), (0, counts.sum()))] = np.nan
+    return ends
+
+
+def _shares(totals: np.ndarray) -> np.ndarray:
+    """Counts of kinds (..., kinds) as percent of their sum."""
+    return 100 * totals / totals.sum(axis=-1, keepdims=True)
 
 
 def examples_of(rows: pd.DataFrame, count: int, seed: int = 0) -> dict[str, list[int]]:

@@ -217,6 +217,18 @@ def percent(value: float | None) -> float:
     return math.nan if value is None else 100 * value
 
 
+def validations_table(log: pd.DataFrame) -> pd.DataFrame:
+    """A training's scores on val, from its log: a line a validation, scores in percent."""
+    val = log[log["kind"] == "val"]
+    names = {"score": "Score", **SCORES, **GENERALIZED}
+    shown = {"Iteration": val["iteration"], EXPRESSIONS: val["count"]}
+    table = pd.DataFrame(shown).astype("Int64").assign(Protocol=val["protocol"])
+    for name, title in names.items():
+        if name in val and val[name].notna().any():
+            table[title] = 100 * val[name].astype(float)
+    return table.reset_index(drop=True)
+
+
 def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:
     """Write a table as Markdown, CSV and LaTeX (booktabs): <folder>/<name>.{md,csv,tex}.
 

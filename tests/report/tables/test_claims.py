@@ -9,8 +9,8 @@ from helpers.ablation_folders import scored_rows
 from helpers.rows import make_rows
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.base.files import sha256_file
 from dghin.evaluation.metrics import metrics_from_rows
+from dghin.evaluation.provenance import rows_digest
 from dghin.evaluation.segmenters.about import About
 from dghin.evaluation.uncertainty import bootstrap, paired_difference
 from dghin.report.tables.claims import (
@@ -70,7 +70,7 @@ def test_a_line_holds_claim_measurement_interval_and_evidence(run):
     assert list(found[["Claim", "Where", "Split", "Metric", "Protocol", "Expected"]]) == [
         "It is good.", "table 1", "refcoco testA", "oIoU", "paper", 70.0,
     ]  # fmt: skip
-    digest = sha256_file(RunFolder(run).rows("testA"))
+    digest = rows_digest(RunFolder(run).rows("testA"))
     assert found["Evidence"] == f"rows/testA.parquet {digest[:12]}"
 
 

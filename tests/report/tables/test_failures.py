@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 
 from dghin.evaluation.metrics import expression_iou
-from dghin.report.tables.failures import FAILURES, KINDS, examples_of, failure_kinds, failures_table
+from dghin.evaluation.uncertainty import bootstrap
+from dghin.report.tables.failures import (
+    FAILURES,
+    KINDS,
+    examples_of,
+    failure_kinds,
+    failures_table,
+    kinds_by_image,
+    share_intervals,
+)
 
 
 def row(truth, mask, both):
@@ -55,6 +64,21 @@ def test_every_expression_is_of_one_kind_and_the_table_counts_it():
     right = (expression_iou(rows.strict_intersection, rows.strict_union) >= 0.5).sum()
     of_val = table[table["Split"] == "val"].set_index("Mask")["Expressions"]
     assert of_val["right"] == right and set(of_val.index) <= set(KINDS)
+
+
+def test_shares_have_intervals_over_images():
+    """As the bootstrap of Pr@0.5, which is the share of right masks, gives them."""
+    rows = random_rows(200).query("area > 0").reset_index(drop=True)
+    table = failures_table({"": {"val": rows, "testA": rows.head(2)}}).set_index(["Split", "Mask"])
+    low, high = bootstrap(rows, "strict", ["pr50"])["pr50"]
+    right = table.loc["val", "right"]
+    assert (right["Share, low"], right["Share, high"]) == pytest.approx((100 * low, 100 * high))
+    inside = table.loc["val"]
+    assert (inside["Share, low"] < inside["Share"]).all()
+    assert (inside["Share"] < inside["Share, high"]).all()
+    assert table.loc["testA", "Share, low"].isna().all(), "one image says nothing of others"
+    kinds = pd.DataFrame([row(9, 9, 9) | {"image": i} for i in "ab"])
+    assert np.isnan(share_intervals(kinds_by_image(kinds))).all(), "all alike: no interval"
 
 
 def test_examples_are_drawn_by_the_seed_each_of_another_image():

@@ -199,3 +199,18 @@ def test_rows_are_read_back_in_order(tmp_path, results):
 def test_a_run_that_was_not_evaluated(tmp_path):
     with pytest.raises(UserError, match="dghin evaluate run="):
         read_results(tmp_path)
+
+
+def test_validations_of_a_log_are_in_percent_and_counts_are_whole():
+    log = pd.DataFrame(
+        [
+            {"kind": "start", "iteration": 0},
+            {"kind": "train", "iteration": 2, "loss": 1.5},
+            {"kind": "val", "iteration": 2, "protocol": "strict", "oiou": 0.5, "pr50": 0.25,
+             "count": 400},
+        ]
+    )  # fmt: skip
+    table = validations_table(log)
+    assert list(table) == ["Iteration", "Expressions", "Protocol", "oIoU", "Pr@0.5"]
+    assert table.to_numpy().tolist() == [[2, 400, "strict", 50.0, 25.0]]
+    assert "400.0" not in table.to_string()
