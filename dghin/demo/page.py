@@ -193,8 +193,9 @@ class DemoPage:
                 return {**found, self.visitor: visitor}
             return {self.visitor: visitor}
 
-        # a photo that is only marked stays in sight meanwhile
-        quiet = (self.shown, self.file if reads else self.photo)
+        # what can be used meanwhile, and a photo that is only marked, stays in sight
+        quiet = [self.shown, self.file, self.text, *([self.gallery] if self.examples else [])]
+        quiet += [] if reads else [self.photo]
         done = gr.on(
             events,
             answer,

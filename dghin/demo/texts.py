@@ -84,7 +84,7 @@ for (const kind of ["change", "drop"]) window.addEventListener(kind, (event) => 
 }, true);
 window.addEventListener("click", (event) => {
   if (event.target.closest("#examples .thumbnail-item")) demo.choose();
-  if (!event.target.matches(".clicked img")) return;
+  if (!event.isTrusted || !event.target.matches(".clicked img")) return; // arrow keys know it
   const box = event.target.getBoundingClientRect();
   demo.place = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
 }, true);

@@ -66,7 +66,7 @@ def test_of_photos_chosen_in_haste_the_last_is_shown_and_marked(tab, page, predi
     monkeypatch.setattr(predictor, "encode", encode)
     monkeypatch.setattr(predictor, "predict", predict)
     for index in (0, 1, 0, 1):
-        with tab.expect_response("**/run/predict*"):  # the page knows of the choice
+        with tab.expect_response("**/predict*"):  # the page knows of the choice
             example(tab, index).click()
         assert encode.started.wait(60)
     assert find(tab).is_disabled()

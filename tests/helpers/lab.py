@@ -52,7 +52,7 @@ def jupyter_lab(folder: Path, settings: Path) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     try:
         with requests.Session() as session:
-            again = Retry(connect=120, backoff_factor=0.1, backoff_max=1)
+            again = Retry(120, backoff_factor=0.1, backoff_max=1)
             session.mount("http://", HTTPAdapter(max_retries=again))
             session.get(f"{address}/api/status").raise_for_status()
         yield address
