@@ -226,7 +226,10 @@ class DemoPage:
             log.exception("the page could not answer: %s", work.__name__)
             message = texts.UNEXPECTED
         box = {self.error: gr.HTML(views.error_html(message), visible=True)}
-        session = replace(session, given=None if self.shown in outputs else session.given, text="")
+        if self.shown in outputs:
+            session = replace(session, given=None)
+        elif self.mask in outputs:
+            session = replace(session, text="")
         return {**box, **self._blank(outputs), self.visitor: session}
 
     def _blank(self, outputs: Sequence[Any]) -> dict[Any, Any]:
@@ -315,7 +318,7 @@ def serve(page: DemoPage, host: str, port: int) -> str:
     The browser is told of nothing outside this machine: no fonts, no shared link, no statistics.
     """
     try:
-        _, url, _ = page.blocks.queue(max_size=32).launch(
+        _, url, _ = page.blocks.queue(max_size=32, api_open=False).launch(
             server_name=host,
             server_port=port,
             share=False,

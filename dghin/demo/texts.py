@@ -70,7 +70,7 @@ const demo = window.demo = {
 };
 for (const kind of ["change", "drop"]) window.addEventListener(kind, (event) => {
   const files = kind === "drop" ? event.dataTransfer?.files : event.target?.files;
-  if (!files?.length || !event.target.closest("#upload")) return;
+  if (!files?.length || !event.target.closest?.("#upload")) return;
   const number = demo.choose(), large = [...files].find((file) => file.size > LIMIT);
   if (!large) {
     demo.uploading = number;
@@ -83,18 +83,18 @@ for (const kind of ["change", "drop"]) window.addEventListener(kind, (event) => 
   buttonOf("#too-large").click();
 }, true);
 window.addEventListener("click", (event) => {
-  if (event.target.closest("#examples .thumbnail-item")) demo.choose();
-  if (!event.isTrusted || !event.target.matches(".clicked img")) return; // arrow keys know it
+  if (event.target.closest?.("#examples .thumbnail-item")) demo.choose();
+  if (!event.isTrusted || !event.target.matches?.(".clicked img")) return; // arrow keys know it
   const box = event.target.getBoundingClientRect();
   demo.place = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
 }, true);
 window.addEventListener("keydown", (event) => { // Enter asks, as the button does
-  if (event.key !== "Enter" || !event.target.closest("#text")) return;
+  if (event.key !== "Enter" || !event.target.closest?.("#text")) return;
   if (buttonOf("#submit").disabled) event.stopImmediatePropagation();
 }, true);
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 window.addEventListener("keydown", (event) => { // with a picture in focus: another place on it
-  const image = event.target.closest(".clicked")?.querySelector("img"), step = ARROWS[event.key];
+  const image = event.target.closest?.(".clicked")?.querySelector("img"), step = ARROWS[event.key];
   if (!image || !step) return;
   event.preventDefault();
   const inside = (part) => Math.min(Math.max(part, 0.01), 0.99);

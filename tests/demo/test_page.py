@@ -301,6 +301,16 @@ def test_the_server_takes_no_file_past_the_limit(address):
     assert [answer.status_code for answer in answers] == [200, 413]
 
 
+def test_no_request_goes_past_the_queue(page, address):
+    """What is answered one at a time would be answered beside it."""
+    queued = [number for number, function in page.blocks.fns.items() if function.queue]
+    assert queued
+    for number in queued:
+        body = {"fn_index": number, "data": [], "session_hash": "another"}
+        answer = requests.post(f"{address}gradio_api/run/predict", json=body)
+        assert answer.status_code == 404 and "join the queue" in answer.text
+
+
 @needs_browser
 def test_a_photo_is_asked_about_in_a_browser(tab, photo, page, address, tmp_path):
     """Load, upload, type, find, another level, click on the picture, leave out words."""
