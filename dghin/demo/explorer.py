@@ -45,6 +45,7 @@ function render({ model, el }) {
   const draw = () => {
     URL.revokeObjectURL(picture.src);
     picture.src = URL.createObjectURL(new Blob([model.get("png")]));
+    picture.hidden = !model.get("png").byteLength;
   };
   const go = (place) => {
     model.set("place", place.map((part) => Math.min(Math.max(part, 0), 1)));
