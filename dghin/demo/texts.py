@@ -27,7 +27,7 @@ CSS = r"""
 .hint {opacity: 0.75}
 .error {background: #fdecea; color: #7a1210; border: 1px solid #c62828; border-radius: 6px;
   padding: 10px 14px; font-weight: 600; overflow-wrap: anywhere}
-.clicked img {cursor: crosshair; max-height: 60vh} /* so that what is said of it is in sight, too */
+.clicked img {cursor: crosshair; max-height: 52vh} /* so that what is said of it is in sight, too */
 .clicked .image-frame {padding-top: 34px} /* the label would hide a corner; so above */
 """
 # What the browser does by itself.
