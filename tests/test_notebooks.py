@@ -9,6 +9,8 @@ import pandas as pd
 import papermill
 import pytest
 from helpers.grefcoco import write_grefcoco
+from helpers.lab import RUN_ALL, SHOW_CELL, jupyter_lab
+from helpers.pages import BROWSER, WAIT, needs_browser
 from helpers.raw_trees import LANGUAGE
 from helpers.tiny import TINY_MODEL
 
@@ -38,6 +40,10 @@ SHOWN = [name for name in BREAKDOWNS if name not in ("by_targets", "by_review")]
 def cells(path, kind):
     found = json.loads(path.read_text())["cells"]
     return [("".join(c["source"]), c) for c in found if c["cell_type"] == kind]
+
+
+def every_cell(path):
+    return [("".join(c["source"]), c) for c in json.loads(path.read_text())["cells"]]
 
 
 def parameters_cell(path):
@@ -261,3 +267,60 @@ def test_a_notebook_runs_alone_from_its_own_folder(chain, tmp_path):
         progress_bar=False,
     )
     assert "report.html" in (tmp_path / "out.ipynb").read_text()
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_explorer_answers_in_jupyterlab(chain, tmp_path, monkeypatch):
+    """Notebook 05, all of it run; every control changes the view, and the console has no error."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    project = chain[0].parent.parent
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = project / "notebooks" / "looked_into.ipynb"
+    source = (ROOT / "notebooks" / "05_qualitative.ipynb").read_text()
+    notebook.write_text(source.replace('run: str = \\"demo\\"', 'run: str = \\"smoke\\"'))
+    controls = [place for place, (text, _) in enumerate(every_cell(notebook)) if "explore(" in text]
+    with jupyter_lab(project, tmp_path / "lab") as address, playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1200, "height": 900})
+        tab.set_default_timeout(WAIT)
+        errors = []
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        tab.goto(f"{address}/lab/tree/notebooks/{notebook.name}")
+        tab.locator(".jp-Notebook .jp-Cell").first.wait_for()
+        tab.evaluate(RUN_ALL)
+        tab.evaluate(SHOW_CELL, controls[0])
+        look_into(tab)
+        assert errors == []
+
+
+def look_into(tab):
+    """Change every control of the explorer in a tab; each changes the view."""
+    view, photo = tab.locator("img.widget-image"), tab.get_by_alt_text("The photo with the mask")
+    view.wait_for()
+    right = photo.bounding_box()["x"] + photo.bounding_box()["width"]
+    assert view.bounding_box()["x"] >= right  # beside it
+    row = tab.locator(".jupyter-widgets.widget-inline-hbox")
+    level, word, text = (
+        row.filter(has=tab.locator(f"label:text-is('{name}')"))
+        for name in ("level", "word", "expression")
+    )
+
+    def changes(act, *given, **words):
+        before = view.get_attribute("src")
+        act(*given, **words)
+        tab.wait_for_function(
+            "before => document.querySelector('img.widget-image').src !== before", arg=before
+        )
+
+    changes(photo.click, position={"x": 20, "y": 30})
+    changes(level.get_by_role("button", name="3").click)
+    changes(word.get_by_role("button", name="[CLS]").click)
+    field = text.locator("input")
+    field.fill("the blue star")
+    changes(field.press, "Enter")
+    tab.get_by_text("“the blue star”: ").wait_for()
+    photo.focus()
+    changes(photo.press, "ArrowDown")
+    assert photo.evaluate("photo => document.activeElement === photo")

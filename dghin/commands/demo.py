@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_preprocess.base.errors import UserError
-from dghin.demo.server import examples_of, load_page, model_of
+from dghin.demo.server import examples_of, load_page, model_of, training_of
 from dghin.demo.views import Limits
 from dghin.inspection.predictor import Predictor
 from dghin.run.command_line import read_words
@@ -38,7 +38,8 @@ def main(arguments: Sequence[str]) -> None:
     page_module = load_page()
     predictor = Predictor.from_pretrained(model, values["device"], values["data"])
     limits = Limits(values["max_megabytes"], values["max_megapixels"])
-    page = page_module.DemoPage(predictor, limits, examples_of(model, values))
+    examples, training = examples_of(model, values), training_of(model)
+    page = page_module.DemoPage(predictor, limits, examples, training)
     url = page_module.serve(page, values["host"], values["port"])
     log.info("open %s in a browser; Ctrl+C stops the page", url)
     page.blocks.block_thread()

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from data_preprocess.base.errors import UserError
+from data_preprocess.shapes.scene import SHAPES
 from dghin.model.hub import CONFIG
 from dghin.run.config import load_config
 from dghin.run.folder import RunFolder
@@ -50,6 +51,38 @@ def model_of(values: dict[str, Any]) -> str:
             "model=FOLDER, or model=OWNER/NAME of a hub."
         )
     return str(folder)
+
+
+def training_of(model: str) -> str:
+    """What the network of a folder was trained on, in plain sentences for the page.
+
+    From the config of the run that the folder lies in (<run>/train/best); a folder without one, or
+    a hub's repository, does not say it.
+    """
+    path = RunFolder(Path(model).parent.parent).config
+    try:
+        config = load_config(str(path)) if path.is_file() else None
+    except UserError as error:
+        log.info("%s: not read (%s)", path, error)
+        config = None
+    if config is None:
+        return (
+            f"What this network was trained on is not known: {model} holds no settings of its "
+            "training. On what it never saw, its masks mean nothing."
+        )
+    data, start = config.data, config.weights.network
+    before = f" It started from the network {start}, which saw other data before." if start else ""
+    if data.shapes:
+        return (
+            f"This network was trained on {data.shapes:,} drawn scenes of coloured shapes "
+            f"({', '.join(SHAPES)}). It knows coloured shapes only: on a photograph, its mask "
+            f"means nothing.{before}"
+        )
+    names = f"{data.dataset} ({', '.join(data.members)})" if data.members else data.dataset
+    return (
+        f"This network was trained on the data set {names}, split {data.train_split} (run "
+        f"{config.name}). It knows things and phrases like those in it.{before}"
+    )
 
 
 def examples_of(model: str, values: dict[str, Any], count: int = EXAMPLES) -> list[Example]:

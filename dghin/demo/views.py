@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,14 +24,19 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.photos import as_rgb, turned_upright
+from data_preprocess.base.values import is_text
 from dghin.inspection.observe import LEVELS, STAGES, Observation, Point
 from dghin.inspection.predictor import Encoded, Prediction, Predictor, overlay, unknown_note
 from dghin.inspection.word_effects import WordEffect, effects_table
 from dghin.report.figures.curves import VERMILLION, png_of
 from dghin.report.figures.graphs import visual_graph_figure, word_attention_figure
 
+if TYPE_CHECKING:
+    from data_preprocess.language.encoder import Language
+
 SHOWN = 640  # pixels of the longer side of what the page shows; small photos are enlarged to it
 CROSS = 11  # pixels of what is shown, from a cross's middle to its ends
+LONGEST = 300  # characters of a phrase
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # others may start outside programs
 
 
@@ -176,20 +182,44 @@ def mask_picture(photo: Image.Image, mask: np.ndarray) -> Image.Image:
     return overlay(filled, (np.asarray(fitted) > 0) & ~inner, (255, 255, 255))
 
 
+def checked_phrase(text: str | None) -> str:
+    """A phrase as it was typed; one that cannot be read is an error for who sits at the screen."""
+    if not (text or "").strip():
+        raise UserError("There is no phrase yet. Type what you mean, such as: the red star.")
+    if len(text) > LONGEST or not is_text(text):
+        raise UserError(
+            f"This phrase has {len(text):,} characters, and {LONGEST} are read at most, or one "
+            "that is no letter or sign. Say in a few words what you mean."
+        )
+    return text
+
+
 def summary(text: str, prediction: Prediction) -> str:
-    """What was found, in a sentence."""
-    notes = []
-    if prediction.language.cut:
-        notes.append("The phrase is too long: its end was not read.")
-    if prediction.language.is_mostly_unknown:
-        notes.append(f"Note: {unknown_note(prediction.language)}")
-    note = " ".join(["", *notes])
+    """What was found, in a sentence, and what of the phrase was not read or not understood."""
+    note = " ".join(["", *reading_notes(prediction.language)])
     if not prediction.mask.any():
         return f"“{text}”: nothing in the photo is marked.{note}"
     return (
         f"“{text}”: {prediction.mask.mean():.1%} of the photo is marked. "
         f"Inside the mask the network is {prediction.score:.0%} sure on average.{note}"
     )
+
+
+def reading_notes(language: "Language") -> list[str]:
+    """What the network did not read of a phrase, and which words it does not know: sentences."""
+    notes = []
+    read = len(language.word_ids) - 1  # word pieces, beside [CLS]
+    if rest := " ".join(language.pieces[read:]).replace(" ##", "").removeprefix("##"):
+        notes.append(
+            f"The phrase is too long: only its first {read} word pieces are read, and “{rest}” is "
+            "not. Say it in fewer words."
+        )
+    if language.is_mostly_unknown:
+        notes.append(f"Note: {unknown_note(language)}")
+    elif language.unknown:
+        words = ", ".join(f"“{word}”" for word in dict.fromkeys(language.unknown))
+        notes.append(f"Note: the network does not know {words}, and reads the rest.")
+    return notes
 
 
 def attention_figure(

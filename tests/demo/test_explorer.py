@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from data_preprocess.base.errors import UserError
-from data_preprocess.raw.records import LONGEST_SENTENCE
-from dghin.demo.explorer import explore, explorer_figure, has_front_end
+from dghin.demo.explorer import explore, explorer_figure, has_front_end, short_names
 from dghin.inspection.observe import STAGES
 from dghin.inspection.predictor import Predictor
 
@@ -29,7 +28,7 @@ def test_it_begins_with_the_first_photo_and_its_expression(explorer):
     assert explorer.stage.options == tuple(STAGES) and explorer.level.options == (1, 2, 3)
     for picture in (explorer.photo.png, explorer.view.value):
         assert bytes(picture).startswith(b"\x89PNG")
-    assert "score" in explorer.message.value
+    assert "“the left cat”: " in explorer.message.value
 
 
 @pytest.mark.parametrize(
@@ -62,12 +61,44 @@ def test_another_photo_brings_its_expression(explorer, predictor, photos):
 
 def test_an_expression_that_cannot_be_read_says_so_and_the_view_stays(explorer):
     before = explorer.view.value
-    explorer.expression.value = "  "
-    assert explorer.message.value.startswith("<b>") and explorer.view.value == before
-    explorer.expression.value = "<i>" * LONGEST_SENTENCE
+    for text in ("  ", "a" * 301):
+        explorer.expression.value = text
+        assert explorer.message.value.startswith("<b>") and explorer.view.value == before
+        assert "file" not in explorer.message.value  # it speaks to someone at a screen
+    explorer.expression.value = "<i>cat</i>"
     assert "&lt;i&gt;" in explorer.message.value and "<i>" not in explorer.message.value
-    explorer.expression.value = "cat"
-    assert "score" in explorer.message.value
+
+
+def test_what_is_not_read_of_an_expression_is_said(explorer, predictor):
+    explorer.expression.value = " ".join(["cat"] * predictor.model.config.words)
+    assert "too long" in explorer.message.value and "“cat” is not" in explorer.message.value
+    explorer.expression.value = "the \u2603"
+    assert "none of these words" in explorer.message.value
+
+
+def test_a_photo_that_cannot_be_read_leaves_no_older_one_in_sight(predictor, photos, tmp_path):
+    (tmp_path / "broken.jpg").write_text("no photo")
+    explorer = explore(predictor, photos | {"broken.jpg": (tmp_path / "broken.jpg", "a dog")})
+    explorer.image.value = "broken.jpg"
+    assert "broken.jpg: not readable" in explorer.message.value
+    assert explorer.photo.png == explorer.view.value == b""
+    explorer.expression.value = "a cat"
+    explorer.level.value = 3
+    assert "broken.jpg: not readable" in explorer.message.value
+    explorer.image.value = "two.jpg"
+    assert "“a dog”" in explorer.message.value and explorer.view.value
+
+
+def test_images_have_short_names(predictor, photos):
+    long = "COCO_train2014_000000581857.jpg"
+    assert short_names([long, "a/b.jpg"]) == ["581857", "b"]
+    assert short_names(["a/1.jpg", "b/1.jpg"]) == ["a/1.jpg", "b/1.jpg"]
+    explorer = explore(predictor, {long: photos["one.jpg"]})
+    assert explorer.image.label == "581857" and explorer.image.value == long
+
+
+def test_the_view_beside_the_photo_does_not_show_it_again(explorer):
+    assert len(explorer.figure().axes) == len(explorer.figure(with_photo=False).axes) + 1
 
 
 def test_panels_show_the_words_and_the_patchs_shares(predictor, photos):

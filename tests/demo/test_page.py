@@ -1,13 +1,12 @@
 """The demo page: its pictures and limits without a browser, and once in a real one."""
 
 import io
-import shutil
-import socket
 import sys
 
 import numpy as np
 import pytest
 import requests
+from helpers.pages import needs_browser
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -21,12 +20,14 @@ from dghin.demo.views import (
     Limits,
     SeenPhotos,
     attention_figure,
+    checked_phrase,
     effects_html,
     error_html,
     marked,
     mask_picture,
     patch_figure,
     read_upload,
+    reading_notes,
     shown,
     summary,
 )
@@ -35,11 +36,8 @@ from dghin.inspection.word_effects import word_effects
 from dghin.report.figures.curves import VERMILLION
 from dghin.run.config import load_config, save_config
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
 CROSS = 255 * np.array(to_rgb(VERMILLION))  # the colour of what marks a place
-LITERAL = "the *left* <b>cat</b> {{value}} ${value} $a_1$ _b_"  # what some would render
-WAIT = 20_000  # milliseconds that the browser waits for something at most
+LITERAL = "the *left* <b>cat</b> {{value}} ${value} $a_1$ _b_"  # an example's, of conftest.py
 
 
 # ---- uploads
@@ -153,6 +151,37 @@ def test_what_is_drawn_of_a_prediction(predictor, photo):
     assert stages_of(predictor.model) == ["entity level", "graph level"]
 
 
+def test_what_is_not_read_of_a_phrase_is_said(predictor, photo):
+    """By what it is; the last word piece that has a place is read, though [SEP] has none."""
+    words = predictor.model.config.words
+    for count, unread in ((words - 1, ""), (words, "“cat”"), (words + 1, "“cat cat”")):
+        text = " ".join(["cat"] * count)
+        (note,) = reading_notes(predictor.encoder(text)) or [""]
+        assert (f"first {words - 1} word pieces" in note) == bool(unread) and unread in note
+        assert summary(text, predictor.predict(photo, text)).endswith(note)
+    (half,) = reading_notes(predictor.encoder("the \u2603 cat"))
+    assert half == "Note: the network does not know “\u2603”, and reads the rest."
+    (note,) = reading_notes(predictor.encoder("\u2603"))
+    assert "its mask says little" in note
+    assert not reading_notes(predictor.encoder("the left cat"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "^There is no phrase yet. Type"),
+        ("  ", "^There is no phrase yet. Type"),
+        ("a" * 301, "^This phrase has 301 characters, and 300 are read at most"),
+        ("\ud83d", "one that is no letter or sign"),
+    ],
+)
+def test_a_phrase_that_cannot_be_read_is_said_to_who_typed_it(text, message):
+    with pytest.raises(UserError, match=message) as error:
+        checked_phrase(text)
+    assert "file" not in str(error.value)
+    assert checked_phrase("the left cat") == "the left cat"
+
+
 def test_a_patch_needs_no_phrase_and_has_the_rows_of_one(predictor, photo, monkeypatch):
     encoded = predictor.encode(photo)
     seen = predictor.predict(encoded, "the left cat", inspect=True).seen
@@ -243,43 +272,24 @@ def test_examples_are_the_validation_photos_of_the_run(tiny_config, tmp_path):
     assert [text for _, text in again] == [text for _, text in examples]
 
 
+def test_what_the_network_was_trained_on(tiny_config, tmp_path):
+    """From the run that the weights lie in, and from no other."""
+    model = tmp_path / "demo" / "train" / "best"
+    assert "is not known" in demo.training_of(str(model)) and "best" in demo.training_of(str(model))
+    path = tmp_path / "demo" / "config.yaml"
+    save_config(tiny_config, path)
+    drawn = demo.training_of(str(model))
+    assert "30 drawn scenes of coloured shapes (circle, square" in drawn
+    assert "knows coloured shapes only" in drawn and "refcoco" not in drawn
+    real = ["data.shapes=0", "data.dataset=refcoco+", "weights.network=reports/first"]
+    save_config(load_config(str(path), real), path)
+    assert "the data set refcoco+, split train" in demo.training_of(str(model))
+    assert "started from the network reports/first" in demo.training_of(str(model))
+    path.write_text("data: 3")
+    assert "is not known" in demo.training_of(str(model))
+
+
 # ---- the page in a browser
-
-
-@pytest.fixture
-def page(predictor, photo):
-    """The page of a tiny network, with two examples, of which one is tall."""
-    demo_page = pytest.importorskip("dghin.demo.page", exc_type=ImportError)
-    limits = Limits(megabytes=0.1, megapixels=0.02)
-    examples = [(photo, "the red star"), (Image.new("RGB", (100, 250), "teal"), LITERAL)]
-    return demo_page.DemoPage(predictor, limits, examples)
-
-
-@pytest.fixture
-def address(page):
-    """Where the page is served: at a free port."""
-    from dghin.demo import page as demo_page
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    yield demo_page.serve(page, "127.0.0.1", port)
-    page.blocks.close(verbose=False)
-
-
-@pytest.fixture
-def tab(address):
-    """A browser's tab with the page; what it asks of other machines is kept in `elsewhere`."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 390, "height": 844})
-        tab.set_default_timeout(WAIT)
-        tab.elsewhere = []
-        tab.on("request", lambda request: tab.elsewhere.append(request.url))
-        tab.goto(address)
-        yield tab
-        browser.close()
 
 
 def test_the_server_takes_no_file_past_the_limit(address):
@@ -291,10 +301,21 @@ def test_the_server_takes_no_file_past_the_limit(address):
     assert [answer.status_code for answer in answers] == [200, 413]
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_no_request_goes_past_the_queue(page, address):
+    """What is answered one at a time would be answered beside it."""
+    queued = [number for number, function in page.blocks.fns.items() if function.queue]
+    assert queued
+    for number in queued:
+        body = {"fn_index": number, "data": [], "session_hash": "another"}
+        answer = requests.post(f"{address}gradio_api/run/predict", json=body)
+        assert answer.status_code == 404 and "join the queue" in answer.text
+
+
+@needs_browser
 def test_a_photo_is_asked_about_in_a_browser(tab, photo, page, address, tmp_path):
     """Load, upload, type, find, another level, click on the picture, leave out words."""
     page.looks.count = 1  # another visitor's photo drives ours out
+    tab.locator("#training").get_by_text("Trained on <i>a test</i>.").wait_for()
     photo.save(tmp_path / "photo.png")
     tab.locator("#upload input[type=file]").set_input_files(tmp_path / "photo.png")
     tab.locator("#photo img").wait_for()
@@ -325,7 +346,7 @@ def test_a_photo_is_asked_about_in_a_browser(tab, photo, page, address, tmp_path
     assert [url for url in tab.elsewhere if not url.startswith((address, "data:", "blob:"))] == []
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+@needs_browser
 def test_a_tall_photo_is_in_sight_with_its_answer_in_a_browser(tab):
     """Whole, in its shape, with the phrase as it was typed; a click on it is marked there."""
     tab.set_viewport_size({"width": 1300, "height": 900})
@@ -355,7 +376,7 @@ def test_a_tall_photo_is_in_sight_with_its_answer_in_a_browser(tab):
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+@needs_browser
 def test_what_goes_wrong_is_said_in_words_in_a_browser(tab, predictor, tmp_path, monkeypatch):
     """And nothing stands that the words are not about; what succeeds takes them away."""
     (tmp_path / "broken.jpg").write_text("no photo at all")

@@ -1,7 +1,15 @@
-"""HTML pages of dghin, read as text, for tests."""
+"""HTML pages of dghin for tests: read as text, and opened in the Chromium that is here."""
 
 import html
 import re
+import shutil
+
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+WAIT = 60_000  # milliseconds that the browser waits for something at most
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
 
 
 def page_tables(page: str) -> list[list[list[str]]]:
