@@ -111,6 +111,7 @@ class TrainConfig:
     backbone_learning_rate_scale: float = 1.0
     text_learning_rate_scale: float = 1.0
     keep_encoded: bool = False  # of a frozen text encoder: keep the encoded sentences on the disk
+    keep_maps: bool = False  # of a frozen pyramid: compute each photo's maps once (frozen.py)
     referent_weight: float = 1.1  # of a referent's pixel in the loss; one of the background: 0.9
     clip_gradient: float = 0.0  # the largest norm of the gradient; 0: not clipped
     skip_limit: int = 10  # steps skipped for a non-finite loss, after which the run stops

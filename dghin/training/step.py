@@ -71,7 +71,8 @@ class Stepper:
     def training_mode(self) -> None:
         """Dropout and batch statistics on, but for parts that are frozen."""
         self.network.train()
-        for part in (self.model.visual_encoder, self.model.text_encoder):
+        model = self.model
+        for part in (model.image_norm, model.visual_encoder, model.text_encoder):
             if not any(parameter.requires_grad for parameter in part.parameters()):
                 part.eval()
 

@@ -48,7 +48,7 @@ from .checkpoint import (
     save_checkpoint,
     set_random_state,
 )
-from .frozen_text import encode_once
+from .frozen import encode_once, keep_maps
 from .logbook import Logbook, Progress
 from .recipe import Recipe, derive, differences, kept_choices, made_from
 from .saving import Saver
@@ -91,6 +91,8 @@ class Trainer:
             splits = [self.train_set] + ([self.val_set] if self.val_set else [])
             kept = config.data.prepared_root / "encoded" if config.train.keep_encoded else None
             encode_once(self.model, splits, place, kept)
+        if config.train.keep_maps:
+            keep_maps(self.model, self.train_set, place)
         self.stepper = Stepper(self.model, config, self.recipe, place)
         seed_everything(config.train.seed + place.rank)  # dropout differs by rank
         if state is not None:
