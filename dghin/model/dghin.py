@@ -85,6 +85,11 @@ class DGHIN(nn.Module, HubMixin):
         # (and the rows (E,) that they have there, where the loader knows them)
         self.look_up: Callable[[Tensor, Tensor | None], Tensor | None] | None = None
 
+    def start_heads_at(self, share: float) -> None:
+        """Set all heads to begin with this share of referent's pixels (`Head.start_at`)."""
+        for head in (self.head, *self.auxiliary_heads):
+            head.start_at(share)
+
     @property
     def has_visual_graph(self) -> bool:
         """Whether patches pass through a graph: the config may leave it out."""

@@ -104,6 +104,9 @@ class TrainConfig:
     validate_every: int = 40_000
     iterations_of: int = 8  # the three above count steps of so many expressions; 0: real steps
     schedule: Literal["paper", "poly"] = "paper"  # poly: a step of the decay an iteration, as LAVT
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: matrices by Muon, the rest by AdamW
+    # > 0: heads start at this share of referent's pixels, without weights.network; 0: as drawn
+    head_start: float = 0.0
     learning_rate: float = 3e-5
     final_learning_rate: float = 3e-7
     power: float = 2.0

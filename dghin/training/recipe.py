@@ -139,6 +139,11 @@ def derive(
         )
     if not 0 <= settings.flip <= 1:
         raise UserError(f"train.flip={settings.flip:g}: a chance. Give a number from 0 to 1.")
+    if not 0 <= settings.head_start < 1:
+        raise UserError(
+            f"train.head_start={settings.head_start:g}: a share of pixels. Give a number from 0 "
+            "(heads as they are drawn) to below 1."
+        )
     if not 0 < settings.referent_weight < float("inf"):
         raise UserError(
             f"train.referent_weight={settings.referent_weight:g}: give a positive number; "

@@ -79,6 +79,8 @@ class Trainer:
         if state is None:
             self.progress = Progress()
             load_pretrained(self.model, config)
+            if config.train.head_start and not config.weights.network:
+                self.model.start_heads_at(config.train.head_start)
         else:
             self._accept(state)
             self.progress = Progress.of(state)
