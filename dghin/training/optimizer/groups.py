@@ -58,8 +58,10 @@ def make_optimizer(model: DGHIN, settings: TrainConfig) -> torch.optim.Optimizer
     """AdamW over backbone, text encoder and the rest, each with its scale of the learning rate.
 
     A part whose scale is 0 is frozen: no gradients, no group. With `train.optimizer=muon` Muon
-    moves what is a matrix or a convolution, and AdamW what is left: norms, biases, slopes.
+    moves what is a matrix or a convolution, and AdamW what is left: norms, biases, slopes, and the
+    sentence's vector, one square matrix of the text encoder's width that takes as long as all else.
     """
+    by_adamw = {id(p) for p in model.context.parameters()}
     backbone = list(model.visual_encoder.parameters())
     text = list(model.text_encoder.parameters())
     known = {id(p) for p in backbone + text}
@@ -72,7 +74,11 @@ def make_optimizer(model: DGHIN, settings: TrainConfig) -> torch.optim.Optimizer
                 parameter.requires_grad_(False)
             continue
         for by_muon in (False, True):
-            own = [p for p in parameters if _is_muons(p, settings) == by_muon]
+            own = [
+                p
+                for p in parameters
+                if (id(p) not in by_adamw and _is_muons(p, settings)) == by_muon
+            ]
             if own:
                 groups[by_muon].append({"params": own, "scale": scale, "lr": 0.0})
     decay = settings.weight_decay

@@ -64,12 +64,21 @@ class Muon(torch.optim.Optimizer):
 
 def orthogonal(matrices: Tensor) -> Tensor:
     """Matrices (n, rows, columns), each with singular values of 0.7 to 1.2 in place of its own, but
-    for those that are nearly 0; by five rounds of a polynomial (Newton and Schulz), in float32."""
+    for those that are nearly 0; by five rounds of a polynomial (Newton and Schulz), in float32.
+
+    A round is x ← (a + b S + c S²) x with S = x xᵀ. All factors are polynomials of the first S, the
+    product of the shorter sides: they are multiplied among themselves, and with x at the end.
+    """
     is_tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.float().mT if is_tall else matrices.float()
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     a, b, c = COEFFICIENTS
+    square = x @ x.mT  # (n, rows, rows)
+    one = torch.eye(square.shape[1], device=x.device)
+    factor = one.expand_as(square)
     for _ in range(ROUNDS):
-        square = x @ x.mT  # (n, rows, rows)
-        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+        own = torch.baddbmm(a * one + b * square, square, square, alpha=c)
+        factor = own @ factor
+        square = own @ square @ own
+    x = factor @ x
     return x.mT if is_tall else x
