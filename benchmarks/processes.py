@@ -28,7 +28,7 @@ from dghin.report.figures.curves import read_log
 from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import Config, load_config
 from dghin.training.launch import launch_training
-from dghin.training.step import make_optimizer
+from dghin.training.optimizer.groups import make_optimizer
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -35,8 +35,9 @@ def language_batch(
 def collate(samples: list[dict[str, Any]], share_images: bool) -> dict[str, Any]:
     """Samples → one batch; with share_images every image is there once, `image_index` says whose.
 
-    image (B, 3, S, S), image_index (E,) or None, mask (E, S, S), word_ids, attention_mask, pos
-    (E, L), adjacency (E, L, L), index (E,), sentence_row (E,) where sentences are kept encoded.
+    image (B, 3, S, S), or its maps, four (B, C, h, w), where those are kept; image_index (E,) or
+    None, mask (E, S, S), word_ids, attention_mask, pos (E, L), adjacency (E, L, L), index (E,),
+    sentence_row (E,) where sentences are kept encoded.
     """
     language = {name: np.stack([s[name] for s in samples]) for name in LANGUAGE}
     batch: dict[str, Any] = {
@@ -49,12 +50,20 @@ def collate(samples: list[dict[str, Any]], share_images: bool) -> dict[str, Any]
     if "mask" in samples[0]:
         batch["mask"] = torch.stack([s["mask"] for s in samples])
     if not share_images:
-        return batch | {"image": torch.stack([s["image"] for s in samples]), "image_index": None}
+        return batch | {"image": stack([s["image"] for s in samples]), "image_index": None}
     unique = {s["image_name"]: s["image"] for s in samples}
     order = {name: i for i, name in enumerate(unique)}
-    batch["image"] = torch.stack(list(unique.values()))
+    batch["image"] = stack(list(unique.values()))
     batch["image_index"] = torch.tensor([order[s["image_name"]] for s in samples])
     return batch
+
+
+def stack(images: list[Any]) -> Tensor | tuple[Tensor, ...]:
+    """Images (3, S, S) → (B, 3, S, S); their maps, tuples of (h, w, C), → a tuple of (B, C, h, w),
+    channels last in memory."""
+    if isinstance(images[0], Tensor):
+        return torch.stack(images)
+    return tuple(torch.stack(x).permute(0, 3, 1, 2) for x in zip(*images, strict=True))
 
 
 MODEL_INPUTS = ("image", "word_ids", "attention_mask", "pos", "adjacency", "image_index",
@@ -63,11 +72,13 @@ MODEL_INPUTS = ("image", "word_ids", "attention_mask", "pos", "adjacency", "imag
 
 def model_inputs(batch: dict[str, Any], device: torch.device | str = "cpu") -> dict[str, Any]:
     """The part of a batch that the network takes, on its device."""
-    given = {name: batch.get(name) for name in MODEL_INPUTS}
-    return {
-        name: value if value is None else value.to(device, non_blocking=True)
-        for name, value in given.items()
-    }
+    return {name: _moved(batch.get(name), device) for name in MODEL_INPUTS}
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_moved(x, device) for x in value)
+    return value if value is None else value.to(device, non_blocking=True)
 
 
 class TrainingBatches:

@@ -3,6 +3,7 @@
 Letters: N expressions of a split, E expressions and B images of a batch, L words, S image size.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,20 @@ from .split import PreparedSplit
 from .split import open_split as open_as
 
 KEPT_IMAGES = 64
+
+
+class PhotoMaps:
+    """The frozen pyramid's maps of photos, kept: rows of four tables, each (N, h, w, C).
+
+    rows: of (image, whether it is mirrored).
+    """
+
+    def __init__(self, rows: dict[tuple[str, bool], int], tables: Sequence[Tensor]):
+        self.rows, self.tables = rows, tables
+
+    def of(self, name: str, mirrored: bool = False) -> tuple[Tensor, ...]:
+        """The maps of one photo, each (h, w, C)."""
+        return tuple(table[self.rows[name, mirrored]] for table in self.tables)
 
 
 class PreparedDataset(PreparedSplit):
@@ -36,7 +51,8 @@ class PreparedDataset(PreparedSplit):
     ):
         super().__init__(prepared, dataset, split, expected_key)
         self.image_size = image_size
-        self.sentence_rows: np.ndarray | None = None  # of kept encoded sentences (frozen_text.py)
+        self.sentence_rows: np.ndarray | None = None  # of kept encoded sentences (frozen.py)
+        self.maps: PhotoMaps | None = None  # kept, to be read instead of photos (frozen.py)
         self._images: dict[str, Tensor] = {}  # the newest few, for expressions that share one
 
     def resized_image(self, name: str) -> Tensor:
@@ -48,13 +64,14 @@ class PreparedDataset(PreparedSplit):
         return self._images[name]
 
     def inputs(self, index: int) -> dict[str, Any]:
-        """What the network takes: image (3, S, S) uint8, language features (L,), index; the row of
-        its encoded sentence where those are kept."""
+        """What the network takes: image (3, S, S) uint8, or its maps where those are kept,
+        language features (L,), index; the row of its encoded sentence where those are kept."""
         name = self.expressions[index].image
         words = language_of(self.features, index)
         if self.sentence_rows is not None:
             words["sentence_row"] = self.sentence_rows[index]
-        return {"image": self.resized_image(name), "image_name": name, **words, "index": index}
+        image = self.maps.of(name) if self.maps else self.resized_image(name)
+        return {"image": image, "image_name": name, **words, "index": index}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """A training sample: `inputs` and mask (S, S) uint8 in {0, 1}, nearest neighbour."""

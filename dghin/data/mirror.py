@@ -37,7 +37,7 @@ class Mirrored:
         own = dataset.features
         self.possible = mirrorable(own, [e.sentence for e in self.expressions], ids)
         self.features = concatenate([own, exchanged(own, ids)])
-        self.sentence_rows: np.ndarray | None = None  # of kept encoded sentences (frozen_text.py)
+        self.sentence_rows: np.ndarray | None = None  # of kept encoded sentences (frozen.py)
 
     def __len__(self) -> int:
         return self.count
@@ -53,9 +53,11 @@ class Mirrored:
             sample["sentence_row"] = self.sentence_rows[index]
         if index < self.count:
             return sample
-        views = {name: sample[name].flip(-1).contiguous() for name in ("image", "mask")}
+        maps, name = self.dataset.maps, sample["image_name"]
+        image = maps.of(name, mirrored=True) if maps else sample["image"].flip(-1).contiguous()
+        views = {"image": image, "mask": sample["mask"].flip(-1).contiguous()}
         # another name: in a batch, expressions share an image by its name
-        views |= {"image_name": f"{sample['image_name']} mirrored", "index": index}
+        views |= {"image_name": f"{name} mirrored", "index": index}
         return sample | views | language_of(self.features, index)
 
 

@@ -4,7 +4,7 @@ Letters in shape comments: B images, E expressions (E = B unless expressions sha
 L words, T text width, D level width, S image size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch.nn.functional as F
@@ -86,18 +86,27 @@ class DGHIN(nn.Module, HubMixin):
         heads = 4 if config.auxiliary_heads else 0
         self.auxiliary_heads = nn.ModuleList(Head(width) for _ in range(heads))
         self.run_level = self.run_part = run_plainly  # the levels 1..3; level 0 and the decoder
-        # word ids (E, L) → (E, L, T), or None if not all are known: `dghin.training.frozen_text`'s
+        # word ids (E, L) → (E, L, T), or None if not all are known: `dghin.training.frozen`'s
         # (and the rows (E,) that they have there, where the loader knows them)
         self.look_up: Callable[[Tensor, Tensor | None], Tensor | None] | None = None
+
+    def start_heads_at(self, share: float) -> None:
+        """Set all heads to begin with this share of referent's pixels (`Head.start_at`)."""
+        for head in (self.head, *self.auxiliary_heads):
+            head.start_at(share)
 
     @property
     def has_visual_graph(self) -> bool:
         """Whether patches pass through a graph: the config may leave it out."""
         return all(level.visual_graph is not None for level in self.levels)
 
-    def encode_image(self, image: Tensor) -> EncodedImage:
-        """image (B, 3, S, S), RGB 0..255: everything no word enters."""
-        maps = self.visual_encoder(self.image_norm(image.to(self.image_norm.weight.dtype)))
+    def look(self, image: Tensor) -> list[Tensor]:
+        """image (B, 3, S, S), RGB 0..255 → the pyramid's maps, each (B, C_i, S/s, S/s)."""
+        return self.visual_encoder(self.image_norm(image.to(self.image_norm.weight.dtype)))
+
+    def encode_image(self, image: Tensor | Sequence[Tensor]) -> EncodedImage:
+        """image (B, 3, S, S), RGB 0..255, or its maps by `look`: everything no word enters."""
+        maps = self.look(image) if isinstance(image, Tensor) else image
         pairs = zip(self.levels, maps[1:], strict=True)
         levels = tuple(self.run_level(level.see, visual) for level, visual in pairs)
         return EncodedImage(self.shallow_level.see(maps[0]), levels)
@@ -146,7 +155,7 @@ class DGHIN(nn.Module, HubMixin):
 
     def forward(
         self,
-        image: Tensor,
+        image: Tensor | Sequence[Tensor],
         word_ids: Tensor,
         attention_mask: Tensor,
         pos: Tensor,
@@ -154,8 +163,9 @@ class DGHIN(nn.Module, HubMixin):
         image_index: Tensor | None = None,
         sentence_row: Tensor | None = None,
     ) -> Output:
-        """image (B, 3, S, S) RGB 0..255; word_ids, attention_mask, pos in 0..6: (E, L); adjacency
-        (E, L, L) with [child, head] = 1; image_index (E,): the image of every expression, where
-        several expressions share one (default: E = B, one each); sentence_row: `encode_text`."""
+        """image (B, 3, S, S) RGB 0..255, or its maps by `look`; word_ids, attention_mask, pos in
+        0..6: (E, L); adjacency (E, L, L) with [child, head] = 1; image_index (E,): the image of
+        every expression, where several share one (default: E = B, one each); sentence_row:
+        `encode_text`."""
         sentence = self.encode_words(word_ids, attention_mask, pos, sentence_row)
         return self.interact(self.encode_image(image).select(image_index), sentence, adjacency)

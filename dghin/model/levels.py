@@ -4,6 +4,7 @@ Letters in shape comments: B images, E expressions (E = B unless expressions sha
 L words, T text width, D level width, S image size.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -100,6 +101,24 @@ class Head(nn.Sequential):
             ConvNormPReLU(quarter, sixteenth),
             nn.Conv2d(sixteenth, 2, 1, bias=False),
         )
+
+    def start_at(self, share: float) -> None:
+        """Set the last norm and convolution so that an untrained head gives every pixel about this
+        probability of being the referent's.
+
+        The last convolution has no bias. As it is drawn, it starts at a half, and the many pixels
+        of the background push all of its weights one way, where some trainings stay. Here half of
+        its channels speak for the background, and are on; the others speak for the referent, and
+        are off.
+        """
+        _, (_, norm, activation), last = self
+        channels = last.in_channels
+        sign = torch.where(torch.arange(channels) < channels // 2, 1.0, -1.0)
+        with torch.no_grad():
+            norm.bias.copy_(sign)
+            evidence = (sign * F.prelu(norm.bias, activation.weight)).sum()
+            rows = sign * math.log((1 - share) / share) / (2 * evidence)
+            last.weight.mul_(0.25).add_(torch.stack([rows, -rows])[:, :, None, None])
 
 
 class WordEmbedding(nn.Module):

@@ -33,6 +33,7 @@ from dghin.run.folder import WEIGHTS, RunFolder
 
 FILE = "provenance.json"
 PAGE = "report.html"
+WITHOUT_PAGE = ("exam", "steadiness")  # kinds of reports that have no report.html
 EXAM_PAGE = "exam.html"  # beside it, where the exam was scored; the only page of kind "exam"
 OTHERS = ("splits", "overlap", "alignment", "settings", "provenance")  # tables not from rows
 ROUNDING = 1e-12  # relative; sums of floats may differ so much between machines
@@ -166,8 +167,8 @@ def verify(folder: Path, makers: Mapping[str, Maker]) -> Verdict:
 
 def _check_pages(folder: Path, made: Mapping[str, Any], verdict: Verdict) -> None:
     """Whether the pages are those that were made; the exam's only where one was."""
-    noted = {PAGE: made["page"]} if made["kind"] != "exam" else {}
-    if made.get("exam") or not noted:
+    noted = {PAGE: made["page"]} if made["kind"] not in WITHOUT_PAGE else {}
+    if made.get("exam") or made["kind"] == "exam":
         noted[EXAM_PAGE] = made.get("exam")
     for name, expected in noted.items():
         page = digest(folder / name)

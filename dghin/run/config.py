@@ -110,6 +110,9 @@ class TrainConfig:
     validate_every: int = 40_000
     iterations_of: int = 8  # the three above count steps of so many expressions; 0: real steps
     schedule: Literal["paper", "poly"] = "paper"  # poly: a step of the decay an iteration, as LAVT
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: matrices by Muon, the rest by AdamW
+    # > 0: heads start at this share of referent's pixels, without weights.network; 0: as drawn
+    head_start: float = 0.0
     learning_rate: float = 3e-5
     final_learning_rate: float = 3e-7
     power: float = 2.0
@@ -117,6 +120,7 @@ class TrainConfig:
     backbone_learning_rate_scale: float = 1.0
     text_learning_rate_scale: float = 1.0
     keep_encoded: bool = False  # of a frozen text encoder: keep the encoded sentences on the disk
+    keep_maps: bool = False  # of a frozen pyramid: compute each photo's maps once (frozen.py)
     referent_weight: float = 1.1  # of a referent's pixel in the loss; one of the background: 0.9
     clip_gradient: float = 0.0  # the largest norm of the gradient; 0: not clipped
     skip_limit: int = 10  # steps skipped for a non-finite loss, after which the run stops

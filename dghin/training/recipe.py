@@ -133,8 +133,18 @@ def derive(
             "train.compile=true, train.checkpoint_activations=true: not together; a compiled "
             "network chooses by itself what to compute again. Take one of them."
         )
+    if settings.keep_maps and settings.backbone_learning_rate_scale:
+        raise UserError(
+            "train.keep_maps=true: only of a pyramid that does not learn. Freeze it with "
+            "train.backbone_learning_rate_scale=0, or take train.keep_maps=false."
+        )
     if not 0 <= settings.flip <= 1:
         raise UserError(f"train.flip={settings.flip:g}: a chance. Give a number from 0 to 1.")
+    if not 0 <= settings.head_start < 1:
+        raise UserError(
+            f"train.head_start={settings.head_start:g}: a share of pixels. Give a number from 0 "
+            "(heads as they are drawn) to below 1."
+        )
     if not 0 < settings.referent_weight < float("inf"):
         raise UserError(
             f"train.referent_weight={settings.referent_weight:g}: give a positive number; "

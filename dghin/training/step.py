@@ -22,6 +22,7 @@ from .device.choices import choose
 from .device.joint_norm import use_joint_norms
 from .device.recompute import BatchNorm, checkpoint_activations, compiled, recompute_cheap
 from .losses import CLASS_WEIGHTS, segmentation_loss
+from .optimizer.groups import lay_out_as_weights, make_optimizer
 from .recipe import Recipe
 
 
@@ -71,7 +72,8 @@ class Stepper:
     def training_mode(self) -> None:
         """Dropout and batch statistics on, but for parts that are frozen."""
         self.network.train()
-        for part in (self.model.visual_encoder, self.model.text_encoder):
+        model = self.model
+        for part in (model.image_norm, model.visual_encoder, model.text_encoder):
             if not any(parameter.requires_grad for parameter in part.parameters()):
                 part.eval()
 
@@ -145,39 +147,6 @@ class Stepper:
         lay_out_as_weights(self.optimizer)
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
-
-
-def make_optimizer(model: DGHIN, settings: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW over backbone, text encoder and the rest, each with its scale of the learning rate.
-
-    A part whose scale is 0 is frozen: no gradients, no group.
-    """
-    backbone = list(model.visual_encoder.parameters())
-    text = list(model.text_encoder.parameters())
-    known = {id(p) for p in backbone + text}
-    rest = [p for p in model.parameters() if id(p) not in known]
-    scales = (settings.backbone_learning_rate_scale, settings.text_learning_rate_scale, 1.0)
-    groups = []
-    for parameters, scale in zip((backbone, text, rest), scales, strict=True):
-        if scale:
-            groups.append({"params": parameters, "scale": scale, "lr": 0.0})
-        else:
-            for parameter in parameters:
-                parameter.requires_grad_(False)
-    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
-
-
-def lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
-    """Give every moment the memory layout of its weight.
-
-    A checkpoint may be of the other one (train.channels_last). The fused AdamW goes through
-    weights and moments in the order of memory, and would pair each weight with another's moments.
-    """
-    for parameter, state in optimizer.state.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                if value.stride() != parameter.stride():
-                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def copy_all(source: list[Tensor], target: list[Tensor]) -> None:

@@ -47,7 +47,7 @@ from .checkpoint import (
     save_checkpoint,
     set_random_state,
 )
-from .frozen_text import encode_once
+from .frozen import encode_once, keep_maps
 from .logbook import Logbook, Progress
 from .recipe import Recipe, derive, differences, kept_choices, made_from
 from .saving import Saver
@@ -79,6 +79,8 @@ class Trainer:
         if state is None:
             self.progress = Progress()
             load_pretrained(self.model, config)
+            if config.train.head_start and not config.weights.network:
+                self.model.start_heads_at(config.train.head_start)
         else:
             self._accept(state)
             self.progress = Progress.of(state)
@@ -91,6 +93,8 @@ class Trainer:
             splits = [self.train_set] + ([self.val_set] if self.val_set else [])
             kept = config.data.prepared_root / "encoded" if config.train.keep_encoded else None
             encode_once(self.model, splits, place, kept)
+        if config.train.keep_maps:
+            keep_maps(self.model, self.train_set, place)
         self.stepper = Stepper(self.model, config, self.recipe, place)
         seed_everything(config.train.seed + place.rank)  # dropout differs by rank
         if state is not None:

@@ -82,3 +82,16 @@ def test_what_is_made_once_is_what_would_be_made_now(tiny_config):
     assert torch.equal(with_coordinates(x, coordinates(2, 3)), with_coordinates(x))
     for level, side in zip((model.shallow_level, *model.levels), (16, 8, 4, 2), strict=True):
         assert torch.equal(level.coordinates, coordinates(side, side))
+
+
+@pytest.mark.parametrize("share", [0.03, 0.5])
+@pytest.mark.parametrize("width", [32, 512])
+def test_a_head_starts_at_a_share_of_the_referents_pixels(share, width):
+    """On any map: the last norm makes of it what it is. Half of the channels speak for either."""
+    torch.manual_seed(0)
+    head = Head(width)
+    head.start_at(share)
+    found = head(torch.randn(4, width, 16, 16)).softmax(dim=1)[:, 1]
+    assert found.median().item() == pytest.approx(share, rel=0.5)
+    difference = (head[2].weight[0] - head[2].weight[1]).flatten()
+    assert ((difference > 0).sum() == len(difference) // 2) or share == 0.5

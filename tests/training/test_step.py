@@ -8,8 +8,9 @@ import torch
 
 from dghin.model.dghin import DGHIN
 from dghin.run.processes import Place
+from dghin.training.optimizer.groups import make_optimizer
 from dghin.training.recipe import derive
-from dghin.training.step import Stepper, copy_all, make_optimizer
+from dghin.training.step import Stepper, copy_all
 
 
 def test_a_part_with_scale_zero_is_frozen_and_has_no_group(tiny_model, tiny_config):

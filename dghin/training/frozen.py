@@ -1,8 +1,11 @@
-"""A frozen text encoder: every distinct sentence of the run is encoded once, before training.
+"""What a frozen encoder gives is computed once, before training: sentences, and maps of photos.
 
-Nothing but the time changes: the encoder's output is looked up instead of computed anew in every
-epoch. All is encoded at the start and in a fixed order, so that a resumed run sees the same bits.
-Trainings that follow each other on the same sentences may share a file of it.
+It is then looked up instead of computed anew in every epoch. All is encoded at the start and in a
+fixed order, so that a resumed run sees the same bits, whatever the number of processes.
+
+A sentence's words are the same as ever. The photos' maps need one thing more: the norm of colours
+before the pyramid learns, and sees another batch at every step. Where maps are kept
+(train.keep_maps) it stands still, too, at the colours of all training photos.
 """
 
 import hashlib
@@ -19,14 +22,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from data_preprocess.base.files import atomic_path
-from dghin.data.dataset import PreparedDataset
+from dghin.data.dataset import PhotoMaps, PreparedDataset
 from dghin.data.mirror import Mirrored
 from dghin.model.dghin import DGHIN
 from dghin.run.processes import Place, gather
 
 log = logging.getLogger(__name__)
-LIMIT = 2 << 30  # bytes of encoded sentences; beyond that they are computed as ever
+LIMIT = 2 << 30  # bytes of encoded sentences, and of maps; beyond that they are computed as ever
 BATCH = 64
+PHOTOS = 16  # that go through the pyramid together
 
 
 def encode_once(
@@ -122,3 +126,72 @@ class Lookup:
             return self.table[rows]
         found = [self.rows.get(sentence.tobytes()) for sentence in word_ids.cpu().numpy()]
         return None if None in found else self.table[found]
+
+
+def keep_maps(model: DGHIN, dataset: PreparedDataset | Mirrored, place: Place) -> None:
+    """Freeze the norm of colours at the training photos' mean and deviation, and give `dataset` the
+    maps of its photos, mirrored ones included, to be read instead of the photos.
+
+    The pyramid's weights must not change. The processes share the work out (every one must call
+    this). Photos whose maps do not fit into LIMIT bytes are computed as ever, with the same norm.
+    """
+    plain = dataset.dataset if isinstance(dataset, Mirrored) else dataset
+    names = list(dict.fromkeys(e.image for e in plain.expressions))
+    freeze_colours(model, plain, names, place)
+    views = [(name, False) for name in names]
+    views += [(name, True) for name in names if isinstance(dataset, Mirrored)]
+    shapes = [x.shape[1:] for x in _maps_of(model, plain, views[:1])]
+    size = sum(shape.numel() for shape in shapes) * 4 * len(views)
+    if size > LIMIT:
+        log.info("%d photos: too many to keep their maps (%.1f GB)", len(names), size / 1e9)
+        return
+    tables = [torch.zeros(len(views), *shape) for shape in shapes]
+    starts = range(0, len(views), PHOTOS)[place.rank :: place.world]
+    for start in tqdm(starts, "Encoding photos", disable=not place.is_main, mininterval=5):
+        chosen = slice(start, start + PHOTOS)
+        for table, found in zip(tables, _maps_of(model, plain, views[chosen]), strict=True):
+            table[chosen] = found
+    if place.world > 1:
+        for table in tables:
+            _add_up(table, place)
+    plain.maps = PhotoMaps({view: row for row, view in enumerate(views)}, tables)
+    log.info("image pyramid: frozen, maps of %d photos computed once (%.1f GB)",
+             len(views), size / 1e9)  # fmt: skip
+
+
+def freeze_colours(
+    model: DGHIN, dataset: PreparedDataset, names: Sequence[str], place: Place
+) -> None:
+    """Set the norm before the pyramid to mean and variance of the photos' colours, for good."""
+    sums = torch.zeros(2, 3, dtype=torch.float64)
+    for name in names[place.rank :: place.world]:
+        colours = dataset.resized_image(name).flatten(1).double()  # (3, S·S)
+        sums += torch.stack([colours.mean(1), colours.square().mean(1)])
+    if place.world > 1:
+        _add_up(sums, place)
+    mean, square = sums / len(names)
+    norm = model.image_norm
+    norm.reset_parameters()
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(square - mean.square())
+    norm.requires_grad_(False).eval()
+
+
+def _maps_of(
+    model: DGHIN, dataset: PreparedDataset, views: Sequence[tuple[str, bool]]
+) -> list[Tensor]:
+    """The pyramid's maps of photos, mirrored or not: each (B, h, w, C), in float32 on the CPU."""
+    images = [dataset.resized_image(name) for name, _ in views]
+    pairs = zip(images, views, strict=True)
+    stack = torch.stack([x.flip(-1) if mirrored else x for x, (_, mirrored) in pairs])
+    model.visual_encoder.eval()
+    with torch.no_grad():
+        maps = model.look(stack.to(model.image_norm.weight.device))
+    return [x.permute(0, 2, 3, 1).float().cpu() for x in maps]
+
+
+def _add_up(table: Tensor, place: Place) -> None:
+    """Every process's sum: rows are 0 but in the process that computed them."""
+    on_device = table.to(place.device)
+    dist.all_reduce(on_device)
+    table.copy_(on_device)

@@ -1,0 +1,87 @@
+"""The study of steadiness: its table follows from the rows of its cases, and verify says so."""
+
+import pandas as pd
+import pytest
+from helpers.ablation_folders import SPLITS, scored_rows
+
+from data_preprocess.base.errors import UserError
+from dghin.ablation.steadiness import (
+    CASES,
+    KIND,
+    MEAN,
+    NO_AVX512,
+    SPREAD,
+    WORST,
+    Case,
+    is_scored,
+    run_study,
+    steadiness_table,
+    study_tables,
+    write_study,
+)
+from dghin.report.run_report import verify_report
+from dghin.run.folder import Run, RunFolder
+
+SCORES = (0.70, 0.72, 0.77)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study's folder with rows of the first three cases."""
+    for case, score in zip(CASES, SCORES, strict=False):
+        for split in SPLITS:
+            path = RunFolder(tmp_path / "runs" / case.folder).rows(split)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scored_rows(split, score).to_parquet(path)
+    return tmp_path
+
+
+def check(folder):
+    return verify_report(folder, {KIND: study_tables})
+
+
+def test_mean_spread_and_worst_case(study):
+    page = write_study(study)
+    table = pd.read_csv(page.with_suffix(".csv")).set_index("Case")
+    assert list(table.index) == [case.name for case in CASES[:3]] + [MEAN, SPREAD, WORST]
+    for split in SPLITS:
+        assert list(table[split]) == pytest.approx([70, 72, 77, 73, 3.61, 3.0], abs=0.01)
+    assert page.read_text().count("73") == 3
+
+
+def test_verify_computes_it_again(study):
+    write_study(study)
+    assert check(study).startswith("verified: ")
+    table = study / "tables" / f"{KIND}.csv"
+    written = table.read_text()
+    table.write_text(written.replace("73.0", "75.0", 1))
+    with pytest.raises(UserError, match=r"steadiness\.csv: line"):
+        check(study)
+    table.write_text(written)
+    path = RunFolder(study / "runs" / CASES[0].folder).rows("val")
+    scored_rows("val", 0.9).to_parquet(path)
+    with pytest.raises(UserError, match="was altered since the report was made"):
+        check(study)
+
+
+def test_a_case_that_was_scored_is_kept_and_others_are_trained(study, tiny_config, monkeypatch):
+    trained = []
+    monkeypatch.setattr("dghin.ablation.steadiness.train_as", lambda case, *_: trained.append(case))
+    monkeypatch.setattr("dghin.ablation.steadiness.evaluate_run", lambda *_: None)
+    run_study(Run("study", tiny_config, study), CASES[:4])
+    assert trained == [CASES[3]]
+    assert not is_scored(study / "runs" / CASES[3].folder, tiny_config)
+
+
+def test_the_environment_of_a_case_reaches_its_training(tmp_path, tiny_config, capfd):
+    """A whole small training, with an instruction set of its own and rows at the end."""
+    cases = [Case("seed 0", ("train.seed=0", "train.processes=1", "train.threads=1"), NO_AVX512)]
+    run_study(Run("study", tiny_config, tmp_path), cases)
+    folder = RunFolder(tmp_path / "runs" / "seed-0")
+    assert is_scored(folder.path, tiny_config) and "AVX2" in folder.environment.read_text()
+    assert steadiness_table({"seed 0": folder.path}).shape == (4, 4)
+
+
+def test_names_of_cases_are_those_of_folders():
+    folders = [case.folder for case in CASES]
+    assert len(set(folders)) == len(folders) and not any(set(", ") & set(x) for x in folders)
