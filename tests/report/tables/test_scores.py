@@ -24,6 +24,7 @@ from dghin.report.tables.scores import (
     metrics_table,
     read_results,
     run_metrics,
+    validations_table,
     with_intervals,
     write_table,
 )
