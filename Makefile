@@ -5,6 +5,7 @@
 # make demo        a page to try the network of the last `make reproduce`
 # make docs        the pages of docs/, the API and the executed notebooks as a site: build/docs/index.html
 # make bench       speed and memory beside the original's way of computing, as one table (10 minutes)
+# make speedrun    the shortest training of the demo to a given score: benchmarks/speedrun.md
 # make bench-more  ... how they grow; the modes of training, processes, preparing, export; a GPU's
 # Each makes .venv and installs into it when needed. Python 3.11 or newer; nothing else.
 
@@ -18,7 +19,7 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: reproduce test lint types docs lab demo bench bench-more setup clean
+.PHONY: reproduce test lint types docs lab demo speedrun bench bench-more setup clean
 
 reproduce: $(READY)
 	$(BIN)/dghin reproduce 'run=$(RUN)' $(if $(DATA),'data=$(DATA)') $(ARGS) $(if $(FORCE),--force)
@@ -43,6 +44,9 @@ lab: $(READY)
 
 demo: $(READY)
 	$(BIN)/dghin demo 'run=$(RUN)' $(if $(DATA),'data=$(DATA)') $(ARGS)
+
+speedrun: $(READY)
+	$(BIN)/python benchmarks/speedrun.py $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py $(ARGS)

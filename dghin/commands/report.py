@@ -13,8 +13,8 @@ from pathlib import Path
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.paths import from_here
+from dghin.ablation import speedrun, steadiness
 from dghin.ablation.page import ablation_tables, is_ablation, write_ablation_report
-from dghin.ablation.steadiness import KIND, study_tables
 from dghin.data.review import store_review
 from dghin.report.compare import compare_runs
 from dghin.report.gallery import write_gallery
@@ -59,6 +59,9 @@ def verify(arguments: Sequence[str]) -> None:
     read_words("dghin verify FOLDER", __doc__, {}, rest, settings=False)
     if len(folders) != 1:
         raise UserError("dghin verify: give one folder, such as: dghin verify reports/demo")
-    print(
-        verify_report(Path(folders[0]).resolve(), {"ablation": ablation_tables, KIND: study_tables})
-    )
+    makers = {
+        "ablation": ablation_tables,
+        steadiness.KIND: steadiness.study_tables,
+        speedrun.KIND: speedrun.speedrun_tables,
+    }
+    print(verify_report(Path(folders[0]).resolve(), makers))

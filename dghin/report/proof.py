@@ -33,7 +33,7 @@ from dghin.run.folder import WEIGHTS, RunFolder
 
 FILE = "provenance.json"
 PAGE = "report.html"
-WITHOUT_PAGE = ("exam", "steadiness")  # kinds of reports that have no report.html
+WITHOUT_PAGE = ("exam", "steadiness", "speedrun")  # kinds of reports that have no report.html
 EXAM_PAGE = "exam.html"  # beside it, where the exam was scored; the only page of kind "exam"
 OTHERS = ("splits", "overlap", "alignment", "settings", "provenance")  # tables not from rows
 ROUNDING = 1e-12  # relative; sums of floats may differ so much between machines

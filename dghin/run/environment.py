@@ -104,9 +104,10 @@ def git_state(root: Path) -> dict[str, Any]:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores that this process may use, memory, GPUs."""
+    """Processor, its instruction set, cores that this process may use, memory, GPUs."""
     return {
         "processor": processor(),
+        "instructions": instructions(),
         "cores": cores(),
         "memory, GiB": memory(),
         "GPUs": gpus(),
@@ -150,6 +151,15 @@ def processor() -> str:
         text = ""
     found = re.search(r"model name\s*:\s*(.+)", text)
     return found[1] if found else platform.processor() or platform.machine()
+
+
+def instructions() -> str | None:
+    """The widest instruction set that torch uses here (AVX2, AVX512, ...); None without torch."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def memory() -> float | None:
