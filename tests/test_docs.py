@@ -13,6 +13,8 @@ import pytest
 from helpers.tiny import TINY_MODEL, TINY_TRAINING
 
 import dghin.__main__ as command
+from dghin.ablation import steadiness
+from dghin.report.run_report import verify_report
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/score-any-model.md").read_text(encoding="utf-8")
@@ -136,3 +138,12 @@ def test_files_that_are_named_are_there():
             assert (ROOT / path).exists(), f"{page.name}: {path}"
             named += 1
     assert named > 20
+
+
+def test_the_study_of_steadiness_follows_from_its_rows():
+    """And docs/training.md shows it as it is."""
+    folder = ROOT / "docs" / "steadiness"
+    found = verify_report(folder, {steadiness.KIND: steadiness.study_tables})
+    assert found.startswith("verified: ")
+    table = (folder / "tables" / "steadiness.md").read_text(encoding="utf-8").strip()
+    assert table in (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
