@@ -38,7 +38,8 @@ DEMO = (  # twelve steps in one process, everything written down, no choice left
     "train.log_every=1",
     "train.iterations=12", "train.validate_every=12", "train.tensorboard=false",
     "train.compile=false", "train.precision=float32", "train.iterations_of=0",
-    "train.text_learning_rate_scale=1.0",
+    "train.text_learning_rate_scale=1.0", "train.backbone_learning_rate_scale=1.0",
+    "train.keep_maps=false", "train.flip=0",  # its sentences are made of no words
 )  # fmt: skip
 
 Trained = Callable[..., dict[str, Tensor]]

@@ -93,7 +93,7 @@ def test_wrong_words_are_refused_before_anything_runs(executed, word, message):
 
 
 def test_splits_that_are_not_there_are_refused_before_anything_runs(executed):
-    with pytest.raises(UserError, match=r"data.test_splits: 'refcoco' has no split 'test'"):
+    with pytest.raises(UserError, match=r"data.test_splits: 'shapes' has no split 'test'"):
         reproduce.reproduce(["run=r", "config=demo", "data.test_splits=[test]"])
     assert not executed and not Path("reports").exists()
 

@@ -340,7 +340,7 @@ def test_an_error_inside_a_model_says_which_expression(tmp_path, tiny_config):
     model.given = lambda seen, texts: 1 / 0
     with pytest.raises(ZeroDivisionError) as caught:
         evaluate_run(tmp_path, tiny_config, ["val"], model=Outside(model))
-    assert "while answering refcoco val" in caught.value.__notes__[0]
+    assert "while answering shapes val" in caught.value.__notes__[0]
 
 
 def test_a_name_of_transformers_without_hf_is_recognized(reports, tmp_path):

@@ -121,7 +121,8 @@ def test_effects_are_masks_without_a_word(predictor, photo):
 def test_a_panel_for_every_word(predictor, photo):
     effects = word_effects(predictor, photo, "the red cat left of the dog")
     figure = word_effects_figure(np.asarray(photo), effects)
-    shown = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    shown = [title.partition("\n")[0] for title in titles]
     assert shown == [f"without “{word}”" for word in "the red cat left of the dog".split()]
     with pytest.raises(ValueError, match="no effects"):
         word_effects_figure(np.asarray(photo), [])

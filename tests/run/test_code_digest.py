@@ -67,8 +67,10 @@ def test_a_finished_training_outlives_comments(sources, tmp_path, tiny_config):
     for path in sources.rglob("*.py"):
         text = path.read_text()
         changed = text.replace('"""', '"""Other words. ', 1) + "\n\n# a comment\n"
-        path.write_text(re.sub(r"( *)return ", r'\1"""Why."""\n\g<0>', changed, count=1))
-        compile(path.read_text(), path, "exec")
+        if path.name != "texts.py":  # its first "return" is JavaScript's, in a text
+            changed = re.sub(r"( *)return ", r'\1"""Why."""\n\g<0>', changed, count=1)
+        path.write_text(changed)
+        compile(changed, path, "exec")
     set_stale_training_aside(tmp_path / "run", tiny_config, False)
     assert weights.exists()
     path = module_file("dghin.training.losses")

@@ -212,7 +212,7 @@ def test_another_number_of_processes_does_not_resume(tiny_config, config_of, und
 
 def test_what_cannot_run_is_refused_before_torchrun(tiny_config, tmp_path):
     data = dataclasses.replace(tiny_config.data, train_split="trian")
-    with pytest.raises(UserError, match="split of refcoco: 'trian'"):
+    with pytest.raises(UserError, match="split of shapes: 'trian'"):
         launch_training(dataclasses.replace(tiny_config, data=data), tmp_path / "run", 1)
     with pytest.raises(UserError, match="not divisible among 4"):
         launch_training(tiny_config, tmp_path / "run", processes=4)

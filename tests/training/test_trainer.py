@@ -200,7 +200,7 @@ def test_too_many_such_losses_end_the_run_with_the_samples(tiny_config, tmp_path
     bad = spoiled(segmentation_loss, {0, 2})
     monkeypatch.setattr("dghin.training.step.segmentation_loss", bad)
     config = with_train(tiny_config, skip_limit=2, clip_gradient=1.0)
-    with pytest.raises(UserError, match=r"2 steps with a loss.*iteration 3 on: refcoco train") as e:
+    with pytest.raises(UserError, match=r"2 steps with a loss.*iteration 3 on: shapes train") as e:
         train(config, tmp_path)
     first, second = lines(tmp_path, "skipped")
     assert len(second["samples"]) == 6 and all(name in str(e.value) for name in second["samples"])
