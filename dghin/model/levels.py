@@ -111,7 +111,8 @@ class Head(nn.Sequential):
         its channels speak for the background, and are on; the others speak for the referent, and
         are off.
         """
-        _, (_, norm, activation), last = self
+        parts: Any = self
+        _, (_, norm, activation), last = parts
         channels = last.in_channels
         sign = torch.where(torch.arange(channels) < channels // 2, 1.0, -1.0)
         with torch.no_grad():

@@ -41,7 +41,7 @@ class Stepper:
 
     def __init__(self, model: DGHIN, config: Config, recipe: Recipe, place: Place):
         self.model, self.settings, self.recipe, self.place = model, recipe.settings, recipe, place
-        self.optimizer = make_optimizer(model, self.settings)
+        self.optimizer: Any = make_optimizer(model, self.settings)
         self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         scaled = recipe.precision == "float16"  # small gradients would vanish
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=scaled)

@@ -7,7 +7,8 @@ torch.optim.Muon takes no weights of convolutions, and computes in bfloat16: on 
 bfloat16 ten times as slow as here (benchmarks/muon.py).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: Any = None) -> Any:
         """One step; weights of the same shape are computed together."""
         loss = None if closure is None else closure()
         for group in self.param_groups:
@@ -50,11 +51,12 @@ class Muon(torch.optim.Optimizer):
     def _move(self, weights: list[Tensor], group: dict) -> None:
         updates = []
         for weight in weights:
-            state = self.state[weight]
+            state, gradient = self.state[weight], weight.grad
+            assert gradient is not None
             if not state:
                 state["momentum"] = torch.zeros_like(weight)
-            momentum = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-            updates.append(weight.grad.lerp(momentum, group["momentum"]).flatten(1))
+            momentum = state["momentum"].lerp_(gradient, 1 - group["momentum"])
+            updates.append(gradient.lerp(momentum, group["momentum"]).flatten(1))
         found = orthogonal(torch.stack(updates))
         size = group["lr"] * SIZE * max(found.shape[1:]) ** 0.5
         for weight, update in zip(weights, found, strict=True):
