@@ -301,11 +301,9 @@ def look_into(tab):
     view.wait_for()
     right = photo.bounding_box()["x"] + photo.bounding_box()["width"]
     assert view.bounding_box()["x"] >= right  # beside it
-    row = tab.locator(".jupyter-widgets.widget-inline-hbox")
-    level, word, text = (
-        row.filter(has=tab.locator(f"label:text-is('{name}')"))
-        for name in ("level", "word", "expression")
-    )
+    rows = tab.locator(".widget-toggle-buttons")
+    level, _, word = rows.nth(0), rows.nth(1), rows.nth(2)
+    text = tab.locator(".widget-text")
 
     def changes(act, *given, **words):
         before = view.get_attribute("src")
@@ -315,12 +313,12 @@ def look_into(tab):
         )
 
     changes(photo.click, position={"x": 20, "y": 30})
-    changes(level.get_by_role("button", name="3").click)
-    changes(word.get_by_role("button", name="[CLS]").click)
+    photo.focus()
+    changes(photo.press, "ArrowDown")
+    assert photo.evaluate("photo => document.activeElement === photo")
+    changes(level.locator("button", has_text="3").click)
+    changes(word.locator("button", has_text="[CLS]").click)
     field = text.locator("input")
     field.fill("the blue star")
     changes(field.press, "Enter")
     tab.get_by_text("“the blue star”: ").wait_for()
-    photo.focus()
-    changes(photo.press, "ArrowDown")
-    assert photo.evaluate("photo => document.activeElement === photo")
