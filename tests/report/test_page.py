@@ -2,11 +2,11 @@
 
 import math
 import re
-import shutil
 
 import jinja2
 import pandas as pd
 import pytest
+from helpers.pages import BROWSER, needs_browser
 
 from data_preprocess.base.tables import cells, numeric
 
@@ -96,19 +96,21 @@ def test_boxes():
     assert '<div class="box">x</div>' in render("{% call box() %}x{% endcall %}")
 
 
-def test_hints_to_scroll_stand_only_where_a_browser_can_tell(tmp_path):
-    """Which is seen in Chromium: a table that fits has none, a wide one has, on both widths."""
-    style = render("{{ style() }}")
-    before, _, after = style.partition("@supports (timeline-scope")
+def test_hints_to_scroll_stand_only_where_a_browser_can_tell():
+    before, _, after = render("{{ style() }}").partition("@supports (timeline-scope")
     assert after and not re.search(r"\.hint\s*{\s*display:\s*block", before)
+
+
+@needs_browser
+def test_hints_to_scroll_stand_beside_what_is_too_wide(tmp_path):
+    """A table that fits has none, a wide one has, on both widths."""
     sync_api = pytest.importorskip("playwright.sync_api")
-    if not (chromium := shutil.which("chromium")):
-        pytest.skip("no Chromium here")
+    style = render("{{ style() }}")
     frames = [pd.DataFrame({f"column {i}": [1.5] for i in range(n)}) for n in (2, 9, 40)]
     page = tmp_path / "page.html"
     page.write_text(style + "".join(table(frame) for frame in frames))
     with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         for width, expected in ((1300, [0, 0, 1]), (390, [0, 1, 1])):
             view = browser.new_page(viewport={"width": width, "height": 800})
             view.goto(page.as_uri())
