@@ -8,9 +8,6 @@ computes the table again from the rows.
 """
 
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +16,13 @@ import pandas as pd
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.settings import build, to_mapping
-from dghin.evaluation.evaluate import evaluate_run
 from dghin.evaluation.metrics import metrics_from_rows
 from dghin.report.proof import write_proof
 from dghin.report.tables.scores import read_results, write_table
-from dghin.run.config import Config, save_config
+from dghin.run.config import Config
 from dghin.run.folder import Run, RunFolder
+
+from .trainings import bring_up_to_date
 
 log = logging.getLogger(__name__)
 KIND = "steadiness"
@@ -57,35 +55,16 @@ CASES = (
 
 
 def run_study(run: Run, cases: Sequence[Case] = CASES) -> Path:
-    """Train and score what has no rows yet; → the page of the study. The data must be prepared."""
+    """Train and score what is not up to date; → the study's table. The data must be prepared.
+
+    Instruction sets are chosen when torch is loaded: by the environment of a training's process.
+    """
     for case in cases:
-        folder = RunFolder(run.folder).runs / case.folder
+        log.info("%s", case.name)
         config = build(Config, to_mapping(run.config), case.settings)
-        if not is_scored(folder, config):
-            log.info("%s: training", case.name)
-            train_as(case, config, folder)
-            evaluate_run(folder, config)
+        folder = RunFolder(run.folder).runs / case.folder
+        bring_up_to_date(folder, config, config.train.processes, dict(case.environment))
     return write_study(run.folder)
-
-
-def train_as(case: Case, config: Config, folder: Path) -> None:
-    """Train a case in a process of its own: instruction sets are chosen when torch is loaded."""
-    file = RunFolder(folder).requested
-    save_config(config, file)
-    module = ["-m", "dghin", "train", f"config={file}", f"run={folder.name}",
-              f"reports={folder.parent}"]  # fmt: skip
-    count = config.train.processes
-    start = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    words = [sys.executable, *(start * (count > 1)), *module]
-    threads = {"OMP_NUM_THREADS": str(config.train.threads)}
-    done = subprocess.run(words, env={**os.environ, **threads, **dict(case.environment)})
-    if done.returncode:
-        raise UserError(f"{folder}: its training ended with status {done.returncode}; see above.")
-
-
-def is_scored(folder: Path, config: Config) -> bool:
-    """Whether all splits of a case have rows."""
-    return all(RunFolder(folder).rows(split).is_file() for split in config.data.scored_splits)
 
 
 def read_cases(folder: Path) -> dict[str, Path]:

@@ -13,7 +13,7 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,19 +163,26 @@ def own_cards(number: int, count: int, cards: int, visible: str | None = None) -
 def train_and_score(number: int, of: int, member: Member, config: Config, processes: int) -> None:
     """Train a member, if it is not up to date, and score val and the test splits."""
     log.info("%d of %d: %s, seed %d", number, of, member.variant, member.seed)
-    own = member_config(config, member)
-    set_stale_training_aside(member.folder, own, False, processes)
-    launch_training(own, member.folder, processes)
-    if not is_scored(member, own):
-        evaluate_run(member.folder, own)
+    bring_up_to_date(member.folder, member_config(config, member), processes)
 
 
-def is_scored(member: Member, config: Config) -> bool:
+def bring_up_to_date(
+    folder: Path, config: Config, processes: int, variables: Mapping[str, str] = {}
+) -> None:
+    """Train in a run's folder, unless that was done from the same settings, data and code, and
+    score its splits. variables: of the training's environment."""
+    set_stale_training_aside(folder, config, False, processes)
+    launch_training(config, folder, processes, variables=variables)
+    if not is_scored(folder, config):
+        evaluate_run(folder, config)
+
+
+def is_scored(folder: Path, config: Config) -> bool:
     """Whether there are rows of every split: whole, from the weights, data and commit of now."""
-    wanted = provenance(config, checkpoint(member.folder))
+    wanted = provenance(config, checkpoint(folder))
     splits = run_manifest(config)["splits"]
     for split in splits_of(config):
-        path = RunFolder(member.folder).rows(split)
+        path = RunFolder(folder).rows(split)
         if not path.is_file():
             return False
         rows = read_rows(path)

@@ -114,13 +114,15 @@ def launch_training(
     on_line: Callable[[], None] | None = None,
     nodes: int = 1,
     endpoint: str = "",
+    variables: Mapping[str, str] = {},
 ) -> None:
     """Train in `folder` (reports/<run>), streaming the log line by line to this process's output.
 
     processes: of this machine; None: see `processes_here`. on_line: called after every line. With
     several nodes, called on each of them, on a shared file system. The log is kept in
-    train/train.log (train-<host>-<process>.log with several nodes). What cannot run is refused
-    before anything is started. A failure raises TrainingFailed; an interrupt ends
+    train/train.log (train-<host>-<process>.log with several nodes). variables: of the training's
+    environment, where this one has none of their names. What cannot run is refused before anything
+    is started. A failure raises TrainingFailed; an interrupt ends
     all processes, which save first.
     """
     folder = Path(folder)
@@ -140,8 +142,8 @@ def launch_training(
     log_file = files.train / f"train{suffix}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
     # one thread, as torchrun would set it with a banner that says so; trainers set torch's own
-    variables = {"OMP_NUM_THREADS": "1"} if machines.processes > 1 else {}
-    code, tail = stream(command, log_file, on_line, variables)
+    threads = {"OMP_NUM_THREADS": "1"} if machines.processes > 1 else {}
+    code, tail = stream(command, log_file, on_line, {**threads, **variables})
     if code:
         raise TrainingFailed(code, tail)
 

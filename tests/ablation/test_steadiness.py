@@ -13,7 +13,6 @@ from dghin.ablation.steadiness import (
     SPREAD,
     WORST,
     Case,
-    is_scored,
     run_study,
     steadiness_table,
     study_tables,
@@ -64,22 +63,18 @@ def test_verify_computes_it_again(study):
         check(study)
 
 
-def test_a_case_that_was_scored_is_kept_and_others_are_trained(study, tiny_config, monkeypatch):
-    trained = []
-    monkeypatch.setattr("dghin.ablation.steadiness.train_as", lambda case, *_: trained.append(case))
-    monkeypatch.setattr("dghin.ablation.steadiness.evaluate_run", lambda *_: None)
-    run_study(Run("study", tiny_config, study), CASES[:4])
-    assert trained == [CASES[3]]
-    assert not is_scored(study / "runs" / CASES[3].folder, tiny_config)
-
-
-def test_the_environment_of_a_case_reaches_its_training(tmp_path, tiny_config, capfd):
+def test_a_case_is_trained_in_its_environment_and_once(tmp_path, tiny_config):
     """A whole small training, with an instruction set of its own and rows at the end."""
-    cases = [Case("seed 0", ("train.seed=0", "train.processes=1", "train.threads=1"), NO_AVX512)]
-    run_study(Run("study", tiny_config, tmp_path), cases)
-    folder = RunFolder(tmp_path / "runs" / "seed-0")
-    assert is_scored(folder.path, tiny_config) and "AVX2" in folder.environment.read_text()
+    case = Case("seed 0", ("train.seed=0", "train.processes=1", "train.threads=1"), NO_AVX512)
+    run, folder = Run("study", tiny_config, tmp_path), RunFolder(tmp_path / "runs" / "seed-0")
+    run_study(run, [case])
+    assert '"instructions": "AVX2"' in folder.environment.read_text()
     assert steadiness_table({"seed 0": folder.path}).shape == (4, 4)
+    files = [folder.log, folder.rows("val")]
+    before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
+    run_study(run, [case])
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before
+    assert not list(folder.path.glob("train-before-*"))
 
 
 def test_names_of_cases_are_those_of_folders():

@@ -166,27 +166,27 @@ def as_then(monkeypatch):
 def test_rows_of_other_weights_data_or_counts_are_scored_anew(as_then, tmp_path, monkeypatch):
     (member,) = members(write_ablation(tmp_path, {FULL: (0.6,)}), [0], [FULL])
     config = member.config
-    assert is_scored(member, config)
+    assert is_scored(member.folder, config)
     weights = RunFolder(member.folder).best / WEIGHTS
     before = weights.read_bytes()
     weights.write_bytes(b"trained anew")
-    assert not is_scored(member, config)
+    assert not is_scored(member.folder, config)
     weights.write_bytes(before)
-    assert is_scored(member, config)
+    assert is_scored(member.folder, config)
     for key in ("data", "commit"):
         now = origin_of(config, checkpoint(member.folder)) | {key: "another"}
         monkeypatch.setattr(ablation, "provenance", lambda *_, now=now: now)
-        assert not is_scored(member, config), key
+        assert not is_scored(member.folder, config), key
     monkeypatch.setattr(ablation, "provenance", origin_of)
     few = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, expressions=5))
-    assert not is_scored(member, few) and is_scored(member, config)
+    assert not is_scored(member.folder, few) and is_scored(member.folder, config)
     path = member.folder / "rows" / "testA.parquet"
     rows = pd.read_parquet(path)
     rows.attrs = {}
     rows.to_parquet(path)
-    assert not is_scored(member, config), "rows that do not say what they are of"
+    assert not is_scored(member.folder, config), "rows that do not say what they are of"
     path.unlink()
-    assert not is_scored(member, config)
+    assert not is_scored(member.folder, config)
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def asked(monkeypatch, as_then):
     """`run_ablation` without training: notes what it would start; "training" writes weights."""
     calls = []
 
-    def launch(config, folder, processes):
+    def launch(config, folder, processes, variables):
         calls.append(("train", folder.name, config.train.seed, processes))
         RunFolder(folder).best.mkdir(parents=True, exist_ok=True)
         (RunFolder(folder).best / WEIGHTS).write_bytes(repr(config.model).encode())
