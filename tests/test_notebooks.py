@@ -296,7 +296,7 @@ def test_the_explorer_answers_in_jupyterlab(chain, tmp_path, monkeypatch):
 
 
 def look_into(tab):
-    """Click, level, word and expression of the explorer in a tab; each changes the view."""
+    """Change every control of the explorer in a tab; each changes the view."""
     view, photo = tab.locator("img.widget-image"), tab.get_by_alt_text("The photo with the mask")
     view.wait_for()
     right = photo.bounding_box()["x"] + photo.bounding_box()["width"]
@@ -313,6 +313,8 @@ def look_into(tab):
         )
 
     changes(photo.click, position={"x": 20, "y": 30})
+    changes(lambda: [photo.press("ArrowDown") for _ in range(4)])  # into the next patch
+    assert photo.evaluate("photo => document.activeElement === photo")
     changes(level.locator("button", has_text="3").click)
     changes(word.locator("button", has_text="[CLS]").click)
     field = text.locator("input")
