@@ -70,7 +70,7 @@ def write_shapes(root: Path, settings: ShapesSettings) -> dict[str, Any]:
         (root / folder).mkdir(parents=True)
     digest = hashlib.sha256()
     pages, files, size = [], 0, 0
-    for number, split in enumerate(tqdm(splits, "Drawing scenes", unit="image", mininterval=1), 1):
+    for number, split in enumerate(tqdm(splits, "Drawing scenes", unit="image"), 1):
         page, contents = make_page(settings.seed, number, split)
         for name, content in contents.items():
             (root / name).write_bytes(content)  # no table names it yet, should this be cut off

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from data_preprocess.base.errors import UserError, unknown_name
+from data_preprocess.base.progress import tqdm
 from data_preprocess.base.settings import as_list, build, to_mapping
 from data_preprocess.base.workers import cores
 from dghin.data.split import run_manifest

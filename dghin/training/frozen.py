@@ -19,9 +19,9 @@ import torch.distributed as dist
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from data_preprocess.base.files import atomic_path
+from data_preprocess.base.progress import tqdm
 from dghin.data.dataset import PhotoMaps, PreparedDataset
 from dghin.data.mirror import Mirrored
 from dghin.model.dghin import DGHIN
@@ -94,7 +94,7 @@ def _encode(encoder: nn.Module, word_ids: np.ndarray, masks: np.ndarray, place: 
     device = next(encoder.parameters()).device
     table = torch.zeros(*word_ids.shape, encoder.config.hidden_size, device=device)
     starts = range(0, len(table), BATCH)[place.rank :: place.world]
-    for start in tqdm(starts, "Encoding sentences", disable=not place.is_main, mininterval=5):
+    for start in tqdm(starts, "Encoding sentences", disable=not place.is_main):
         chosen = slice(start, start + BATCH)
         ids, mask = (torch.from_numpy(x[chosen]).long().to(device) for x in (word_ids, masks))
         with torch.no_grad():
@@ -147,7 +147,7 @@ def keep_maps(model: DGHIN, dataset: PreparedDataset | Mirrored, place: Place) -
         return
     tables = [torch.zeros(len(views), *shape) for shape in shapes]
     starts = range(0, len(views), PHOTOS)[place.rank :: place.world]
-    for start in tqdm(starts, "Encoding photos", disable=not place.is_main, mininterval=5):
+    for start in tqdm(starts, "Encoding photos", disable=not place.is_main):
         chosen = slice(start, start + PHOTOS)
         for table, found in zip(tables, _maps_of(model, plain, views[chosen]), strict=True):
             table[chosen] = found
