@@ -1,6 +1,7 @@
 """The dual graph: words along the edges of the parse, patches along a learnt soft adjacency."""
 
 import contextlib
+import math
 from typing import Any
 
 import torch
@@ -57,8 +58,8 @@ def edge_weights(adjacency: Tensor) -> Tensor:
 MOST_MIXED = 4096  # nodes: with more, the two N×N matrices of an image take over 64 MB in bfloat16
 
 
-def mix(query: Tensor, nodes: Tensor) -> Tensor:
-    """softmax_rows(Q Xᵀ) X: query (B, N, D), nodes X (B, N, D) → (B, N, D).
+def mix(query: Tensor, nodes: Tensor, keys: Tensor | None = None) -> Tensor:
+    """softmax_rows(Q Kᵀ) X: query (B, N, D), nodes X (B, N, D) → (B, N, D). keys K: X, if None.
 
     On a CPU, and for very many nodes, it is one fused operator, so that the N×N matrix is never
     held in memory. One head of 512 channels is wider than flash attention's and cuDNN's kernels on
@@ -69,18 +70,20 @@ def mix(query: Tensor, nodes: Tensor) -> Tensor:
     if not query.is_cuda or nodes.shape[1] > MOST_MIXED:
         # one head: (B, 1, N, D); the extra dimension lets every fused kernel take it
         query, nodes = query.unsqueeze(1), nodes.unsqueeze(1)
+        keys = nodes if keys is None else keys.unsqueeze(1)
         with fused_only(query.device):
-            mixed = F.scaled_dot_product_attention(query, nodes, nodes, scale=1.0)
+            mixed = F.scaled_dot_product_attention(query, keys, nodes, scale=1.0)
         return mixed.squeeze(1)
-    return mix_plainly(query, nodes)
+    return mix_plainly(query, nodes, keys)
 
 
-def mix_plainly(query: Tensor, nodes: Tensor) -> Tensor:
+def mix_plainly(query: Tensor, nodes: Tensor, keys: Tensor | None = None) -> Tensor:
     """The same as two products with softmax between, in the precision that products have here."""
     kind = product_type(query)
     with without_autocast(query.device):
         query, nodes = query.to(kind), nodes.to(kind)
-        shares = torch.bmm(query, nodes.transpose(1, 2)).softmax(dim=-1)  # (B, N, N)
+        keys = nodes if keys is None else keys.to(kind)
+        shares = torch.bmm(query, keys.transpose(1, 2)).softmax(dim=-1)  # (B, N, N)
         return torch.bmm(shares, nodes)
 
 
@@ -98,10 +101,15 @@ class VisualGraph(nn.Module):
     """Every patch linked to every other with a learnt weight.
 
     u' = L2(PReLU(G X Wc)) + u with X = PReLU(InstanceNorm(Conv1x1(u))) as N = h·w nodes and
-    G = softmax_rows((X W1)(X W2)ᵀ), without 1/sqrt(D): attention with scale 1 (`mix`).
+    G = softmax_rows(S), Q = X W1 W2ᵀ. scale says how nodes are compared:
+
+    paper       S = Q Xᵀ, without 1/sqrt(D): attention with scale 1 (`mix`)
+    scaled      S = Q Xᵀ / sqrt(D), as attention usually is (Vaswani et al. 2017)
+    normalised  S = sqrt(D) cos(Q, X): rows of both sides have length 1, so that no weight can grow
+                without bound (query-key normalisation, Henry et al. 2020)
     """
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, scale: str = "paper"):
         super().__init__()
         self.node = nn.Sequential(
             nn.Conv2d(width, width, 1), nn.InstanceNorm2d(width, affine=True), nn.PReLU()
@@ -110,6 +118,7 @@ class VisualGraph(nn.Module):
         self.key = nn.Linear(width, width, bias=False)  # W2
         self.value = nn.Linear(width, width, bias=False)  # Wc
         self.activation = nn.PReLU()
+        self.scale = scale
 
     def nodes(self, visual: Tensor) -> Tensor:
         """The graph's nodes: (B, D, h, w) → X (B, N, D)."""
@@ -119,18 +128,42 @@ class VisualGraph(nn.Module):
         return activation(rows)
 
     def asking(self, nodes: Tensor) -> Tensor:
-        """X (W1 W2ᵀ), which is compared with X itself: one product takes the place of two."""
-        return F.linear(nodes, self.key.weight.t() @ self.query.weight)
+        """X (W1 W2ᵀ) by its scale, (B, N, D), which is compared with `asked` of X: one product
+        takes the place of two."""
+        weight = self.key.weight.t() @ self.query.weight
+        root = math.sqrt(nodes.shape[-1])
+        if self.scale == "normalised":
+            return F.normalize(F.linear(nodes, weight), dim=-1) * root
+        return F.linear(nodes, weight / root if self.scale == "scaled" else weight)
+
+    def asked(self, nodes: Tensor) -> Tensor:
+        """What `asking` is compared with: X, or its rows at length 1; (B, N, D)."""
+        return F.normalize(nodes, dim=-1) if self.scale == "normalised" else nodes
 
     def forward(self, visual: Tensor) -> Tensor:
         """visual (B, D, h, w) → (B, D, h, w)."""
         x = self.nodes(visual)
-        mixed = mix(self.asking(x), x)  # G X
+        keys = self.asked(x) if self.scale == "normalised" else None
+        mixed = mix(self.asking(x), x, keys)  # G X
         mixed = map_of(self.activation(self.value(mixed)), visual)
         return F.normalize(mixed, dim=1) + visual
 
     def rows(self, visual: Tensor, patches: Tensor) -> Tensor:
         """The asked rows of G only: visual (B, D, h, w), patches (P,) → (B, P, h, w)."""
         x = self.nodes(visual)
-        score = self.asking(x[:, patches]) @ x.transpose(1, 2)  # (B, P, N)
+        score = self.asking(x[:, patches]) @ self.asked(x).transpose(1, 2)  # (B, P, N)
         return score.softmax(dim=-1).unflatten(-1, visual.shape[-2:])
+
+    @torch.no_grad()
+    def spread(self, visual: Tensor) -> tuple[float, float]:
+        """On how many patches the graph rests: of one image, visual (1, D, h, w).
+
+        Two numbers from 1 to N, each e to the power of an entropy: that of a patch's own row (the
+        mean over rows), and that of the mean row. Both are N where every patch looks at all alike.
+        The first is 1 where each looks at a single patch; the second, where all look at the same.
+        """
+        count = visual.shape[-2] * visual.shape[-1]
+        rows = self.rows(visual.float(), torch.arange(count, device=visual.device))
+        rows = rows[0].flatten(1).double()  # (N, N)
+        own = torch.special.entr(rows).sum(-1).exp().mean()
+        return float(own), float(torch.special.entr(rows.mean(0)).sum().exp())

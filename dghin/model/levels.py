@@ -163,7 +163,9 @@ class Level(nn.Module):
         width, interaction = config.width, config.interaction
         entity, graph = interaction != "graph", interaction != "entity"
         self.patch = ConvNormPReLU(channels + COORDINATES, width)
-        self.visual_graph = VisualGraph(width) if graph and config.visual_graph else None
+        self.visual_graph = None
+        if graph and config.visual_graph:
+            self.visual_graph = VisualGraph(width, config.visual_graph_scale)
         self.text_graph = TextGraph(width) if graph and config.text_graph else None
         self.entity_attention = WordVisualAttention(width) if entity else None
         self.graph_attention = WordVisualAttention(width) if graph else None

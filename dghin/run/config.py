@@ -41,6 +41,8 @@ class ModelConfig:
     # parts that can be left out, to see what each brings (ablations)
     text_graph: bool = True  # words passed along the edges of the parse
     visual_graph: bool = True  # patches passed along the learnt adjacency
+    # how it compares patches: without 1/sqrt(D), with it, or by the cosine (model/graphs.py)
+    visual_graph_scale: Literal["paper", "scaled", "normalised"] = "paper"
     interaction: Literal["both", "entity", "graph"] = "both"  # where words meet patches
     part_of_speech: bool = True  # in the words' embedding
     auxiliary_heads: bool = True  # the four coarser masks, which only the loss uses

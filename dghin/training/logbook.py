@@ -7,7 +7,8 @@ train    iteration, loss and its parts, gradient_norm (means since the line befo
          expressions_per_second, elapsed (seconds of training, earlier lives of the run included)
 val      iteration, protocol, oiou, miou, pr50 ... (fractions), count (expressions); where some
          have no target, also giou, ciou, n_acc, t_acc, empty (how many) and score, which picks
-         the weights
+         the weights; graph_rows_1 ... graph_all_3: on how many patches the visual graphs rest
+         (`graph_spread`)
 skipped  iteration, reason, samples, count (of the whole run): a step that was not taken
 changed  iteration, changed: settings that are others than before (train.resume_changed)
 stopped  iteration, reason
@@ -227,10 +228,10 @@ class Logbook:
         if self.place.is_main:
             log.warning("iteration %d skipped, %s: %s", iteration, reason, "; ".join(samples))
 
-    def val(self, score: dict[str, Any]) -> None:
-        """Write a validation's scores."""
+    def val(self, score: dict[str, Any], spread: dict[str, float] = {}) -> None:
+        """Write a validation's scores, and on how many patches the visual graphs rest."""
         iteration, protocol = self.progress.iteration, self.config.evaluate.best_by
-        shown = {k: v for k, v in score.items() if isinstance(v, int | float)}
+        shown = {k: v for k, v in score.items() if isinstance(v, int | float)} | spread
         mark = " (best)" if self.progress.best["iteration"] == iteration else ""
         if score.get("empty"):  # of several referents or none: other words for other numbers
             shown["score"] = validation_score(score)

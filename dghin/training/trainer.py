@@ -31,7 +31,7 @@ from dghin.data.loading import Batch, load_batches
 from dghin.data.mirror import Mirrored, with_mirror_images
 from dghin.evaluation.evaluate import evaluate_split
 from dghin.evaluation.metrics import metrics_from_rows, validation_score
-from dghin.evaluation.segmenters.network import Network
+from dghin.evaluation.segmenters.network import Network, graph_spread
 from dghin.model.dghin import DGHIN
 from dghin.model.pretrained import load_pretrained
 from dghin.run.config import Config
@@ -239,11 +239,12 @@ class Trainer:
             with self.report.aside("validation"), self.stop.at_once():
                 network = Network(self.model, self.config.evaluate.precision)
                 rows = evaluate_split(network, self.val_set, self.config, self.place, limit)
+                spread = graph_spread(network, self.val_set) if self.place.is_main else {}
             score = metrics_from_rows(rows, self.config.evaluate.best_by)
             chosen_by = validation_score(score)
             if chosen_by > progress.best["score"]:
                 progress.best = {"score": chosen_by, "iteration": progress.iteration}
-            self.report.val(score)
+            self.report.val(score, spread)
         self.save()
         self.save_best()
 

@@ -84,3 +84,47 @@ def test_two_products_keep_the_precision_of_products():
     with torch.autocast("cpu", torch.bfloat16):
         assert mix_plainly(query, nodes).dtype == torch.bfloat16
     assert mix_plainly(query, nodes).dtype == torch.float32
+
+
+def compared(graph: VisualGraph, x: torch.Tensor) -> torch.Tensor:
+    """What the softmax over rows is taken of, by its formula: x (B, N, D) → (B, N, N)."""
+    query, root = graph.query(x) @ graph.key.weight, x.shape[-1] ** 0.5
+    if graph.scale == "normalised":
+        query, x = (y / y.square().sum(-1, keepdim=True).sqrt() for y in (query, x))
+        return root * query @ x.transpose(1, 2)
+    return query @ x.transpose(1, 2) / (root if graph.scale == "scaled" else 1)
+
+
+@pytest.mark.parametrize("scale", ["paper", "scaled", "normalised"])
+def test_every_scale_is_its_formula(scale):
+    torch.manual_seed(0)
+    graph, visual = VisualGraph(16, scale).double().eval(), torch.randn(2, 16, 4, 6).double()
+    x = graph.nodes(visual)
+    full = compared(graph, x).softmax(-1)
+    torch.testing.assert_close(graph.rows(visual, torch.arange(24)).flatten(2), full)
+    mixed = graph.activation(graph.value(full @ x)).transpose(1, 2).reshape(visual.shape)
+    torch.testing.assert_close(graph(visual), F.normalize(mixed, dim=1) + visual)
+
+
+def test_a_cosine_bounds_what_a_row_can_weigh():
+    torch.manual_seed(0)
+    visual = torch.randn(1, 16, 4, 6)
+    graphs = {scale: VisualGraph(16, scale).eval() for scale in ("paper", "scaled", "normalised")}
+    for graph in graphs.values():
+        graph.load_state_dict(graphs["paper"].state_dict())
+        graph.query.weight.data *= 1000  # as a training may push it
+    own = {scale: graph.spread(visual)[0] for scale, graph in graphs.items()}
+    assert own["paper"] < 1.2 and own["scaled"] < 1.5
+    assert own["normalised"] > 1.5
+
+
+def test_spread_counts_patches():
+    graph, visual = VisualGraph(8).eval(), torch.randn(1, 8, 3, 4)
+    graph.query.weight.data.zero_()
+    assert graph.spread(visual) == pytest.approx((12, 12))  # every patch looks at all alike
+    alike = torch.zeros(12, 12)
+    alike[:, 5] = 1  # all look at one patch
+    graph.rows = lambda visual, patches: alike.view(1, 12, 3, 4)
+    assert graph.spread(visual) == pytest.approx((1, 1))
+    graph.rows = lambda visual, patches: torch.eye(12).view(1, 12, 3, 4)  # each at itself
+    assert graph.spread(visual) == pytest.approx((1, 12))

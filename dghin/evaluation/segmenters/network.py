@@ -101,6 +101,27 @@ class Network:
         return [Answer(logits[number], "logits") for number in back.reshape(-1).tolist()]
 
 
+def graph_spread(network: Network, dataset: PreparedDataset, photos: int = 16) -> dict[str, float]:
+    """On how many patches the visual graphs rest (`VisualGraph.spread`), by level: the mean over
+    the first photos of a split. graph_rows_1 ... of a patch's own row, graph_all_1 ... of all rows
+    together. Empty where the network has no visual graph."""
+    names = list(dict.fromkeys(expression.image for expression in dataset.expressions))[:photos]
+    if not network.model.has_visual_graph:
+        return {}
+    found = []
+    for name in names:
+        levels = network.look(network.load(dataset, name)).levels
+        pairs = zip(network.model.levels, levels, strict=True)
+        with torch.inference_mode(), autocast(network.precision, network.device):
+            found.append([level.visual_graph.spread(seen.patches) for level, seen in pairs])
+    means = np.mean(found, axis=0)  # (levels, 2)
+    return {
+        f"graph_{what}_{level}": round(float(means[level - 1, place]), 3)
+        for place, what in enumerate(("rows", "all"))
+        for level in range(1, len(means) + 1)
+    }
+
+
 def network_of(model: DGHIN | None, config: Config, weights: Path | None, place: Place) -> Network:
     """A DGHIN, or the one of a folder, checked against the settings and put into its place."""
     if model is None:
