@@ -91,9 +91,11 @@ def trained(
         if not options.get("stop_at"):
             raise RuntimeError(f"{folder.name}: the training was stopped") from stop
     state = read_checkpoint(checkpoints(RunFolder(folder).train)[0])
+    own = state["optimizer"]
     moments = {
-        f"{number} {name}": value
-        for number, values in state["optimizer"]["state"].items()
+        f"{place} {number} {name}": value
+        for place, part in enumerate(own.get("optimizers", [own]))  # several: Muon and AdamW
+        for number, values in part["state"].items()
         for name, value in values.items()
     }
     return state["model"] | moments

@@ -4,7 +4,8 @@
 
 Made from the trainings in <folder>/runs alone (dghin/ablation/trainings.py): tables/ablation and
 tables/seeds
-(Markdown, CSV, LaTeX), figures/ablation and figures/validation, report.html, provenance.json.
+(Markdown, CSV, LaTeX), tables/by_kind and tables/graph_spread where rows and logs know them,
+figures/ablation, figures/validation and figures/graph_spread, report.html, provenance.json.
 """
 
 from collections.abc import Sequence
@@ -31,11 +32,13 @@ from dghin.report.tables.origins import (
     origin_warnings,
     read_origin,
 )
-from dghin.report.tables.scores import write_table
+from dghin.report.tables.scores import remove_table, write_table
 from dghin.run.config import settings_with_effect
 from dghin.run.folder import RunFolder
 
 from .figure import ablation_figure, seeds_table
+from .kinds import kinds_table, shown_kinds, where_graphs_help
+from .spread import collapse, spread_figure, spread_log, spread_table
 from .trainings import (
     FULL,
     VARIANTS,
@@ -46,7 +49,7 @@ from .trainings import (
     missing_members,
     read_members,
 )
-from .verdict import REMOVES, dual_graph, signed, verdict
+from .verdict import REMOVES, dual_graph, scales, signed, verdict
 
 TEMPLATE = "ablation.html"
 # what differs between trainings in any case, or stands in a table of its own
@@ -79,7 +82,7 @@ def write_ablation_report(folder: Path, found: Sequence[Member] = ()) -> Path:
         "missing": [f"{member.variant}, seed {member.seed}" for member in missing_members(folder)],
         "variants": variants_shown(found),
         "verdict": verdict(frame),
-        "dual_graph": dual_graph(frame),
+        "sentences": said_of_graphs(found, frame),
         "tables": tables,
         "figures": write_figures(found, folder / "figures"),
         "settings": RunFolder(found[0].folder).config.read_text(encoding="utf-8"),
@@ -90,6 +93,13 @@ def write_ablation_report(folder: Path, found: Sequence[Member] = ()) -> Path:
     write_text(folder / PAGE, render(TEMPLATE, values))
     write_proof(folder, "ablation", [member.folder for member in found])
     return folder / PAGE
+
+
+def said_of_graphs(found: Sequence[Member], frame: pd.DataFrame) -> list[str]:
+    """What the page says of the two graphs: in all, by kind, by the visual graph's scale."""
+    by_scale = [scales(frame), collapse(spread_of(found))]
+    by_kind = where_graphs_help(kinds_table(found))
+    return [dual_graph(frame), *by_kind, *(sentence for sentence in by_scale if sentence)]
 
 
 def ablation_tables(folder: Path, runs: Sequence[Path], output: Path) -> None:
@@ -120,8 +130,20 @@ def _write_tables(
     write_text(folder / "ablation.md", to_markdown(shown))
     write_text(folder / "ablation.tex", to_latex(shown))
     write_table(seeds, folder, "seeds")
+    made = {"ablation": shown, "seeds": seeds}
+    for name, table in (("by_kind", kinds_table(found)), ("graph_spread", spread_of(found))):
+        if table.empty:
+            remove_table(folder, name)
+            continue
+        write_table(table, folder, name)
+        made[name] = shown_kinds(table) if name == "by_kind" else table
     write_latex_document(folder)
-    return {"ablation": shown, "seeds": seeds}
+    return made
+
+
+def spread_of(found: Sequence[Member]) -> pd.DataFrame:
+    """`spread_table` of trainings."""
+    return spread_table(spread_log(found))
 
 
 def shown_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -164,12 +186,14 @@ def write_figures(found: Sequence[Member], folder: Path) -> dict[str, str]:
     """Save the figures as PNG and PDF; → {name: PNG as a data URI}, without those of no data.
 
     ablation: every seed of every variant, by split. validation: all variants of the first seed.
+    graph_spread: on how many patches the visual graph rests, by its scale.
     """
     first = min(member.seed for member in found)
     logs = {one.variant: one.folder / "train" / "log.jsonl" for one in found if one.seed == first}
     made = {
         "ablation": ablation_figure(seeds_table(scores(found), FULL)),
         "validation": validation_figure({n: read_log(p) for n, p in logs.items() if p.is_file()}),
+        "graph_spread": spread_figure(spread_log(found)),
     }
     return save_figures(made, folder)
 

@@ -43,6 +43,8 @@ VARIANTS = {  # what a table calls it → the key that makes it
     "graph level only": "model.interaction=graph",
     "part of speech off": "model.part_of_speech=false",
     "auxiliary losses off": "model.auxiliary_heads=false",
+    "visual graph scaled": "model.visual_graph_scale=scaled",
+    "visual graph normalised": "model.visual_graph_scale=normalised",
 }
 
 

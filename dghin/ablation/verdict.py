@@ -26,7 +26,12 @@ REMOVES = {  # variant → what is left out
     "graph level only": "The entity level is gone: words meet patches after the two graphs only.",
     "part of speech off": "The words' embedding is not told which are nouns, verbs, adjectives.",
     "auxiliary losses off": "The four coarser masks are gone: the loss looks at the last one only.",
+    "visual graph scaled": "Nothing is left out. The visual graph compares patches with 1/sqrt(D), "
+    "as attention usually does; the paper's has no such factor.",
+    "visual graph normalised": "Nothing is left out. The visual graph compares patches by their "
+    "cosine, times sqrt(D), so that no edge can grow without bound.",
 }
+CHANGES = ("visual graph scaled", "visual graph normalised")  # variants that leave nothing out
 DUAL_GRAPH = {  # variant → how the sentence on the two graphs names it
     "text graph off": "without the text graph",
     "visual graph off": "without the visual graph",
@@ -36,8 +41,8 @@ DUAL_GRAPH = {  # variant → how the sentence on the two graphs names it
 
 def verdict(table: pd.DataFrame) -> list[str]:
     """Sentences on all variants of `ablation_table`'s frame; the first is the most important."""
-    removed = table[table["Variant"] != FULL]
-    if len(removed) == len(table):
+    removed = table[~table["Variant"].isin([FULL, *CHANGES])]
+    if FULL not in set(table["Variant"]):
         return ["Nothing can be said: the full network, which all are compared with, is missing."]
     if removed.empty:
         return ["Nothing was left out yet: there is the full network alone."]
@@ -104,6 +109,26 @@ def dual_graph(table: pd.DataFrame) -> str:
     untold = [name for name in DUAL_GRAPH if name not in tested]
     missing = f"; not judged: {', '.join(untold)}" if untold else ""
     return f"The dual graph: {'; '.join(found)}{missing}. {_conclusion(lower, higher, len(tested))}"
+
+
+def scales(table: pd.DataFrame) -> str:
+    """One sentence on the visual graph's scale, beside the paper's; nothing where none was tried
+    with two seeds or more."""
+    tested = table[table["Variant"].isin(CHANGES) & table["p"].notna()]
+    if tested.empty:
+        return ""
+    found = "; ".join(
+        f"{line['Variant'].removeprefix('visual graph ')} {_effect(line)}"
+        for _, line in tested.iterrows()
+    )
+    sure = tested[tested["p"] < CHANCE]
+    better, worse = (len(sure[sure["To full"] * sign > 0]) for sign in (1, -1))
+    conclusion = (
+        "None differs by more than chance from the paper's form."
+        if sure.empty
+        else f"{better} better than the paper's form by more than chance, {worse} worse."
+    )
+    return f"The visual graph's scale: {found}. {conclusion}"
 
 
 def _conclusion(lower: Sequence[str], higher: Sequence[str], tested: int) -> str:

@@ -5,7 +5,13 @@ import re
 
 import pandas as pd
 import pytest
-from helpers.ablation_folders import COMMIT, SCORES, scored_rows, write_ablation
+from helpers.ablation_folders import (
+    COMMIT,
+    SCORES,
+    add_kinds_and_spread,
+    scored_rows,
+    write_ablation,
+)
 from helpers.pages import page_tables
 
 from data_preprocess.base.errors import UserError
@@ -23,7 +29,7 @@ from dghin.ablation.page import (
 )
 from dghin.ablation.table import ablation_table
 from dghin.ablation.trainings import FULL, VARIANTS, read_members
-from dghin.ablation.verdict import REMOVES, dual_graph, p_text, signed, verdict
+from dghin.ablation.verdict import CHANGES, REMOVES, dual_graph, p_text, scales, signed, verdict
 from dghin.commands import report as command
 from dghin.report.proof import read_proof, verify
 from dghin.report.tables.origins import environment_table, read_origin
@@ -308,3 +314,29 @@ def test_the_sentence_on_the_dual_graph():
 def test_numbers_in_sentences():
     assert (signed(-0.5), signed(2.346), signed(0.0)) == ("−0.50", "+2.35", "+0.00")
     assert (p_text(0.0004), p_text(0.0496)) == ("p < 0.001", "p = 0.050")
+
+
+def test_a_changed_scale_is_not_judged_as_a_removal():
+    frame = table(text_graph_off=LOWER, visual_graph_scaled=HIGHER, visual_graph_normalised=UNSURE)
+    assert all(name not in " ".join(verdict(frame)) for name in CHANGES)
+    assert scales(frame) == (
+        "The visual graph's scale: scaled +1.50 points (p = 0.020); normalised −0.30 points "
+        "(p = 0.410). 1 better than the paper's form by more than chance, 0 worse."
+    )
+    assert "None differs by more than chance" in scales(table(visual_graph_scaled=UNSURE))
+    assert scales(table(text_graph_off=LOWER)) == scales(table(visual_graph_scaled=UNKNOWN)) == ""
+
+
+def test_kinds_and_the_graphs_spread_stand_on_the_page(tmp_path):
+    folder = write_ablation(tmp_path / "ablation", {**SCORES, "visual graph scaled": (0.6, 0.6)})
+    for member in read_members(folder):
+        add_kinds_and_spread(member)
+    text = words_of(write_ablation_report(folder).read_text())
+    for expected in (
+        "By kind of expression", "relation (20)", "What the visual graph rests on",
+        "Without the text graph, the score differs by more than chance on attribute", "scaled: ",
+    ):  # fmt: skip
+        assert expected in text, expected
+    assert (folder / "figures" / "graph_spread.png").is_file()
+    assert {"by_kind", "graph_spread"} <= {p.stem for p in (folder / "tables").glob("*.csv")}
+    assert verify_ablation(folder).startswith("verified: ")

@@ -41,6 +41,7 @@ from dghin.ablation.trainings import (
     read_members,
     run_ablation,
 )
+from dghin.ablation.verdict import CHANGES
 from dghin.evaluation.provenance import checkpoint
 from dghin.model.dghin import DGHIN
 from dghin.model.hub import WEIGHTS
@@ -59,7 +60,7 @@ GONE = {  # variant → the parts of the network that it has no longer
     "part of speech off": ("embedding.pos.",),
     "auxiliary losses off": ("auxiliary_heads.",),
 }
-WITHOUT = [name for name in VARIANTS if name != FULL]
+WITHOUT = [name for name in VARIANTS if name not in (FULL, *CHANGES)]
 
 
 def of_variant(config, variant, seed=0):
@@ -99,6 +100,15 @@ def test_what_a_variant_leaves_out_is_gone_and_the_rest_as_it_was(tiny_config, v
     one_level = variant in ("entity level only", "graph level only")
     assert reshaped == ({f"levels.{i}.merge.0.weight" for i in range(3)} if one_level else set())
     assert parameters(of_variant(tiny_config, variant)) < parameters(tiny_config)
+
+
+@pytest.mark.parametrize("variant", CHANGES)
+def test_a_changed_scale_leaves_nothing_out(tiny_config, variant):
+    config = of_variant(tiny_config, variant)
+    assert state(config) == state(tiny_config)
+    with torch.device("meta"):
+        levels = DGHIN(config.model).levels
+    assert {level.visual_graph.scale for level in levels} == {variant.split()[-1]}
 
 
 def test_parameters_are_those_outside_the_encoders(tiny_config):

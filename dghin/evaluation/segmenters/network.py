@@ -112,7 +112,7 @@ def graph_spread(network: Network, dataset: PreparedDataset, photos: int = 16) -
     for name in names:
         levels = network.look(network.load(dataset, name)).levels
         pairs = zip(network.model.levels, levels, strict=True)
-        with torch.inference_mode(), autocast(network.precision, network.device):
+        with torch.inference_mode(), flags_of_scoring(), autocast(network.precision, network.device):
             found.append([level.visual_graph.spread(seen.patches) for level, seen in pairs])
     means = np.mean(found, axis=0)  # (levels, 2)
     return {

@@ -12,7 +12,13 @@ from data_preprocess.language.features import Features
 from dghin.data.dataset import open_split
 from dghin.evaluation.evaluate import evaluate_run
 from dghin.evaluation.segmenters import network
-from dghin.evaluation.segmenters.network import Network, segment, with_short_weights
+from dghin.evaluation.segmenters.network import (
+    Network,
+    graph_spread,
+    segment,
+    with_short_weights,
+)
+from dghin.model.dghin import DGHIN
 from dghin.run.precision import autocast, flags, set_deterministic
 from dghin.run.processes import Place
 from dghin.training.trainer import train
@@ -111,8 +117,31 @@ def test_validation_and_evaluation_have_the_same_flags(
         set_deterministic(False)
         torch.backends.cudnn.benchmark = False
         torch.set_float32_matmul_precision("highest")
-    assert len(seen) == len(evaluated) > 1
+    assert len(seen) > len(evaluated) > 1  # more: on how many patches the graphs rest
     assert all(one == evaluated[0] for one in [*evaluated, *seen])
     assert training["matmul_precision"] == "high" and training["deterministic"] == deterministic
     assert training["cudnn_benchmark"] != deterministic
     assert not evaluated[0]["cudnn_benchmark"] and not evaluated[0]["deterministic"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_how_many_patches_the_graphs_rest(tiny_model, tiny_config, precision):
+    dataset = open_split(tiny_config, "val")
+    found = graph_spread(Network(tiny_model, precision), dataset, photos=2)
+    names = [f"graph_{what}_{level}" for what in ("rows", "all") for level in (1, 2, 3)]
+    assert list(found) == names
+    for level, patches in enumerate((64, 16, 4), 1):  # at 64 pixels
+        assert 1 <= found[f"graph_rows_{level}"] <= patches
+        assert 1 <= found[f"graph_all_{level}"] <= patches
+    two = list(dict.fromkeys(expression.image for expression in dataset.expressions))[:2]
+    image = torch.stack([dataset.resized_image(name) for name in two])
+    with torch.inference_mode():
+        patches = tiny_model.encode_image(image).levels[2].patches
+        rows = tiny_model.levels[2].visual_graph.rows(patches, torch.arange(4)).flatten(2)
+    own = torch.special.entr(rows).sum(-1).exp().mean()
+    assert found["graph_rows_3"] == pytest.approx(float(own), abs=0.05)
+
+
+def test_a_network_without_visual_graph_has_no_spread(tiny_config):
+    model = DGHIN(dataclasses.replace(tiny_config.model, visual_graph=False))
+    assert graph_spread(Network(model), open_split(tiny_config, "val")) == {}
