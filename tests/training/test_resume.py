@@ -67,9 +67,12 @@ def assert_equal(whole, other):
         assert ours[key] == theirs[key], key
     for name, value in ours["model"].items():
         assert torch.equal(value, theirs["model"][name]), name
-    for number, values in ours["optimizer"]["state"].items():
-        for name, value in values.items():
-            assert torch.equal(value, theirs["optimizer"]["state"][number][name]), name
+    own, other_own = (x["optimizer"].get("optimizers", [x["optimizer"]]) for x in (ours, theirs))
+    for one, two in zip(own, other_own, strict=True):  # several: Muon and AdamW
+        assert one["state"].keys() == two["state"].keys()
+        for number, values in one["state"].items():
+            for name, value in values.items():
+                assert torch.equal(value, two["state"][number][name]), name
     for one, two in zip(ours["random"], theirs["random"], strict=True):
         assert torch.equal(one["torch"], two["torch"]) and one["python"] == two["python"]
     best, other_best = (load_file(x / "train/best/model.safetensors") for x in (whole, other))
@@ -103,6 +106,18 @@ def test_two_halves_are_one_whole(config, whole, tmp_path, workers):
         with ends:
             train(with_train(config, stop_at=stop_at, workers=workers), halves)
     assert_equal(whole, halves)
+
+
+def test_two_halves_by_the_demos_recipe_are_one_whole(config, tmp_path):
+    """Muon beside AdamW, channels last, a clipped gradient; stopped twice."""
+    demo = {"optimizer": "muon", "channels_last": True, "clip_gradient": 1.0, "head_start": 0.03}
+    demo |= {"text_learning_rate_scale": 0.0, "backbone_learning_rate_scale": 0.0}
+    config = with_train(config, **demo)
+    train(config, tmp_path / "whole")
+    for stop_at in (2, 5, 0):
+        with pytest.raises(Interrupted) if stop_at else _nothing():
+            train(with_train(config, stop_at=stop_at), tmp_path / "halves")
+    assert_equal(tmp_path / "whole", tmp_path / "halves")
 
 
 def contents(folder):

@@ -1,7 +1,5 @@
 """Which parameters learn, by which rule, and at which share of the learning rate."""
 
-from collections import ChainMap
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -27,9 +25,10 @@ class Together:
         return [group for one in self.optimizers for group in one.param_groups]
 
     @property
-    def state(self) -> Mapping[Tensor, dict[str, Any]]:
-        """What is kept of every parameter."""
-        return ChainMap(*(one.state for one in self.optimizers))
+    def state(self) -> dict[Tensor, dict[str, Any]]:
+        """What is kept of every parameter. Each optimizer's own state makes an entry of whatever
+        it is asked for, so they are not asked one after the other."""
+        return {weight: kept for one in self.optimizers for weight, kept in one.state.items()}
 
     def step(self) -> None:
         """One step of each."""
