@@ -57,6 +57,7 @@ bench-more: $(READY)
 	$(BIN)/python benchmarks/processes.py
 	$(BIN)/python benchmarks/preparing.py
 	$(BIN)/python benchmarks/intervals.py
+	$(BIN)/python benchmarks/muon.py
 	$(BIN)/python benchmarks/exported.py
 	$(BIN)/python benchmarks/gpu.py
 

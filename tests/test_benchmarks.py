@@ -225,6 +225,12 @@ def test_preparing_is_measured_beside_the_first():
     assert cells[0][6] == "1.00" and all(float(row[7]) > 0 for row in cells)
 
 
+def test_steps_of_muon_are_measured_in_turns():
+    words = ["turns=1", "model.width=16", "model.image_size=64", "model.text_layers=1"]
+    lines = run("muon.py", *words)
+    assert any("a step of Muon, " in line and "matrices" in line for line in lines)
+
+
 def test_intervals_are_measured_beside_drawing_rows():
     lines = run("intervals.py", "expressions=60", "images=9", "rounds=1", "resamples=20", "few=3")
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]

@@ -323,7 +323,8 @@ def test_a_command_runs(words, project, quick_figures, monkeypatch, capsys):
     of_own_data = words[1:4] == ["data", "verify", "mine"]
     if of_own_data and not Path("DATA/mine").is_dir():  # the test is run alone
         take(next(w for w in planned(RUN) if w[1:3] == ["data", "custom"]))
-    if words[1] == "verify" and words[2].startswith("reports/"):  # of what was scored since, the report must be made again
+    if words[1] == "verify" and words[2].startswith("reports/"):
+        # of what was scored since, the report must be made again
         take(["dghin", "report", f"run={Path(words[2]).name}"])
     status = take(words)
     shown = capsys.readouterr().out

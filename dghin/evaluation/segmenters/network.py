@@ -101,6 +101,7 @@ class Network:
         return [Answer(logits[number], "logits") for number in back.reshape(-1).tolist()]
 
 
+@torch.inference_mode()
 def graph_spread(network: Network, dataset: PreparedDataset, photos: int = 16) -> dict[str, float]:
     """On how many patches the visual graphs rest (`VisualGraph.spread`), by level: the mean over
     the first photos of a split. graph_rows_1 ... of a patch's own row, graph_all_1 ... of all rows
@@ -112,7 +113,7 @@ def graph_spread(network: Network, dataset: PreparedDataset, photos: int = 16) -
     for name in names:
         levels = network.look(network.load(dataset, name)).levels
         pairs = zip(network.model.levels, levels, strict=True)
-        with torch.inference_mode(), flags_of_scoring(), autocast(network.precision, network.device):
+        with flags_of_scoring(), autocast(network.precision, network.device):
             found.append([level.visual_graph.spread(seen.patches) for level, seen in pairs])
     means = np.mean(found, axis=0)  # (levels, 2)
     return {
