@@ -112,9 +112,10 @@ def graph_spread(network: Network, dataset: PreparedDataset, photos: int = 16) -
     found = []
     for name in names:
         levels = network.look(network.load(dataset, name)).levels
-        pairs = zip(network.model.levels, levels, strict=True)
+        graphs: list[Any] = [level.visual_graph for level in network.model.levels]
+        pairs = zip(graphs, levels, strict=True)
         with flags_of_scoring(), autocast(network.precision, network.device):
-            found.append([level.visual_graph.spread(seen.patches) for level, seen in pairs])
+            found.append([graph.spread(seen.patches) for graph, seen in pairs])
     means = np.mean(found, axis=0)  # (levels, 2)
     return {
         f"graph_{what}_{level}": round(float(means[level - 1, place]), 3)
