@@ -25,6 +25,7 @@ from dghin.report.compare import compare_runs
 from dghin.report.run_report import verify_report
 from dghin.report.tables.breakdowns import BREAKDOWNS
 from dghin.report.tables.failures import FAILURES
+from dghin.report.tables.objects.lies_on import TABLES as OF_OBJECTS
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -132,9 +133,10 @@ def test_the_chain_leaves_everything(chain):
         "learning_curves", "precision", "controls", *SHOWN, "masks_best", "masks_median",
         "masks_worst", "word_attention", "word_effects", "visual_graph_start",
         "explorer", "explorer_untrained",
-        "visual_graph_trained",
+        "visual_graph_trained", "lies_on",
     }  # fmt: skip
-    for name in ("main", "controls", "failures", *SHOWN, "splits", "overlap", "alignment"):
+    shown = ("main", "controls", "failures", *SHOWN, *OF_OBJECTS, "splits", "overlap", "alignment")
+    for name in shown:
         assert {p.suffix for p in folder.glob(f"tables/{name}.*")} == {".md", ".csv", ".tex"}
 
 
@@ -158,6 +160,9 @@ def test_rows_know_the_command_and_all_that_is_broken_down(chain):
         assert rows["distractors"].notna().all() and rows["depth"].notna().all()
         assert (rows["kind"] != "").all()
         assert rows.attrs["provenance"]["checkpoint"] == checkpoint(folder)
+    rows = pd.read_parquet(folder / "rows" / "testA.parquet")
+    assert rows[["lies_on", "named", "on_named"]].notna().all().all()
+    assert rows["rank"].notna().equals(rows["kind"] == "ordinal")
 
 
 @pytest.mark.slow

@@ -111,13 +111,7 @@ def split_sequence(settings: ShapesSettings) -> list[str]:
 
 def make_page(seed: int, number: int, split: str) -> tuple[Page, dict[str, bytes]]:
     """One image: what the raw files say of it, and its own files (name -> content)."""
-    attempt = 0
-    while True:  # a scene of which too little can be said is drawn anew
-        scene = make_scene(seed, number, split, attempt)
-        phrases = _phrases(scene, generator(seed, number, 1))
-        if sum(map(bool, phrases)) >= 2:
-            break
-        attempt += 1
+    scene, phrases = scene_with_phrases(seed, number, split)
     shown = visible(scene)
     picture = paint(scene, shown, generator(seed, number, 2))
     masks = [(share >= 0.5).astype(np.uint8) for share in shown]
@@ -134,6 +128,19 @@ def make_page(seed: int, number: int, split: str) -> tuple[Page, dict[str, bytes
     return page, contents
 
 
+def scene_with_phrases(
+    seed: int, number: int, split: str
+) -> tuple[Scene, tuple[tuple[Phrase, ...], ...]]:
+    """Scene `number`, and what is said of each of its things."""
+    attempt = 0
+    while True:  # a scene of which too little can be said is drawn anew
+        scene = make_scene(seed, number, split, attempt)
+        phrases = _phrases(scene, generator(seed, number, 1))
+        if sum(map(bool, phrases)) >= 2:
+            return scene, phrases
+        attempt += 1
+
+
 def _phrases(scene: Scene, random: np.random.Generator) -> tuple[tuple[Phrase, ...], ...]:
     """About three things referred to, about two expressions each, none said twice."""
     options = descriptions(scene)
@@ -146,7 +153,8 @@ def _phrases(scene: Scene, random: np.random.Generator) -> tuple[tuple[Phrase, .
         for _ in range(int(random.choice((1, 2, 3), p=(0.2, 0.6, 0.2)))):
             description = choose(options[int(index)], random)
             text = say(description, random)
-            said.setdefault(text, Phrase(_typed(text, random), text, description.kind))
+            phrase = Phrase(_typed(text, random), text, description.kind, description)
+            said.setdefault(text, phrase)
         found[int(index)] = tuple(said.values())
     return tuple(found)
 

@@ -101,20 +101,30 @@ def place_sets(scene: Scene, place: str) -> tuple[int, int]:
     )
 
 
-def rank_sets(scene: Scene, members: int, side: str, rank: int) -> tuple[int, int]:
-    """The member that is number `rank` from a side, and those too close to it to tell."""
+def along(scene: Scene, members: int, side: str) -> dict[int, float]:
+    """Where every member's centre is on the way from a side, nearest first: index → place.
+
+    In shares of the picture; from the right and the bottom they are negative, so that only their
+    differences mean something.
+    """
     axis, direction = SIDES[side]
     extent = (scene.width, scene.height)[axis]
-    along = {
+    found = {
         index: direction * (thing.x, thing.y)[axis] / extent
         for index, thing in enumerate(scene.things)
         if members >> index & 1
     }
-    order = sorted(along, key=along.__getitem__)
+    return dict(sorted(found.items(), key=lambda pair: pair[1]))
+
+
+def rank_sets(scene: Scene, members: int, side: str, rank: int) -> tuple[int, int]:
+    """The member that is number `rank` from a side, and those too close to it to tell."""
+    places = along(scene, members, side)
+    order = list(places)
     if not 0 < rank <= len(order):
         return 0, 0
     chosen = order[rank - 1]
-    close = sum(1 << index for index in order if abs(along[index] - along[chosen]) < 0.075)
+    close = sum(1 << index for index in order if abs(places[index] - places[chosen]) < 0.075)
     return 1 << chosen, close
 
 

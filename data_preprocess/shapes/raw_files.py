@@ -10,8 +10,8 @@ import numpy as np
 
 from data_preprocess.base.files import atomic_path, write_json, write_text
 
-from .phrases import KINDS
-from .scene import CONVEX, SHAPES, Scene, clip_outside, outline
+from .phrases import KINDS, Description
+from .scene import CONVEX, SHAPES, Scene, Thing, clip_outside, outline
 
 IMAGES = "images/train2014"
 REFERIT_IMAGES = "images/referit/images"
@@ -25,11 +25,12 @@ _LICENSE = {
 
 @dataclass(frozen=True)
 class Phrase:
-    """One expression: as typed, as cleaned, and its kind."""
+    """One expression: as typed, as cleaned, its kind, and the description that it words."""
 
     raw: str
     text: str
     kind: str
+    said: Description
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,15 @@ def annotations(scene: Scene, masks: list[np.ndarray]) -> tuple[dict[str, Any], 
             "image_id": scene.number,
             "bbox": [float(value) for value in _box(masks[index])],
             "category_id": SHAPES.index(thing.shape) + 1,
-            "id": scene.number * 10 + thing.number,
+            "id": annotation_id(scene, thing),
         }
         for index, thing in enumerate(scene.things)
     )
+
+
+def annotation_id(scene: Scene, thing: Thing) -> int:
+    """The annotation's id of a thing."""
+    return scene.number * 10 + thing.number
 
 
 def _segmentation(scene: Scene, index: int, mask: np.ndarray) -> Any:

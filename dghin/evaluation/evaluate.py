@@ -178,6 +178,7 @@ def evaluate_run(
     """
     from .controls import check_control
     from .kept import forget
+    from .objects.lies_on import with_objects
     from .provenance import check_same_model, identity_of, provenance
 
     splits, controls = as_list("splits", splits), as_list("controls", controls)
@@ -212,6 +213,8 @@ def evaluate_run(
         for control, rows in found.items():
             if without_plain and not control:
                 continue
+            if place.is_main and not control:
+                rows = with_objects(rows, RunFolder(folder).answers(name), Path(config.data.root))
             rows.attrs["provenance"] = origin | told
             if place.is_main:
                 _write(folder, name, control, rows)

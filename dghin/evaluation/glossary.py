@@ -68,6 +68,11 @@ ENTRIES = (
      "its pixels on the object, and marks less than half of it; a leak marks at least half "
      "of it and adds more than it misses, over its border or on other things; partial misses at "
      "least as much as it adds. unasked: something is marked where nothing is meant.", "this kit"),
+    ("lies on", "mask", "The annotated object that a mask is about: the one meant where their IoU "
+     "is 0.5 or more; else several, where at least half of two is marked; else the object with the "
+     "greatest IoU; none below 0.1. A guess: how many masks would be right if each lay on any one "
+     "of the objects that the expression's name fits (without its place, rank, comparison or "
+     "relation).", "this kit"),
     ("small, medium, large", "object size", "Of the true mask: below 32² pixels of the photo, "
      "above 96² pixels, and between.", "COCO"),
 )  # fmt: skip

@@ -11,6 +11,7 @@ The stored ones are predictions in a form that `dghin evaluate predictions=` rea
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -128,13 +129,18 @@ def _stored(path: Path, sizes: Mapping[int, tuple[int, int]]) -> dict[int, np.nd
                 raise UserError(
                     f"{place}: not readable as JSON ({error}). Score the run again."
                 ) from error
-            if "counts" not in entry:
-                raise UserError(f"{place}: holds a score only, and no mask that could be drawn.")
-            height, width = entry["size"]
-            mask = run_lengths_mask(entry, height, width, place).astype(bool)
-            form = "mask" if mask.shape == tuple(sizes[number]) else "small"
-            answer = Answer(mask, form)
-            found[number] = np.asarray(mask_of(answer, sizes[number], answer.protocols[0]))
+            found[number] = mask_in(entry, sizes[number], place)
     if len(found) < len(sizes):
         raise UserError(f"{path}: fewer answers than rows. Score the run again.")
     return found
+
+
+def mask_in(entry: Mapping[str, Any], size: tuple[int, int], place: str) -> np.ndarray:
+    """The mask of a stored answer, bool (H, W) of the photo's size, to which one at the network's
+    size is enlarged. place: names the answer in messages. UserError where it holds no mask."""
+    if "counts" not in entry:
+        raise UserError(f"{place}: holds a score only, and no mask that could be drawn.")
+    height, width = entry["size"]
+    mask = run_lengths_mask(dict(entry), height, width, place).astype(bool)
+    answer = Answer(mask, "mask" if mask.shape == tuple(size) else "small")
+    return np.asarray(mask_of(answer, size, answer.protocols[0]))

@@ -29,11 +29,13 @@ from dghin.report.figures.curves import (
     remove_figure,
     save_figure,
 )
+from dghin.report.figures.lies_on import lies_on_figure
 from dghin.report.figures.scores import breakdown_figure, controls_figure
 from dghin.report.tables.breakdowns import BREAKDOWNS
 from dghin.report.tables.claims import compared_runs, provide_claims, sort_claims
 from dghin.report.tables.exam import FEW
 from dghin.report.tables.failures import KINDS
+from dghin.report.tables.objects.sentences import sentences
 from dghin.report.tables.origins import (
     Origin,
     environment_table,
@@ -61,7 +63,7 @@ from .page import data_uri, render
 from .proof import PAGE, Maker, digests, verify, write_proof
 
 TEMPLATE = "report.html"
-LITERATURE = "literature"
+LITERATURE, LIES_ON = "literature", "lies_on"
 
 
 def write_report(folder: Path, split: str = "") -> Path:
@@ -94,7 +96,10 @@ def write_figures(results: Results, tables: Mapping[str, pd.DataFrame], folder: 
             save_figure(breakdown_figure(tables[name], breakdown.column), figures, name)
     if "controls" in tables:
         save_figure(controls_figure(tables["controls"]), figures, "controls")
-    for name in {*BREAKDOWNS, "controls"} - {*tables}:
+    if LIES_ON in tables:
+        figure = lies_on_figure(tables[LIES_ON], tables.get("lies_on_named"))
+        save_figure(figure, figures, LIES_ON)
+    for name in {*BREAKDOWNS, "controls", LIES_ON} - {*tables}:
         remove_figure(figures, name)
     if (folder / "train" / "log.jsonl").is_file():
         log_frame = read_log(folder / "train" / "log.jsonl")
@@ -120,6 +125,7 @@ def contents(
         "literature_note": why_not(config),
         "glossary": glossary_table(),
         "failure_kinds": KINDS,
+        "lies_on": sentences(tables),
         "alignment": read_table(folder / "tables" / "alignment.csv"),
         "splits": split_table(read_table(folder / "tables" / "splits.csv")),
         "figures": {p.stem: data_uri(p) for p in sorted((folder / "figures").glob("*.png"))},

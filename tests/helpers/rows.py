@@ -59,3 +59,12 @@ def records(with_val=True):
         for i, s in ((10, 0.5), (19, 0.4))
     ]
     return [{"kind": "start", "iterations": 19}, *train, *(val if with_val else [])]
+
+
+def with_places(lines):
+    """Rows of what masks lie on, an image each: (kind, lies_on, named, on_named, on_anchor, rank,
+    places_off)."""
+    kinds = {"named": "Int64", "on_named": "boolean", "on_anchor": "boolean", "rank": "Int64",
+             "places_off": "Int64"}  # fmt: skip
+    rows = pd.DataFrame(lines, columns=["kind", "lies_on", *kinds]).astype(kinds)
+    return rows.assign(image=[f"{number}.jpg" for number in range(len(rows))])

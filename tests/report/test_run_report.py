@@ -7,14 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.pages import page_tables
-from helpers.rows import as_control, make_rows, records
+from helpers.rows import as_control, make_rows, records, with_places
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import write_json
 from data_preprocess.base.tables import cells
 from dghin.evaluation.segmenters.about import write_about
 from dghin.report.figures.curves import length_histogram, save_figure
-from dghin.report.run_report import headline, split_table, training_facts, write_report
+from dghin.report.run_report import (
+    headline,
+    split_table,
+    training_facts,
+    verify_report,
+    write_report,
+)
 from dghin.report.tables.results import score_tables
 from dghin.report.tables.scores import read_results, run_metrics, with_intervals
 from dghin.run.config import load_config, save_config
@@ -93,6 +99,35 @@ def test_the_page_holds_every_table_that_follows_from_the_rows(run):
     shown = page_tables(write_report(run).read_text())
     for frame in map(with_intervals, score_tables(read_results(run)).values()):
         assert [list(frame.columns), *cells(frame)] in shown
+
+
+def add_places(folder, split):
+    """What masks lie on, into the rows of a split."""
+    path = folder / "rows" / f"{split}.parquet"
+    rows = pd.read_parquet(path)
+    places = ("meant", "same class", "nothing", "several")
+    lines = [("ordinal", places[n % 4], 2, n % 4 < 2, None, 1 + n % 2, n % 2) for n in rows.index]
+    added = with_places(lines).drop(columns=["image"])
+    rows.assign(**added).to_parquet(path)
+
+
+def test_what_masks_lie_on_is_told_and_verified(run):
+    add_places(run, "testA")
+    page = write_report(run).read_text()
+    assert '<h3 id="lies_on">' in page and (run / "figures" / "lies_on.png").is_file()
+    assert "Of 40 expressions of kind “ordinal”, 25 % of the masks lie" in words_of(page)
+    assert "By how many places is the count off?" in page
+    assert "verified: " in verify_report(run)
+    path = run / "tables" / "ordinals.csv"
+    text = path.read_text()
+    path.write_text(text.replace(",first,20,", ",first,21,"))
+    with pytest.raises(UserError, match="ordinals.csv: line"):
+        verify_report(run)
+    path.write_text(text)
+    write_rows(run)  # as of an older evaluation
+    page = write_report(run).read_text()
+    assert 'id="lies_on"' not in page and not path.exists()
+    assert not (run / "figures" / "lies_on.png").exists() and "verified: " in verify_report(run)
 
 
 def test_claims_come_first_and_those_about_other_data_are_folded(tmp_path):

@@ -19,6 +19,7 @@ from .claims import claims_table, run_claims
 from .exam import card_table, exam_table
 from .failures import failures_table
 from .latex import write_latex_document
+from .objects.lies_on import TABLES as OF_OBJECTS
 from .published import literature_table
 from .scores import (
     Results,
@@ -65,6 +66,7 @@ def score_tables(
         "exam_card": card_table(exam),
         "failures": failures_table(results),
         **{name: breakdown_table(results, name) for name in BREAKDOWNS},
+        **{name: make(results) for name, make in OF_OBJECTS.items()},
         "literature": literature,
     }
     return {name: frame for name, frame in tables.items() if len(frame)}
@@ -90,7 +92,7 @@ def write_results(
     tables = score_tables(results, config, about_run(run, config), run)
     for name, frame in tables.items():
         write_table(frame, folder / "tables", name)
-    for name in {*BREAKDOWNS, *AS_SCORED} - {*tables}:
+    for name in {*BREAKDOWNS, *OF_OBJECTS, *AS_SCORED} - {*tables}:
         remove_table(folder / "tables", name)
     if (folder / "tables" / f"{MAIN}.tex").is_file():
         write_latex_document(folder / "tables")
