@@ -1,13 +1,27 @@
 """Fixtures that several modules share: a tiny embedded data set, and a tiny network."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
-import torch
 from helpers.tiny import TINY_MODEL, TINY_TRAINING
 
+from data_preprocess.base.workers import cores
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks a hub would hang without a network
+# Threads of this process, of which several may run beside each other, and of those that it starts:
+# its share of the cores. Set before torch and NumPy are imported, which read it then.
+SHARE = max(1, cores() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
+os.environ.setdefault("OMP_NUM_THREADS", str(SHARE))
+
+
+@pytest.fixture(autouse=True)
+def own_threads():
+    """A test that takes all cores for torch gives them back."""
+    yield
+    if "torch" in sys.modules and sys.modules["torch"].get_num_threads() > SHARE:
+        sys.modules["torch"].set_num_threads(SHARE)
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +72,8 @@ def tiny_config(shapes):
 @pytest.fixture
 def tiny_model(tiny_config):
     """A tiny network with random weights, in eval mode."""
+    import torch
+
     from dghin.model.dghin import DGHIN
 
     torch.manual_seed(0)
@@ -101,3 +117,16 @@ def quick_figures(monkeypatch):
 
     for module in ("run_report", "page"):
         monkeypatch.setattr(f"dghin.report.{module}.save_figure", save)
+
+
+@pytest.fixture
+def without_torchrun(monkeypatch):
+    """Trainings of a speedrun, a study or an ablation in this process: seconds are saved. That
+    torchrun trains the same is for training/test_launch.py, and for the tests marked slow."""
+    from dghin.training.trainer import train
+
+    def launch(config, folder, processes=None, **_):
+        train(config, folder)
+
+    for module in ("speedrun", "trainings"):
+        monkeypatch.setattr(f"dghin.ablation.{module}.launch_training", launch)
