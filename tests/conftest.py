@@ -1,27 +1,21 @@
 """Fixtures that several modules share: a tiny embedded data set, and a tiny network."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.threads import give_back, set_share
 from helpers.tiny import TINY_MODEL, TINY_TRAINING
 
-from data_preprocess.base.workers import cores
-
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks a hub would hang without a network
-# Threads of this process, of which several may run beside each other, and of those that it starts:
-# its share of the cores. Set before torch and NumPy are imported, which read it then.
-SHARE = max(1, cores() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
-os.environ.setdefault("OMP_NUM_THREADS", str(SHARE))
+set_share()  # before anything imports torch
 
 
 @pytest.fixture(autouse=True)
 def own_threads():
     """A test that takes all cores for torch gives them back."""
     yield
-    if "torch" in sys.modules and sys.modules["torch"].get_num_threads() > SHARE:
-        sys.modules["torch"].set_num_threads(SHARE)
+    give_back()
 
 
 @pytest.fixture(scope="session")
