@@ -10,8 +10,12 @@ SHARE = max(1, cores() // WORKERS)
 
 
 def set_share() -> None:
-    """For this process and those that it starts, where nobody has set another number."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(SHARE))
+    """For this process and those that it starts; who asks for fewer gets fewer.
+
+    pytest-xdist's first process, which runs no tests, sets all cores, and its workers inherit it.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    os.environ["OMP_NUM_THREADS"] = str(min(int(asked), SHARE) if asked.isdecimal() else SHARE)
 
 
 def give_back() -> None:
