@@ -1,5 +1,6 @@
 # make reproduce   the whole chain on the embedded data set, from nothing to a report
-# make test        the tests
+# make quick       every module's main path, in less than 90 seconds on two cores
+# make test        lint, then the tests that are not marked slow: less than 6 minutes on two cores
 # make types       mypy on model, data, training and evaluation (a minute; then seconds)
 # make lab         JupyterLab at the project's root; as root, too, as in containers
 # make demo        a page to try the network of the last `make reproduce`
@@ -19,10 +20,14 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: reproduce test lint types docs lab demo speedrun bench bench-more setup clean
+.PHONY: reproduce quick test lint types docs lab demo speedrun bench bench-more setup clean
 
 reproduce: $(READY)
 	$(BIN)/dghin reproduce 'run=$(RUN)' $(if $(DATA),'data=$(DATA)') $(ARGS) $(if $(FORCE),--force)
+
+# the tests of a list, in its order: tests/quick.txt
+quick: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS) @tests/quick.txt
 
 test: $(READY) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)

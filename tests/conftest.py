@@ -4,10 +4,18 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
+from helpers.threads import give_back, set_share
 from helpers.tiny import TINY_MODEL, TINY_TRAINING
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks a hub would hang without a network
+set_share()  # before anything imports torch
+
+
+@pytest.fixture(autouse=True)
+def own_threads():
+    """A test that takes all cores for torch gives them back."""
+    yield
+    give_back()
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +66,8 @@ def tiny_config(shapes):
 @pytest.fixture
 def tiny_model(tiny_config):
     """A tiny network with random weights, in eval mode."""
+    import torch
+
     from dghin.model.dghin import DGHIN
 
     torch.manual_seed(0)
@@ -101,3 +111,16 @@ def quick_figures(monkeypatch):
 
     for module in ("run_report", "page"):
         monkeypatch.setattr(f"dghin.report.{module}.save_figure", save)
+
+
+@pytest.fixture
+def without_torchrun(monkeypatch):
+    """Trainings of a speedrun, a study or an ablation in this process: seconds are saved. That
+    torchrun trains the same is for training/test_launch.py, and for the tests marked slow."""
+    from dghin.training.trainer import train
+
+    def launch(config, folder, processes=None, **_):
+        train(config, folder)
+
+    for module in ("speedrun", "trainings"):
+        monkeypatch.setattr(f"dghin.ablation.{module}.launch_training", launch)

@@ -28,6 +28,7 @@ def run(name, *words, **variables):
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_modes_are_measured_beside_the_first():
     names = ["float32", "float32, checkpointed"]
     lines = run("modes.py", f"modes=[{', '.join(map(repr, names))}]", "rounds=1", "steps=1", *TINY)
@@ -37,6 +38,7 @@ def test_modes_are_measured_beside_the_first():
     assert cells[0][2] == cells[0][4] == "1.00" and float(cells[1][1]) > 0
 
 
+@pytest.mark.slow
 def test_every_line_of_the_speed_table(tmp_path):
     output = tmp_path / "speed.json"
     words = ["model.words=12", "model.width=32", *TINY, "turns=1", f"output={output}"]
@@ -74,6 +76,7 @@ def test_peak_memory_is_what_is_held_at_once():
     assert 6 * 2**20 <= peak_memory(call) < 7 * 2**20
 
 
+@pytest.mark.slow
 def test_growth_is_fitted_and_drawn(tmp_path):
     words = ["sizes=[64, 128]", "words=[8, 12]", "batches=[1, 2]", "small=64", *TINY]
     words += ["train.backbone_learning_rate_scale=1", "train.keep_maps=false"]
@@ -89,6 +92,7 @@ def test_growth_is_fitted_and_drawn(tmp_path):
     assert float(paper[3][2]) == pytest.approx(2 * float(paper[1][2]), rel=0.05)  # 126/64 to 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
 @pytest.mark.parametrize("name", ["gpu.py", "gpu_session.py"])
 def test_without_a_gpu_it_says_so(name):
@@ -96,6 +100,7 @@ def test_without_a_gpu_it_says_so(name):
     assert line.startswith("No GPU here") and f"python benchmarks/{name}" in line
 
 
+@pytest.mark.slow
 def test_what_a_gpu_would_do_runs_on_a_cpu(tmp_path):
     words = ["device=cpu", "batches=[2]", "steps=1", "compile=false", "workers=0", *TINY]
     lines = run("gpu.py", "config=demo", f"output={tmp_path / 'gpu.json'}", *words)
@@ -124,6 +129,7 @@ def without_packages(folder, *names):
     return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
+@pytest.mark.slow
 def test_every_experiment_of_a_gpu_session_runs_on_a_cpu(tmp_path):
     output = tmp_path / "session.json"
     bare = without_packages(tmp_path, "spacy", "pycocotools", "papermill", "matplotlib")
@@ -150,6 +156,7 @@ def test_every_experiment_of_a_gpu_session_runs_on_a_cpu(tmp_path):
     assert by_number[10]["lines"][0]["strict mIoU"] > 0  # masks that are not empty
 
 
+@pytest.mark.slow
 def test_an_experiment_that_fails_ends_no_session(tmp_path):
     """Each in a process of its own; the first has no network to be built, the last builds none."""
     output = tmp_path / "session.json"
@@ -238,6 +245,7 @@ def test_intervals_are_measured_beside_drawing_rows():
     assert [row[0] for row in cells[2:]] == ["rows", "sums"] and cells[2][3] == "1.00"
 
 
+@pytest.mark.slow
 def test_an_unknown_mode_is_refused_with_the_nearest():
     command = [sys.executable, str(BENCHMARKS / "modes.py"), "modes=[float23]"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -148,6 +148,7 @@ def test_every_command_has_a_line_here():
     assert commands == set(COMMANDS)
 
 
+@pytest.mark.slow
 def test_hostile_words(place):
     @trials(80)
     @given(command_lines(place))

@@ -111,6 +111,7 @@ def chain(shapes, tmp_path_factory):
         yield folder, words
 
 
+@pytest.mark.slow
 def test_the_chain_leaves_everything(chain):
     folder, _ = chain
     assert [path.stem for path in sorted(folder.glob("notebooks/*.ipynb"))] == CHAIN
@@ -140,6 +141,7 @@ def test_the_chain_leaves_everything(chain):
         assert {p.suffix for p in folder.glob(f"tables/{name}.*")} == {".md", ".csv", ".tex"}
 
 
+@pytest.mark.slow
 def test_its_numbers_follow_from_its_rows(chain):
     """As notebook 06 has it, and again later; a digit that was altered is found."""
     folder, _ = chain
@@ -153,6 +155,7 @@ def test_its_numbers_follow_from_its_rows(chain):
     path.write_text(before)
 
 
+@pytest.mark.slow
 def test_rows_know_the_command_and_all_that_is_broken_down(chain):
     folder, _ = chain
     for control in ("", *CONTROLS):
@@ -184,6 +187,7 @@ def test_an_ablation_through_its_notebooks(chain, monkeypatch):
     assert compare_runs(["ablation/runs/full-seed0", "smoke"], made.parent).is_file()
 
 
+@pytest.mark.slow
 def test_the_alignment_table_is_in_the_report(chain):
     page = (chain[0] / "report.html").read_text()
     assert "expressions whose parse drifts from its pieces" in page and "ReferIt, %" in page
@@ -232,6 +236,7 @@ def test_the_chain_on_a_set_without_a_test_split(chain, tmp_path, monkeypatch):
     assert "it is also the split reported here" in (made / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_metrics_have_their_form(chain):
     folder, _ = chain
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -243,6 +248,7 @@ def test_metrics_have_their_form(chain):
     assert metrics["testA"]["paper"]["count"] == len(rows)
 
 
+@pytest.mark.slow
 def test_notebooks_show_their_results(chain):
     folder, _ = chain
     for name in ("01_preprocess", "02_graphs", "03_train", "04_evaluate", "05_qualitative"):
@@ -252,6 +258,7 @@ def test_notebooks_show_their_results(chain):
     assert "iteration 4/4" in trained  # the child's log streams into the notebook
 
 
+@pytest.mark.slow
 def test_run_again_all_is_up_to_date(chain, caplog):
     folder, words = chain
     before = (folder / "state.json").stat().st_mtime_ns
@@ -261,6 +268,7 @@ def test_run_again_all_is_up_to_date(chain, caplog):
     assert (folder / "state.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_alone_from_its_own_folder(chain, tmp_path):
     """As JupyterLab starts it, with nothing given but the run."""
     folder, _ = chain

@@ -104,6 +104,7 @@ def page_commands():
     return [line for line in lines if line]
 
 
+@pytest.mark.slow
 def test_the_small_example_is_followed_to_the_letter(
     tmp_path, monkeypatch, capsys, tiny_model, quick_figures
 ):

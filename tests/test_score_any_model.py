@@ -1,6 +1,7 @@
 """Any model is scored: saved answers in every form, and models of transformers, by the commands."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -21,21 +22,41 @@ from dghin.run.config import save_config
 from dghin.run.folder import RunFolder
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Where DGHIN's own run is kept for the module's tests."""
+    return tmp_path_factory.mktemp("kept") / "own"
+
+
 @pytest.fixture
-def reports(tmp_path, tiny_config, tiny_model, monkeypatch):
+def reports(tmp_path, tiny_config, tiny_model, kept, monkeypatch):
     """A folder of runs with DGHIN's own: evaluated by its weights. The config is beside it."""
+    if not RunFolder(kept).rows("val").exists():
+        tiny_model.save_pretrained(RunFolder(kept).best)
+        save_config(tiny_config, RunFolder(kept).config)
+        evaluate_run(kept, tiny_config, ["val"])
     folder = tmp_path / "reports"
-    tiny_model.save_pretrained(RunFolder(folder / "own").best)
-    save_config(tiny_config, RunFolder(folder / "own").config)
+    shutil.copytree(kept, folder / "own")
     save_config(tiny_config, tmp_path / "mine.yaml")
-    evaluate_run(folder / "own", tiny_config, ["val"])
     monkeypatch.chdir(tmp_path)
     return folder
 
 
+@pytest.fixture(scope="module")
+def computed():
+    """The split val and its logits, computed once for the module's tests."""
+    return []
+
+
 @pytest.fixture
-def own_logits(tiny_config, tiny_model):
+def own_logits(tiny_config, tiny_model, computed):
     """The split val and the logits (2, S, S) of its expressions, as the evaluation has them."""
+    if not computed:
+        computed += logits_of(tiny_config, tiny_model)
+    return computed
+
+
+def logits_of(tiny_config, tiny_model):
     split, found = open_split(tiny_config, "val"), {}
     from dghin.evaluation.controls import alter
     from dghin.evaluation.scoring import image_groups
@@ -249,6 +270,7 @@ WRITERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(WRITERS))
 def test_a_model_of_transformers_from_photos_to_the_verified_report(
     reports, tmp_path, tiny_config, kind

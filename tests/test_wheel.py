@@ -61,6 +61,7 @@ def test_every_module_and_its_data_are_in_the_wheel(wheel):
                 assert path.relative_to(ROOT).as_posix() in names
 
 
+@pytest.mark.slow
 def test_the_commands_of_an_installed_wheel(installed, tmp_path, tiny_model, encoder, photo):
     where = run(installed, "-c", "import dghin; print(dghin.__file__)", folder=tmp_path)
     assert str(installed.parents[1]) in where.stdout

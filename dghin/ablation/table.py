@@ -1,5 +1,6 @@
 """The table of an ablation: mean ± sd over seeds, the difference to the full network, time."""
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ from dghin.evaluation.metrics import metrics_from_rows
 from dghin.model.dghin import DGHIN
 from dghin.report.figures.curves import read_log
 from dghin.report.tables.scores import read_results
-from dghin.run.config import Config
+from dghin.run.config import Config, ModelConfig
 from dghin.run.folder import RunFolder
 
 LEVEL = 0.95
@@ -86,8 +87,14 @@ def against_full(variant: np.ndarray, full: np.ndarray) -> tuple[float, float, f
 
 def parameters(config: Config) -> int:
     """Parameters of the network without its two encoders."""
+    return _parameters(config.model)
+
+
+@functools.cache
+def _parameters(config: ModelConfig) -> int:
+    """Building a network takes most of a second: each is built once."""
     with torch.device("meta"):
-        model = DGHIN(config.model)
+        model = DGHIN(config)
     encoders = ("visual_encoder.", "text_encoder.")
     return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(encoders))
 

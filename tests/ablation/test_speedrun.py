@@ -16,6 +16,14 @@ def check(folder):
     return verify_report(folder, {KIND: speedrun_tables})
 
 
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)])
+def launched(request):
+    """By torchrun; else in this process, which saves seconds."""
+    if not request.param:
+        request.getfixturevalue("without_torchrun")
+
+
+@pytest.mark.usefixtures("launched")
 def test_a_whole_speedrun(tiny_config, tmp_path):
     data = dataclasses.replace(tiny_config.data, test_splits=())
     run = Run("quick", dataclasses.replace(tiny_config, data=data), tmp_path / "quick")

@@ -19,6 +19,7 @@ from dghin.ablation.steadiness import (
     write_study,
 )
 from dghin.report.run_report import verify_report
+from dghin.run.config import load_config
 from dghin.run.folder import Run, RunFolder
 
 SCORES = (0.70, 0.72, 0.77)
@@ -63,6 +64,19 @@ def test_verify_computes_it_again(study):
         check(study)
 
 
+def test_a_case_is_trained_once(tmp_path, tiny_config, without_torchrun):
+    case = Case("seed 3", ("train.seed=3",))
+    run, folder = Run("study", tiny_config, tmp_path), RunFolder(tmp_path / "runs" / "seed-3")
+    run_study(run, [case])
+    assert load_config(str(folder.config)).train.seed == 3
+    assert steadiness_table({"seed 3": folder.path}).shape == (4, 4)
+    files = [folder.log, folder.rows("val")]
+    before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
+    run_study(run, [case])
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before
+
+
+@pytest.mark.slow
 def test_a_case_is_trained_in_its_environment_and_once(tmp_path, tiny_config):
     """A whole small training, with an instruction set of its own and rows at the end."""
     case = Case("seed 0", ("train.seed=0", "train.processes=1", "train.threads=1"), NO_AVX512)

@@ -248,6 +248,7 @@ def test_each_is_trained_and_scored_in_turn_and_once(asked, tmp_path):
     assert read_members(this.folder) == sorted(found, key=lambda m: variants.index(m.variant))
 
 
+@pytest.mark.slow
 def test_several_at_a_time_are_the_same_trainings(tiny_config, tmp_path):
     """Two processes that train beside each other, for real."""
     train = dataclasses.replace(tiny_config.train, processes=1, iterations=2, validate_every=2)
@@ -265,6 +266,7 @@ def test_jobs_have_their_own_of_the_visible_gpus():
     assert [own_cards(job, 1, 2, "5,7") for job in (0, 1)] == ["5", "7"]
 
 
+@pytest.mark.slow
 def test_after_a_failure_no_other_training_starts(tmp_path):
     """Two at a time; the first cannot be trained, and the rest is left alone."""
     config = load_config("ablation", [f"data.root={tmp_path / 'nothing'}"])

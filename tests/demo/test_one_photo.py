@@ -84,6 +84,7 @@ def test_of_photos_chosen_in_haste_the_last_is_shown_and_marked(tab, page, predi
     assert not example(tab, 0).evaluate("item => item.classList.contains('selected')")
 
 
+@pytest.mark.slow
 def test_a_question_under_way_ends_before_another_photo_comes(tab, predictor, upload, monkeypatch):
     """And the gallery marks no example beside a photo of one's own."""
     show(tab, 0)
@@ -99,6 +100,7 @@ def test_a_question_under_way_ends_before_another_photo_comes(tab, predictor, up
     assert not tab.locator("#examples .selected").count()
 
 
+@pytest.mark.slow
 def test_level_and_words_are_changed_while_a_question_is_under_way(tab, predictor, monkeypatch):
     show(tab, 0)
     predict = Held(predictor.predict)
@@ -117,6 +119,7 @@ def test_level_and_words_are_changed_while_a_question_is_under_way(tab, predicto
     assert [asked for _, asked in predict.called] == ["the left cat", "a dog"]
 
 
+@pytest.mark.slow
 def test_a_place_on_a_photo_is_not_looked_up_on_another_one(tab, predictor, monkeypatch):
     show(tab, 0)
     encode = Held(predictor.encode)
@@ -133,6 +136,7 @@ def test_a_place_on_a_photo_is_not_looked_up_on_another_one(tab, predictor, monk
     tab.wait_for_function(ALL_SHOW, arg=EXAMPLES[1])
 
 
+@pytest.mark.slow
 def test_two_tabs_have_a_photo_each(tab, address):
     other = tab.context.browser.new_page()
     other.goto(address)
@@ -148,6 +152,7 @@ def test_two_tabs_have_a_photo_each(tab, address):
         one.wait_for_function(ALL_SHOW, arg=EXAMPLES[index])
 
 
+@pytest.mark.slow
 def test_an_upload_that_fails_gives_the_buttons_back(tab, upload):
     show(tab, 0)
     tab.route("**/upload?*", lambda route: route.abort())
@@ -159,6 +164,7 @@ def test_an_upload_that_fails_gives_the_buttons_back(tab, upload):
     tab.wait_for_function(ALL_SHOW, arg=EXAMPLES[0])
 
 
+@pytest.mark.slow
 def test_the_photo_is_reached_by_keyboard(tab):
     show(tab, 1)
     tab.locator("#photo button:has(img)").focus()

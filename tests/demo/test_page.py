@@ -311,6 +311,7 @@ def test_no_request_goes_past_the_queue(page, address):
         assert answer.status_code == 404 and "join the queue" in answer.text
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_photo_is_asked_about_in_a_browser(tab, photo, page, address, tmp_path):
     """Load, upload, type, find, another level, click on the picture, leave out words."""

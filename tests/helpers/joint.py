@@ -1,4 +1,7 @@
-"""Work of several gloo processes on one machine, for tests of what they must do together."""
+"""Work of several gloo processes on one machine, for tests of what they must do together.
+
+Every process imports this module: what only some work needs is imported there.
+"""
 
 import os
 import socket
@@ -10,14 +13,8 @@ import torch.distributed as dist
 import torch.multiprocessing
 from torch import nn
 
-from dghin.data.batches import collate
-from dghin.data.dataset import open_split
-from dghin.model.dghin import DGHIN
 from dghin.run.config import Config
 from dghin.run.processes import Place, from_main
-from dghin.training.device.joint_norm import use_joint_norms
-from dghin.training.recipe import derive
-from dghin.training.step import Stepper
 
 
 def together(work: Any, world: int, folder: Path, *arguments: Any) -> list[Any]:
@@ -50,6 +47,8 @@ def pass_through(
     place: Place, x: torch.Tensor, weight: torch.Tensor, compiled: bool
 ) -> dict[str, Any]:
     """Output, gradients and buffers of the small network with joint norms, on a rank's share."""
+    from dghin.training.device.joint_norm import use_joint_norms
+
     network: nn.Module = use_joint_norms(small_network())
     run = torch.compile(network, fullgraph=True) if compiled else network
     own = slice(place.rank * len(x) // place.world, (place.rank + 1) * len(x) // place.world)
@@ -70,6 +69,12 @@ def steps_of(place: Place, config: Config, count: int) -> list[dict[str, float]]
     With train.referent_weight=0.9 the class weights are even: a loss is the mean over a process's
     pixels by their weights, so that otherwise the mean over processes is another one.
     """
+    from dghin.data.batches import collate
+    from dghin.data.dataset import open_split
+    from dghin.model.dghin import DGHIN
+    from dghin.training.recipe import derive
+    from dghin.training.step import Stepper
+
     torch.manual_seed(0)
     # in float64: batch norms of a few numbers make rounding large
     model, recipe = DGHIN(config.model).double(), derive(config, place.world, place.device)
@@ -84,6 +89,6 @@ def steps_of(place: Place, config: Config, count: int) -> list[dict[str, float]]
     return found
 
 
-def given_by_main(place: Place, state: Any) -> Any:
-    """A nested state that only the main rank has, as every rank gets it."""
-    return from_main(state if place.is_main else None, place)
+def given_by_main(place: Place, *states: Any) -> list[Any]:
+    """Nested states that only the main rank has, one after the other, as every rank gets them."""
+    return [from_main(state if place.is_main else None, place) for state in states]

@@ -72,18 +72,34 @@ def differences(model, run):
     return found
 
 
+@functools.cache
+def traced(folder):
+    """The program of a network's folder: seconds are saved where two files are made of it."""
+    return export_program(DGHIN.from_pretrained(folder))
+
+
+def export_by_command(folder, name):
+    """A file beside the folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "export_program", lambda model: traced(folder))
+        main([f"model={folder}", f"output={folder.parent / name}"])
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A tiny network's folder, with an ONNX file and a program beside it, by the command."""
+    """A tiny network's folder, with a program beside it, by the command."""
     folder = tmp_path_factory.mktemp("exported") / "model"
     model = network()
     model.language = LANGUAGE
     model.save_pretrained(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        once = functools.cache(lambda: export_program(DGHIN.from_pretrained(folder)))
-        patch.setattr(export, "export_program", lambda model: once())  # seconds saved
-        for name in ("model.onnx", "model.pt2"):
-            main([f"model={folder}", f"output={folder.parent / name}"])
+    export_by_command(folder, "model.pt2")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(folder):
+    """The same folder, with an ONNX file beside it, too."""
+    export_by_command(folder, "model.onnx")
     return folder
 
 
@@ -103,9 +119,10 @@ def swin():
     return model, export_program(model)
 
 
-def test_onnx_agrees_at_every_batch_size(folder):
-    run = exported(folder.parent / "model.onnx")
-    assert max(differences(DGHIN.from_pretrained(folder), run)) < 1e-4  # 1e-3 is asked for
+@pytest.mark.slow
+def test_onnx_agrees_at_every_batch_size(both):
+    run = exported(both.parent / "model.onnx")
+    assert max(differences(DGHIN.from_pretrained(both), run)) < 1e-4  # 1e-3 is asked for
 
 
 def test_a_program_agrees_at_every_batch_size(folder):
@@ -115,14 +132,16 @@ def test_a_program_agrees_at_every_batch_size(folder):
     assert not [name for name in program.state_dict if "auxiliary" in name]
 
 
-def test_each_is_one_file_and_tells_no_folders(folder):
-    files = sorted(path for path in folder.parent.iterdir() if path.is_file())
+@pytest.mark.slow
+def test_each_is_one_file_and_tells_no_folders(both):
+    files = sorted(path for path in both.parent.iterdir() if path.is_file())
     assert [path.name for path in files] == ["model.onnx", "model.pt2"]
     for path in files:
         assert str(Path(export.__file__).parent).encode() not in path.read_bytes()
         assert str(Path(torch.__file__).parent).encode() not in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_swin_and_inputs_it_does_not_need(swin):
     model, program = swin
     assert max(differences(model, program.module())) < 1e-6
@@ -144,9 +163,10 @@ def test_the_given_network_stays_as_it_is():
     assert all(weight.requires_grad for weight in given.parameters())
 
 
-def test_the_file_says_how_to_feed_it(folder, encoder):
+@pytest.mark.slow
+def test_the_file_says_how_to_feed_it(both, encoder):
     """The docstring's lines, and the settings in the file, give the predictor's logits."""
-    session = onnxruntime.InferenceSession(folder.parent / "model.onnx")
+    session = onnxruntime.InferenceSession(both.parent / "model.onnx")
     found = session.get_modelmeta().custom_metadata_map
     assert json.loads(found["language"]) == LANGUAGE and found["dghin"]
     config = json.loads(found["model"])
@@ -160,7 +180,7 @@ def test_the_file_says_how_to_feed_it(folder, encoder):
     words = {name: getattr(language, name)[None] for name in INPUTS if name != "image"}
     image = resize_image(photo, 64)[None].numpy()
     (logits,) = session.run(["logits"], {"image": image, **words})
-    predictor = Predictor(DGHIN.from_pretrained(folder), encoder)
+    predictor = Predictor(DGHIN.from_pretrained(both), encoder)
     tensors = [torch.from_numpy(x) for x in (image, *words.values())]
     np.testing.assert_allclose(logits, predictor.model(*tensors).mask.detach(), atol=1e-4)
     # a photo of the network's own size has the mask of the logits' larger class
@@ -171,7 +191,8 @@ def test_the_file_says_how_to_feed_it(folder, encoder):
 PHRASES = ["The small red circle to the left of the unquestionably blue star", "it"]
 
 
-def test_a_stranger_needs_the_file_alone(folder, tmp_path):
+@pytest.mark.slow
+def test_a_stranger_needs_the_file_alone(both, tmp_path):
     """A script that imports nothing of ours and follows the metadata has the predictor's masks: of
     a photo that its camera turned, larger and smaller than the network's input."""
     noise = np.random.default_rng(0).integers(0, 255, (150, 260, 3), dtype=np.uint8)
@@ -180,7 +201,7 @@ def test_a_stranger_needs_the_file_alone(folder, tmp_path):
     turned[0x0112] = 6  # a quarter turn
     for name, photo in photos.items():
         photo.save(tmp_path / name, exif=turned)
-    predictor = Predictor.from_pretrained(folder)
+    predictor = Predictor.from_pretrained(both)
     asked = [(photo, phrase) for photo in photos for phrase in PHRASES]
     script = f"""
 import sys; sys.path.insert(0, {str(ROOT / "examples")!r})
@@ -188,7 +209,7 @@ sys.modules.update(dghin=None, data_preprocess=None)
 import numpy, run_exported
 for suffix in ("onnx", "pt2"):
     for number, (photo, phrase) in enumerate({asked!r}):
-        path = {str(folder.parent / "model.")!r} + suffix
+        path = {str(both.parent / "model.")!r} + suffix
         numpy.save(f"{{number}}.{{suffix}}.npy", run_exported.predict(path, photo, phrase))
 """
     environment = os.environ | {"PYTHONPATH": ""}

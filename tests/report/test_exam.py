@@ -134,6 +134,7 @@ def test_what_cannot_be_compared_is_said(examined):
         chosen_split(examined / "deaf", {"deaf": frame, "other": other})
 
 
+@pytest.mark.slow
 def test_a_run_without_exam_says_how_to_score_it(
     tmp_path, monkeypatch, words, tiny_config, tiny_model
 ):
@@ -149,6 +150,7 @@ def test_a_run_without_exam_says_how_to_score_it(
     assert not (folder / "exam.html").exists()
 
 
+@pytest.mark.slow
 def test_dghin_is_examined_with_its_own_parser(tmp_path, monkeypatch, tiny_config, tiny_model):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("dghin.report.run_report.write_mask_figures", lambda *_: None)

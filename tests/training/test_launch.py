@@ -91,6 +91,7 @@ def test_two_processes_train_one_model(tiny_config, config_of, undisturbed, capf
     assert "iteration 6/6" in text and "12 = 3 x 2 accumulated x 2 processes" in text
 
 
+@pytest.mark.slow
 def test_two_halves_of_two_processes_are_one_whole(tiny_config, config_of, undisturbed, tmp_path):
     folder = tmp_path / "halves"
     launch_training(config_of(tiny_config, stop_at=2), folder, processes=2)
@@ -99,6 +100,7 @@ def test_two_halves_of_two_processes_are_one_whole(tiny_config, config_of, undis
     assert_same_weights(undisturbed, folder)
 
 
+@pytest.mark.slow
 def test_an_interrupt_saves_on_all_processes(tiny_config, config_of, undisturbed, tmp_path, capfd):
     folder = tmp_path / "parts"
 
@@ -134,6 +136,7 @@ def parent_of(folder):
     return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["main", "other"])
 def test_a_killed_process_restarts_the_group(tiny_config, config_of, undisturbed, tmp_path, victim):
     """torchrun --max-restarts: the run ends as if undisturbed."""
@@ -163,6 +166,7 @@ def sibling(pid):
     return next(p for p, parent in parents.items() if parent == parents[pid] and p != pid)
 
 
+@pytest.mark.slow
 def test_two_nodes_give_the_weights_of_one(tiny_config, config_of, undisturbed, tmp_path):
     """Two agents on the loopback address meet at a c10d rendezvous."""
     save_config(config_of(tiny_config), tmp_path / "config.yaml")
@@ -184,6 +188,7 @@ def test_two_nodes_give_the_weights_of_one(tiny_config, config_of, undisturbed, 
     assert_same_weights(undisturbed, tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_number_of_processes(
     tiny_config, config_of, undisturbed, tmp_path
 ):
@@ -205,6 +210,7 @@ def test_scores_do_not_depend_on_the_number_of_processes(
         pd.testing.assert_frame_equal(rows, expected)
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_does_not_resume(tiny_config, config_of, undisturbed):
     with pytest.raises(RuntimeError, match=r"here.processes': \(2, 1\)"):
         launch_training(config_of(tiny_config), undisturbed, processes=1)
@@ -229,6 +235,7 @@ def test_a_failing_child_fails_the_launch_with_its_last_words(tiny_config, tmp_p
         launch_training(config, tmp_path / "run", processes=1)
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_torchruns_exit_status(tiny_config, tmp_path):
     config = dataclasses.replace(
         tiny_config, weights=dataclasses.replace(tiny_config.weights, backbone="missing.pth")

@@ -27,6 +27,7 @@ def lines(folder, kind=""):
     return [line for line in found if line["kind"].startswith(kind)]
 
 
+@pytest.mark.slow
 def test_means_are_over_all_steps_since_the_line_before_also_after_a_stop(tiny_config, tmp_path):
     """A stop in the middle of a line's steps changes nothing."""
     config = with_train(tiny_config, iterations=6)

@@ -81,6 +81,7 @@ def assert_equal(whole, other):
     assert lines(whole, "train") == lines(other, "train")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_two_halves_are_one_whole_with_mirrored_photos_and_a_trained_start(
     config, tiny_model, tmp_path, workers
@@ -98,7 +99,7 @@ def test_two_halves_are_one_whole_with_mirrored_photos_and_a_trained_start(
     assert_equal(tmp_path / "whole", tmp_path / "halves")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_two_halves_are_one_whole(config, whole, tmp_path, workers):
     halves = tmp_path / "halves"
     for stop_at in (3, 0):  # at 3 it ends before the validation that is due there
@@ -142,6 +143,7 @@ def test_who_only_looks_at_a_finished_run_leaves_its_records(config, whole, monk
     assert len(lines(whole, "start")) == 2 and len(lines(whole, "val")) == 2
 
 
+@pytest.mark.slow
 def test_who_dies_in_the_first_step_leaves_the_records(config, whole, monkeypatch):
     checkpoints(whole / "train")[0].unlink()
     before = contents(whole)
@@ -188,7 +190,9 @@ class _nothing:
         return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_ends_with_a_message(
     config, whole, tmp_path, monkeypatch, caplog, number
 ):
@@ -215,6 +219,7 @@ def test_a_signal_saves_and_ends_with_a_message(
     assert_equal(whole, folder)
 
 
+@pytest.mark.slow
 def test_a_signal_during_validation_loses_nothing(config, whole, tmp_path, monkeypatch):
     folder = tmp_path / "parts"
     with monkeypatch.context() as patch:
@@ -250,6 +255,7 @@ def kill_at_random(config, folder, whole, kills, seed):
     return rounds + 1
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(config, whole, tmp_path):
     kill_at_random(config, tmp_path / "killed", whole, 6, seed=0)
 
@@ -284,6 +290,7 @@ def short(config, tmp_path):
     return config, tmp_path / "short"
 
 
+@pytest.mark.slow
 def test_killed_while_it_writes(short, tmp_path):
     """Before a sync, a rename, a removal, and in the middle of a checkpoint."""
     moments = (2, 10, 18, 26)
@@ -296,6 +303,7 @@ def test_killed_at_every_other_step_of_writing(short, tmp_path):
     assert kill_while_writing(*short, tmp_path / "killed", range(1, 500, 2)) >= 14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncated", "overwritten", "empty"])
 def test_a_damaged_newest_checkpoint_is_named_and_skipped(config, whole, tmp_path, caplog, damage):
     folder = tmp_path / "parts"
@@ -327,6 +335,7 @@ def test_other_data_is_refused_with_the_difference(config, whole, shapes, tmp_pa
         train(other, whole)
 
 
+@pytest.mark.slow
 def test_told_to_it_goes_on_under_other_settings(config, whole, caplog):
     longer = with_train(config, iterations=10, learning_rate=1e-4)
     with pytest.raises(UserError, match=r"train.iterations': \(6, 10\).*resume_changed=true"):

@@ -130,6 +130,7 @@ def test_a_full_disk_ends_the_training_and_leaves_the_older_ones(
     assert names == ["checkpoint-0000002", "checkpoint-0000001"]
 
 
+@pytest.mark.slow
 def test_killed_while_the_thread_writes(tiny_config, tmp_path, caplog):
     """In the middle of a checkpoint, before its sync, its rename, the removal of an older one."""
     caplog.set_level(logging.INFO)

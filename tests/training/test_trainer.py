@@ -59,6 +59,7 @@ def assert_same(one, other):
         assert one == other
 
 
+@pytest.mark.slow
 def test_the_loss_of_one_batch_falls(tiny_config, tmp_path):
     config = with_train(tiny_config, iterations=40)
     trainer = Trainer(config, tmp_path, ALONE)
@@ -207,6 +208,7 @@ def test_too_many_such_losses_end_the_run_with_the_samples(tiny_config, tmp_path
     assert first["count"] == 1 and second["count"] == 2
 
 
+@pytest.mark.slow
 def test_float16_scales_less_after_an_overflow_and_goes_on_after_a_stop(tiny_config, tmp_path):
     config = with_train(tiny_config, precision="float16", save_every=1, keep_checkpoints=9)
     trainer = Trainer(config, tmp_path, ALONE)

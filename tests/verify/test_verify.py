@@ -45,6 +45,7 @@ def test_published_figures_are_there_for_every_split():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_shared
 def test_real_referit_meets_every_published_figure():
     table = counted(VerifySettings("referit", f"{SHARED}/data"))

@@ -20,6 +20,8 @@ from helpers.tiny import TINY_MODEL, TINY_TRAINING
 
 from dghin.run.config import load_config
 
+pytestmark = pytest.mark.slow
+
 LIKE_A_GPU = {"precision": "bfloat16", "channels_last": True, "expressions_per_image": 1}
 
 
@@ -85,7 +87,6 @@ def test_one_graph_and_no_break(config, processes):
     assert (found["graphs"], found["breaks"]) == (1, 0), found["reasons"]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     not torch.backends.cuda.is_built()
     and not shutil.which(shlex.split(os.environ.get("CXX", "g++"))[0]),

@@ -13,7 +13,10 @@ from dghin.training.device.joint_norm import JointNorm, use_joint_norms
 ALONE = Place(0, 1, torch.device("cpu"))
 
 
-@pytest.mark.parametrize(("world", "compiled"), [(2, False), (3, False), (2, True)])
+@pytest.mark.parametrize(
+    ("world", "compiled"),
+    [(2, False), *(pytest.param(*x, marks=pytest.mark.slow) for x in [(3, False), (2, True)])],
+)
 def test_several_processes_are_one_on_the_joined_batch(tmp_path, world, compiled):
     """Far from zero, too, where plain sums of squares lose their digits."""
     x = torch.randn(6, 3, 5, 5, dtype=torch.float64) * 3 + 1000
@@ -32,6 +35,7 @@ def test_several_processes_are_one_on_the_joined_batch(tmp_path, world, compiled
             torch.testing.assert_close(mine, theirs, **close)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_on_the_joined_batch(tiny_config, tmp_path):
     """The whole network: losses of three steps within 1e-5."""
     model = dataclasses.replace(tiny_config.model, text_dropout=0.0, drop_path=0.0)
