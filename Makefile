@@ -1,6 +1,6 @@
 # make reproduce   the whole chain on the embedded data set, from nothing to a report
-# make quick       every module's main path, in less than 90 seconds on two cores
-# make test        lint, then the tests that are not marked slow: less than 6 minutes on two cores
+# make quick       every module's main path; the aim: 90 seconds on two cores
+# make test        lint, then the tests that are not marked slow; the aim: 6 minutes on two cores
 # make types       mypy on model, data, training and evaluation (a minute; then seconds)
 # make lab         JupyterLab at the project's root; as root, too, as in containers
 # make demo        a page to try the network of the last `make reproduce`

@@ -9,9 +9,9 @@ import pytest
 from data_preprocess.raw.segmentation import run_lengths
 from data_preprocess.shapes.meaning import Meaning
 from dghin.evaluation.evaluate import evaluate_run
+from dghin.evaluation.metrics import expression_iou
 from dghin.evaluation.objects.lies_on import KINDS, PLACES, columns_of, place_of, with_objects
 from dghin.evaluation.objects.photos import AnnotatedObject, Photo
-from dghin.evaluation.metrics import expression_iou
 from dghin.evaluation.reference import reference_answerer
 from dghin.run.folder import RunFolder
 
