@@ -26,7 +26,6 @@ OTHERS = {
     "data_preprocess.raw.forms.refcoco_m": ("raw/forms/test_read.py", "by its form's name"),
     "data_preprocess.raw.forms.seqtr": ("raw/forms/test_read.py", "by its form's name"),
     "data_preprocess.raw.mat_file": ("raw/test_masks.py", "masks of .mat files"),
-    "data_preprocess.shapes.scene": ("shapes/test_dataset.py", "drawn for every scene"),
     "data_preprocess.shapes.wording": ("shapes/test_phrases.py", "the words of every phrase"),
     "dghin.commands.convert": ("model/test_original.py", "its work is dghin.model.original"),
     "dghin.demo.texts": ("demo/test_page.py", "the texts of the page"),
