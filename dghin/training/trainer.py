@@ -47,6 +47,7 @@ from .checkpoint import (
     save_checkpoint,
     set_random_state,
 )
+from .device.layout import lay_out_channels_last
 from .frozen import encode_once, keep_maps
 from .logbook import Logbook, Progress
 from .recipe import Recipe, derive, differences, kept_choices, made_from
@@ -88,7 +89,7 @@ class Trainer:
         self.report = Logbook(self.files, config, self.recipe, place, self.progress, parameters)
         self.model.to(place.device)
         if self.recipe.settings.channels_last:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            lay_out_channels_last(self.model)
         if config.train.text_learning_rate_scale == 0:
             splits = [self.train_set] + ([self.val_set] if self.val_set else [])
             kept = config.data.prepared_root / "encoded" if config.train.keep_encoded else None

@@ -5,6 +5,7 @@ Every process imports this module: what only some work needs is imported there.
 
 import os
 import socket
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,12 @@ def pass_through(
             "buffers": list(network.buffers())}  # fmt: skip
 
 
-def steps_of(place: Place, config: Config, count: int) -> list[dict[str, float]]:
+def steps_of(
+    place: Place, config: Config, count: int, lay_out: Any = None
+) -> list[dict[str, float]]:
     """The losses of the first training steps, each over all processes' shares of one batch.
+
+    lay_out: what puts the network's weights into another memory layout, before it is wrapped.
 
     With train.referent_weight=0.9 the class weights are even: a loss is the mean over a process's
     pixels by their weights, so that otherwise the mean over processes is another one.
@@ -78,6 +83,8 @@ def steps_of(place: Place, config: Config, count: int) -> list[dict[str, float]]
     torch.manual_seed(0)
     # in float64: batch norms of a few numbers make rounding large
     model, recipe = DGHIN(config.model).double(), derive(config, place.world, place.device)
+    if lay_out:
+        lay_out(model)
     stepper = Stepper(model, config, recipe, place)
     stepper.training_mode()
     split, found = open_split(config, "train"), []
@@ -87,6 +94,17 @@ def steps_of(place: Place, config: Config, count: int) -> list[dict[str, float]]
         step = stepper.step([collate(samples, False)], 1e-5)
         found.append({name: float(value) for name, value in step.losses.items()})
     return found
+
+
+def warned_steps(
+    place: Place, config: Config, count: int, lay_out: Any
+) -> tuple[list[dict[str, float]], list[str]]:
+    """`steps_of`, and all that torch warns of meanwhile, every time that it does."""
+    torch.set_warn_always(True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        losses = steps_of(place, config, count, lay_out)
+    return losses, [str(one.message) for one in caught]
 
 
 def given_by_main(place: Place, *states: Any) -> list[Any]:

@@ -243,6 +243,11 @@ def write_table(frame: pd.DataFrame, folder: Path, name: str) -> None:
         write_text(folder / f"{name}.tex", latex)
 
 
+def without_empty(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table without the columns that hold nothing, or an empty text, in every row."""
+    return frame.loc[:, [bool((frame[name].notna() & (frame[name] != "")).any()) for name in frame]]
+
+
 def remove_table(folder: Path, name: str) -> None:
     """Remove what `write_table` wrote, where it is."""
     for suffix in ("md", "csv", "tex"):

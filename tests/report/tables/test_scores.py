@@ -26,6 +26,7 @@ from dghin.report.tables.scores import (
     run_metrics,
     validations_table,
     with_intervals,
+    without_empty,
     write_table,
 )
 
@@ -215,3 +216,9 @@ def test_validations_of_a_log_are_in_percent_and_counts_are_whole():
     assert list(table) == ["Iteration", "Expressions", "Protocol", "oIoU", "Pr@0.5"]
     assert table.to_numpy().tolist() == [[2, 400, "strict", 50.0, 25.0]]
     assert "400.0" not in table.to_string()
+
+
+def test_columns_without_a_value_are_left_out():
+    card = pd.DataFrame({"Here": [0, 1], "Published": pd.array([None, None], "Int64"),
+                         "Verdict": ["", ""], "Note": ["", "same"]})  # fmt: skip
+    assert list(without_empty(card)) == ["Here", "Note"]
