@@ -16,7 +16,6 @@ OTHERS = {
     "data_preprocess.base.values": ("base/test_settings.py", "values of every setting"),
     "data_preprocess.fetch.obtain": ("fetch/test_fetch.py", "every file that is fetched"),
     "data_preprocess.fetch.presence": ("fetch/test_fetch.py", "what is there is not asked for"),
-    "data_preprocess.language.parts_of_speech": ("language/test_encoder.py", "a list of codes"),
     "data_preprocess.prepared.members": ("prepared/test_joint.py", "the members of a joint set"),
     "data_preprocess.raw.forms.arefcoco": ("raw/forms/test_benchmarks.py", "by its form's name"),
     "data_preprocess.raw.forms.entries": ("raw/forms/test_read.py", "the records of every form"),

@@ -7,6 +7,7 @@
 Shapes and counts come from the modules, by hooks, and the code from their source: none is typed.
 """
 
+import functools
 import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -58,20 +59,21 @@ def parts_table(model: DGHIN, inputs: Mapping[str, Any]) -> pd.DataFrame:
 
     inputs: what `DGHIN.forward` takes.
     """
-    rows: list[list[Any]] = []
+    rows, reads = [], {}
 
-    def keep(name: str, part: nn.Module, given: tuple, named: dict, out: Any) -> None:
+    def before(name: str, part: nn.Module, given: tuple, named: dict) -> None:
+        reads[name] = shapes([*given, *named.values()])
+
+    def after(name: str, part: nn.Module, given: tuple, named: dict, out: Any) -> None:
         count = sum(parameter.numel() for parameter in part.parameters())
-        read = shapes([*given, *named.values()])
-        rows.append([name, type(part).__name__, read, shapes(out), count])
+        rows.append([name, type(part).__name__, reads[name], shapes(out), count])
 
-    hooks = [
-        part.register_forward_hook(
-            lambda part, given, named, out, name=name: keep(name, part, given, named, out),
-            with_kwargs=True,
-        )
-        for name, part in parts_of(model)
-    ]
+    hooks = []
+    for name, part in parts_of(model):
+        see, take = functools.partial(before, name), functools.partial(after, name)
+        # first of all, before another hook changes what the part is given
+        hooks.append(part.register_forward_pre_hook(see, with_kwargs=True, prepend=True))
+        hooks.append(part.register_forward_hook(take, with_kwargs=True))
     try:
         model(**inputs)
     finally:
