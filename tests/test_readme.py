@@ -83,7 +83,7 @@ PLAN = {  # a command's first words: how far it is taken, the words that are add
     "dghin report run=own": (READ, [], "test_own_photos.py follows its page"),
     "dghin report run=RUN": (READ, [], "the reader's run"),
     "dghin report run=demo gallery=docs/gallery": (READ, [], "report/test_gallery.py"),
-    "dghin report run=demo reviewed=DATA/reviewed": (
+    "dghin report run=refcoco reviewed=DATA/reviewed": (
         READ,
         [],
         "Ref-L4's files; data/test_review.py",
