@@ -48,7 +48,7 @@ class Written:
             radius = float(np.sqrt(mask.sum() / UNIT_AREAS[shape]))
             x, y, w, h = entry["bbox"]
             found[entry["id"]] = Found(
-                shape, colour, radius, radius > 0.122 * min(width, height),
+                shape, colour, radius, radius > 0.13 * min(width, height),
                 (x + w / 2) / width, (y + h / 2) / height, width, height,
             )  # fmt: skip
         return found

@@ -169,6 +169,8 @@ def _joined(rows: pd.DataFrame, found: Mapping[int, Mapping[str, Any]]) -> pd.Da
         values = [entry.get(name) for entry in columns]
         if any(value is not None for value in values):
             added[name] = pd.array(values, dtype=KINDS.get(name, object))
+    if not added:
+        return rows
     joined = rows.assign(**added)
     joined.attrs = rows.attrs
     return joined
