@@ -82,7 +82,8 @@ def ordinals_table(results: Results) -> pd.DataFrame:
     """
     lines = []
     for split, rows in _splits(results, "rank"):
-        off = rows["places_off"].abs()
+        # the column is missing where no mask lies on any of the objects that are counted
+        off = rows.get("places_off", pd.Series(pd.NA, rows.index, dtype="Int64")).abs()
         conditions = [off == 0, off == 1, off == 2, off > 2]
         known = [condition.fillna(False).to_numpy(bool) for condition in conditions]
         kind = pd.Series(np.select(known, OFF[:-1], default=OFF[-1]), rows.index)

@@ -88,6 +88,13 @@ def test_by_how_many_places_the_count_is_off(rows):
     assert line(table, Asked="first")[OFF[0]] == 50
 
 
+def test_ordinals_whose_masks_all_lie_elsewhere(rows):
+    """Then rows have no column of places off: all of it is unknown."""
+    elsewhere = rows[rows["places_off"].isna()].drop(columns="places_off")
+    found = line(ordinals_table({"": {"val": elsewhere}}), Asked="all")
+    assert found["Expressions"] == 2 and found[OFF[-1]] == 100
+
+
 def test_test_splits_stand_together_without_val(rows):
     results = {"": {"val": rows, "testA": rows.head(6), "testB": rows.iloc[5:9]}}
     for name, make in TABLES.items():
