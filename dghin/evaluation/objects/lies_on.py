@@ -117,7 +117,7 @@ def with_objects(rows: pd.DataFrame, answers: Path, data: Path) -> pd.DataFrame:
     except (UserError, ImportError) as error:  # pycocotools draws the objects
         log.warning("what masks lie on stays unknown: %s", error)
         return rows
-    return _joined(rows, found)
+    return _joined(rows, found) if found else rows
 
 
 def _by_file(rows: pd.DataFrame, data: Path) -> Iterator[tuple[Path, pd.DataFrame]]:
