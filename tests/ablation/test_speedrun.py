@@ -1,6 +1,7 @@
 """The speedrun's line follows from rows and log, and verify says so."""
 
 import dataclasses
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,6 +11,8 @@ from data_preprocess.base.errors import UserError
 from dghin.ablation.speedrun import KIND, run_speedrun, speedrun_table, speedrun_tables
 from dghin.report.run_report import verify_report
 from dghin.run.folder import Run, RunFolder
+
+ROOT = Path(__file__).parents[2]
 
 
 def check(folder):
@@ -38,6 +41,22 @@ def test_a_whole_speedrun(tiny_config, tmp_path):
     table.write_text(table.read_text().replace("no", "yes"))
     with pytest.raises(UserError, match=r"speedrun\.csv: line"):
         check(run.folder)
+
+
+def test_the_records_follow_from_their_rows_and_logs():
+    """Every folder of the record is verified, and its line stands on the page."""
+    records = ROOT / "benchmarks" / "speedrun"
+    page = (ROOT / "benchmarks" / "speedrun.md").read_text()
+    folders = sorted(path for path in records.iterdir() if path.is_dir())
+    assert folders
+    for folder in folders:
+        assert check(folder).startswith("verified: ")
+        (line,) = speedrun_table(folder).to_dict("records")
+        assert line["Reached"] == "yes"
+        row = next(row for row in page.splitlines() if f"(speedrun/{folder.name})" in row)
+        for value in (f"{line['oIoU']:.2f}", f"{line['Steps']}", f"{line['Seconds']:.0f}"):
+            assert f"| {value} |" in row, value
+        assert f"| {line['Commit']} |" in row
 
 
 def test_the_target_is_of_all_of_val(tmp_path):
