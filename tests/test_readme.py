@@ -78,7 +78,6 @@ PLAN = {  # a command's first words: how far it is taken, the words that are add
     "dghin evaluate run=lavt": (READ, [], "the reader's masks; test_score_any_model.py"),
     "dghin evaluate run=clipseg": (READ, [], "needs the hub; test_score_any_model.py"),
     "dghin evaluate run=own": (READ, [], "test_own_photos.py follows its page"),
-    "dghin evaluate run=demo-again": (READ, [], "evaluation/test_kept.py scores stored answers"),
     "dghin exam": (READ, [], "scores thirteen controls; report/test_exam.py"),
     "dghin report": (RUN, [], ""),
     "dghin report run=own": (READ, [], "test_own_photos.py follows its page"),
