@@ -126,7 +126,7 @@ def _by_file(rows: pd.DataFrame, data: Path) -> Iterator[tuple[Path, pd.DataFram
         str(objects_file(data, dataset, segment) or "")
         for dataset, segment in zip(rows["dataset"], rows["segment_id"], strict=True)
     ]
-    for name, chosen in rows.groupby(files, sort=False):
+    for name, chosen in rows.groupby(pd.Series(files, rows.index), sort=False):
         if name and Path(name).is_file():
             yield Path(name), chosen
 

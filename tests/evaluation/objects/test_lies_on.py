@@ -174,3 +174,10 @@ def test_an_evaluation_adds_the_columns(tiny_config, tmp_path):
         stored = pd.read_parquet(RunFolder(tmp_path / "perfect").rows(split))
         pd.testing.assert_frame_equal(stored, rows)
         assert "lies_on" not in results["perfect"]["shuffled"][split], "only of the plain rows"
+
+
+def test_a_single_row_is_known_too(split):
+    rows, answers, data = split
+    assert list(with_objects(rows.head(1), answers, data)["lies_on"]) == list(
+        with_objects(rows, answers, data)["lies_on"][:1]
+    )
