@@ -91,7 +91,7 @@ def columns_of(place: int | str, photo: Photo, meant: int, said: Meaning | None)
             columns["on_anchor"] = on is not None and on.id == str(said.anchor)
         if said.rank:
             columns["rank"] = said.rank
-            columns["places_off"] = fits.index(on.id) + 1 - said.rank if named else None
+            columns["places_off"] = fits.index(on.id) + 1 - said.rank if on and named else None
     return columns
 
 
