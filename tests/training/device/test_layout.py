@@ -26,6 +26,7 @@ def test_every_convolution_is_channels_last_and_no_value_changes(tiny_model):
         assert torch.equal(weight, before[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joint_norm", ["off", "on"])
 def test_two_processes_do_not_warn_of_strides(tiny_config, tmp_path, joint_norm):
     """No gradient has other strides than its weight, and the losses are the plain layout's."""
