@@ -54,9 +54,10 @@ GOOD = {  # of a key, so that the others are reached
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def place(tmp_path_factory, shapes):
-    """A folder with hostile files, a tiny network and a tiny data set; another for every call."""
+    """A folder with hostile files, a tiny network and a tiny data set; another for every test,
+    since folders that one has made change what the next meets."""
     from helpers.tiny import TINY_MODEL
 
     from dghin.model.dghin import DGHIN
