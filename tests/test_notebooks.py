@@ -10,7 +10,7 @@ import papermill
 import pytest
 from helpers.grefcoco import write_grefcoco
 from helpers.lab import RUN_ALL, SHOW_CELL, jupyter_lab
-from helpers.pages import BROWSER, WAIT, needs_browser
+from helpers.pages import BROWSER, WAIT, altered, needs_browser
 from helpers.raw_trees import LANGUAGE
 from helpers.tiny import TINY_MODEL
 
@@ -148,11 +148,11 @@ def test_its_numbers_follow_from_its_rows(chain):
     executed = (folder / "notebooks" / "06_report.ipynb").read_text()
     assert "verified: " in executed and "verified: " in verify_report(folder)
     path = folder / "tables" / "by_size.csv"
-    before = path.read_text()
-    path.write_text(before.replace(",medium,", ",medium,1"))
-    with pytest.raises(UserError, match="by_size.csv: line"):
+    with (
+        altered(path, ",medium,", ",medium,1"),
+        pytest.raises(UserError, match="by_size.csv: line"),
+    ):
         verify_report(folder)
-    path.write_text(before)
 
 
 @pytest.mark.slow

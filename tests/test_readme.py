@@ -4,6 +4,7 @@ PLAN says of every command how far it is taken, and why no further.
 """
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
@@ -230,7 +231,9 @@ def read_make(words, monkeypatch):
     given = {word.split("=")[0] for word in words[1:] if "=" in word}
     assert given <= set(known), f"the Makefile has no {given - set(known)}; it has {known}"
     make = ["make", "-n", "--no-print-directory", *words[1:]]
-    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True)
+    outer = ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS")  # of the `make test` that runs this
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
+    done = subprocess.run(make, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for line in done.stdout.replace("\\\n", " ").splitlines():
         started = re.match(r"\.venv/bin/(dghin .*|python [^-].*)", line)
