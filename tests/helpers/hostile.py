@@ -68,9 +68,9 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def values(folder: Path) -> st.SearchStrategy[str]:
-    """A hostile text, the name of a file that is there, one below it, or any text at all."""
-    there = st.sampled_from(names(folder))
+def values(there: list[str]) -> st.SearchStrategy[str]:
+    """A hostile text, one of the names of files, one below it, or any text at all."""
+    there = st.sampled_from(there)
     letters = st.characters(exclude_characters="\0")
     return st.one_of(
         st.sampled_from(TEXTS),
@@ -88,3 +88,13 @@ def snapshot(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and not path.is_symlink()
     }
+
+
+def restore(folder: Path, before: dict[str, bytes]) -> None:
+    """The plain files of a folder as a snapshot has them."""
+    after = snapshot(folder)
+    for name in after.keys() - before.keys():
+        Path(name).unlink()
+    for name, content in before.items():
+        if after.get(name) != content:
+            Path(name).write_bytes(content)
