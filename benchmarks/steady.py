@@ -9,28 +9,31 @@ What it found, with the rows: docs/steadiness.
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from data_preprocess.base.settings import as_list
+from data_preprocess.base.errors import UserError
 from dghin.ablation.steadiness import CASES, run_study
 from dghin.data.preparing import prepare_data
-from dghin.run.command_line import read_words
+from dghin.run.command_line import read_words, run_cli
 from dghin.run.config import load_config
 from dghin.run.folder import REPORTS, Run
 
-OWN = {"config": "demo", "run": "steady", "reports": str(REPORTS), "cases": []}
+OWN = {"config": "demo", "run": "steady", "reports": str(REPORTS), "cases": [*range(len(CASES))]}
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Train, score, and show the table."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    values, words = read_words("steady.py", __doc__, OWN, sys.argv[1:])
+    values, words = read_words("steady.py", __doc__, OWN, arguments)
     config = load_config(values["config"], words)
-    chosen = as_list("cases", values["cases"], int) or range(len(CASES))
+    unknown = [number for number in values["cases"] if not 0 <= number < len(CASES)]
+    if unknown:
+        raise UserError(f"cases={unknown}: there are the cases 0 to {len(CASES) - 1}.")
     prepare_data(config)
     run = Run(values["run"], config, Path(values["reports"]) / values["run"])
-    print(run_study(run, [CASES[number] for number in chosen]).read_text(encoding="utf-8"))
+    print(run_study(run, [CASES[number] for number in values["cases"]]).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_cli(main, sys.argv[1:]))

@@ -1,5 +1,9 @@
 """The study of steadiness: its table follows from the rows of its cases, and verify says so."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from helpers.ablation_folders import SPLITS, scored_rows
@@ -94,3 +98,14 @@ def test_a_case_is_trained_in_its_environment_and_once(tmp_path, tiny_config):
 def test_names_of_cases_are_those_of_folders():
     folders = [case.folder for case in CASES]
     assert len(set(folders)) == len(folders) and not any(set(", ") & set(x) for x in folders)
+
+
+def test_cases_of_the_command_are_numbers_that_there_are():
+    """By the script itself: one case and several are read, others are refused in one line."""
+    script = Path(__file__).parents[2] / "benchmarks/steady.py"
+    for given, said in (("[x]", "expected a whole number"), ("[2,8]", "cases=[8]"), ("-1", "[-1]")):
+        done = subprocess.run(
+            [sys.executable, script, f"cases={given}"], capture_output=True, text=True
+        )
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+        assert len(done.stderr.splitlines()) == 1
