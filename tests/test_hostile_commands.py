@@ -56,8 +56,8 @@ GOOD = {  # of a key, so that the others are reached
 
 @pytest.fixture
 def place(tmp_path_factory, shapes):
-    """A folder with hostile files, a tiny network and a tiny data set; another for every test,
-    since folders that one has made change what the next meets."""
+    """The files of a folder with hostile ones, a tiny network and a tiny data set; another for
+    every test, since folders that one has made change what the next meets."""
     from helpers.tiny import TINY_MODEL
 
     from dghin.model.dghin import DGHIN
@@ -70,7 +70,7 @@ def place(tmp_path_factory, shapes):
     model.language = {**LANGUAGE, "alignment": "paper"}
     model.save_pretrained(folder / "model")
     shutil.copytree(shapes, folder / "shapes")
-    return folder
+    return hostile.Kept(folder)
 
 
 @st.composite
@@ -114,40 +114,36 @@ def call(words: list[str], folder: Path) -> tuple[int, str, str]:
     return status, output.getvalue(), errors.getvalue()
 
 
-def check(words: list[str], folder: Path) -> None:
+def check(words: list[str], kept: hostile.Kept) -> None:
     """One call: its status, its one line, and that nothing of the user's was changed."""
-    before = hostile.snapshot(folder)
     try:
-        check_call(words, folder, before)
+        check_call(words, kept)
     finally:  # what a command left must not be what the next one finds
-        hostile.restore(folder, before)
+        kept.put_back()
 
 
-def check_call(words: list[str], folder: Path, before: dict[str, bytes]) -> None:
-    """The call itself; `before`: the bytes of every file of the folder."""
-    status, _, errors = call(words, folder)
+def check_call(words: list[str], kept: hostile.Kept) -> None:
+    status, _, errors = call(words, kept.folder)
     assert status in (0, 2), (words, status, errors[-2000:])
     assert "Traceback" not in errors, words
     if status == 2:
         said = [line for line in errors.splitlines() if line.startswith("error")]
         assert len(said) == 1 and said[0] == errors.splitlines()[-1], (words, errors[-2000:])
         assert len(said[0]) > len("error: ") + 5
-    after = hostile.snapshot(folder)
-    changed = {name for name in before if after.get(name) != before[name]}
-    written = {name for name in after if name not in before or name in changed}
+    changed = kept.changed()
     if status == 0 and words[0] == "predict" and "-h" not in words and "--help" not in words:
-        check_mask(written, words)
+        check_mask(changed, words)
         # a picture that the words name as the one to write is written, also over an older one
         named = [
             word.partition("=")[2] for word in words if word.startswith(("output=", "overlay="))
         ]
-        changed -= {str(folder / name) for name in named}
-    assert not changed, (words, changed)
+        changed -= {kept.folder / name for name in named}
+    assert not changed & kept.content.keys(), words
 
 
-def check_mask(new: set[str], words: list[str]) -> None:
+def check_mask(written: set[Path], words: list[str]) -> None:
     """A mask of two values, as large as its photo, and its overlay."""
-    pictures = [Image.open(name) for name in new]
+    pictures = [Image.open(path) for path in written]
     assert len(pictures) == 2 and {p.size for p in pictures} == {(40, 30)}, words
     masks = [np.asarray(p) for p in pictures if p.mode == "L"]
     assert len(masks) == 1 and set(np.unique(masks[0])) <= {0, 255}, words
@@ -168,7 +164,7 @@ def test_every_command_has_a_line_here():
 @pytest.mark.slow
 def test_hostile_words(place):
     @trials(80)
-    @given(command_lines(hostile.names(place)))
+    @given(command_lines(hostile.names(place.folder)))
     def one(words):
         check(words, place)
 
@@ -179,7 +175,7 @@ def test_hostile_words(place):
 @pytest.mark.timeout(3600)
 def test_many_hostile_words(place):
     @trials(2500)
-    @given(command_lines(hostile.names(place)))
+    @given(command_lines(hostile.names(place.folder)))
     def one(words):
         check(words, place)
 

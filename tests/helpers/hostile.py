@@ -1,6 +1,7 @@
 """Words and files that a command line may be given by mistake or ill will, as strategies."""
 
 import os
+import stat
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -81,20 +82,38 @@ def values(there: list[str]) -> st.SearchStrategy[str]:
     )
 
 
-def snapshot(folder: Path) -> dict[str, bytes]:
-    """The bytes of every plain file of a folder and its folders."""
-    return {
-        str(path): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.is_symlink()
-    }
+class Kept:
+    """The plain files of a folder and its folders: which of them differ now, and all put back."""
 
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.signs = self._signs()
+        self.content = {path: path.read_bytes() for path in self.signs}
 
-def restore(folder: Path, before: dict[str, bytes]) -> None:
-    """The plain files of a folder as a snapshot has them."""
-    after = snapshot(folder)
-    for name in after.keys() - before.keys():
-        Path(name).unlink()
-    for name, content in before.items():
-        if after.get(name) != content:
-            Path(name).write_bytes(content)
+    def changed(self) -> set[Path]:
+        """What is new, written over or taken away."""
+        now = self._signs()
+        return {path for path in now | self.signs if now.get(path) != self.signs.get(path)}
+
+    def put_back(self) -> None:
+        """Every file as it was."""
+        changed = self.changed()
+        for path in changed:
+            if path in self.content:
+                path.write_bytes(self.content[path])
+            else:
+                path.unlink()
+        if changed:
+            self.signs = self._signs()
+
+    def _signs(self) -> dict[Path, tuple[int, ...]]:
+        """What a write changes, and nobody can set back (ctime)."""
+        signs = {}
+        for folder, _, files in os.walk(self.folder):
+            for name in files:
+                path = os.path.join(folder, name)
+                found = os.lstat(path)
+                if stat.S_ISREG(found.st_mode):
+                    sign = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+                    signs[Path(path)] = sign
+        return signs
