@@ -205,7 +205,6 @@ def test_the_chain_on_several_referents_or_none(chain, tmp_path, monkeypatch):
     words = [word for word in words if not word.startswith(own)]
     made = reproduce.reproduce([
         "run=grefcoco", f"data={root}", "data.test_splits=[testA]",
-        "model.backbone=efficientnet_lite0",
         "train.batch=2", "train.batch_per_process=2", "train.iterations_of=0", "train.processes=1",
         *(f"data.{key}={value}" for key, value in LANGUAGE.items()), *words,
     ])  # fmt: skip

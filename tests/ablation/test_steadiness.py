@@ -1,11 +1,8 @@
 """The study of steadiness: its table follows from the rows of its cases, and verify says so."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
+import steady
 from helpers.ablation_folders import SPLITS, scored_rows
 
 from data_preprocess.base.errors import UserError
@@ -23,6 +20,7 @@ from dghin.ablation.steadiness import (
     write_study,
 )
 from dghin.report.run_report import verify_report
+from dghin.run.command_line import run_cli
 from dghin.run.config import load_config
 from dghin.run.folder import Run, RunFolder
 
@@ -100,12 +98,11 @@ def test_names_of_cases_are_those_of_folders():
     assert len(set(folders)) == len(folders) and not any(set(", ") & set(x) for x in folders)
 
 
-def test_cases_of_the_command_are_numbers_that_there_are():
-    """By the script itself: one case and several are read, others are refused in one line."""
-    script = Path(__file__).parents[2] / "benchmarks/steady.py"
-    for given, said in (("[x]", "expected a whole number"), ("[2,8]", "cases=[8]"), ("-1", "[-1]")):
-        done = subprocess.run(
-            [sys.executable, script, f"cases={given}"], capture_output=True, text=True
-        )
-        assert done.returncode == 2 and said in done.stderr, done.stderr
-        assert len(done.stderr.splitlines()) == 1
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("[x]", "expected a whole number"), ("[2,8]", "cases=[8]"), ("-1", "cases=[-1]")],
+)
+def test_cases_of_the_command_are_numbers_that_there_are(given, said, capsys):
+    assert run_cli(steady.main, [f"cases={given}"]) == 2
+    errors = capsys.readouterr().err
+    assert said in errors and len(errors.splitlines()) == 1

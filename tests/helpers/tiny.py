@@ -6,6 +6,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 TINY_MODEL = [
     "model.image_size=64",
     "model.width=16",
+    "model.backbone=test_efficientnet",  # timm: one block a level
     "model.text_width=32",
     "model.text_layers=1",
     "model.text_heads=2",

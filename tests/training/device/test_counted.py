@@ -27,7 +27,8 @@ LIKE_A_GPU = {"precision": "bfloat16", "channels_last": True, "expressions_per_i
 
 @pytest.fixture(scope="module")
 def config():
-    config = load_config("demo", [*TINY_MODEL, *TINY_TRAINING])
+    words = [*TINY_MODEL, *TINY_TRAINING, "model.backbone=efficientnet_lite0"]
+    config = load_config("demo", words)
     train = dataclasses.replace(config.train, **LIKE_A_GPU)
     return dataclasses.replace(config, train=train)
 
