@@ -392,6 +392,7 @@ def test_masks_at_the_networks_size_alone_go_all_the_way(reports, own_logits, tm
     dghin(["verify", "reports/compare-own-saved"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["predictions", "stored answers"])
 def test_what_rows_are_of_may_not_be_altered(reports, own_logits, tmp_path, what):
     path, _ = write_form("jsonl", tmp_path, *own_logits)

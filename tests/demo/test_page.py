@@ -377,6 +377,7 @@ def test_a_tall_photo_is_in_sight_with_its_answer_in_a_browser(tab):
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
 
 
+@pytest.mark.slow
 @needs_browser
 def test_what_goes_wrong_is_said_in_words_in_a_browser(tab, predictor, tmp_path, monkeypatch):
     """And nothing stands that the words are not about; what succeeds takes them away."""

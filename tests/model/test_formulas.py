@@ -48,6 +48,7 @@ def test_masks_losses_and_gradients_are_the_originals(words):
         torch.testing.assert_close(value, counted[name], msg=name)
 
 
+@pytest.mark.slow
 def test_recomputing_is_equal_to_the_last_bit_and_keeps_less():
     """With stochastic depth: the second pass draws the same."""
     plain = network(*SWIN).train()
