@@ -313,7 +313,8 @@ def test_a_damaged_newest_checkpoint_is_named_and_skipped(config, whole, tmp_pat
     content = bytearray(path.read_bytes())
     if damage == "overwritten":
         middle = len(content) // 2
-        content[middle : middle + 200] = bytes(200)
+        for place in range(middle, middle + 200):  # zeros would leave zeros as they are
+            content[place] ^= 0xFF
     path.write_bytes(content if damage == "overwritten" else content[: 900 * (damage != "empty")])
     train(config, folder)
     assert f"{path}: damaged" in caplog.text
