@@ -273,15 +273,16 @@ def test_a_notebook_runs_alone_from_its_own_folder(chain, tmp_path):
     """As JupyterLab or README's papermill command starts it, with nothing given but the run; the
     report, made before, still says what the rows written anew say."""
     folder, _ = chain
-    papermill.execute_notebook(
-        str(ROOT / "notebooks" / "04_evaluate.ipynb"),
-        str(tmp_path / "out.ipynb"),
-        parameters={"run": "smoke"},
-        cwd=str(folder.parent.parent / "notebooks"),
-        progress_bar=False,
-    )
-    assert "oIoU" in (tmp_path / "out.ipynb").read_text()
-    assert "verified: " in verify_report(folder)
+    for name, shown in (("04_evaluate", "oIoU"), ("06_report", "report.html")):
+        papermill.execute_notebook(
+            str(ROOT / "notebooks" / f"{name}.ipynb"),
+            str(tmp_path / "out.ipynb"),
+            parameters={"run": "smoke"},
+            cwd=str(folder.parent.parent / "notebooks"),
+            progress_bar=False,
+        )
+        assert shown in (tmp_path / "out.ipynb").read_text()
+        assert "verified: " in verify_report(folder)
 
 
 @needs_browser

