@@ -79,3 +79,14 @@ def test_a_log_without_steps_is_refused(tmp_path):
     RunFolder(tmp_path).log.write_text('{"kind": "start"}\n')
     with pytest.raises(UserError, match="no step of a training"):
         speedrun_table(tmp_path)
+
+
+def test_what_was_taken_out_follows_from_rows_and_logs():
+    page = (ROOT / "benchmarks" / "speedrun.md").read_text()
+    folders = sorted((ROOT / "benchmarks" / "speedrun").glob("*/without/*"))
+    assert folders
+    for folder in folders:
+        assert check(folder).startswith("verified: ")
+        (line,) = speedrun_table(folder).to_dict("records")
+        row = next(row for row in page.splitlines() if f"without/{folder.name})" in row)
+        assert row.endswith(f"| {line['oIoU']:.2f} | {line['Seconds']:.0f} |")
