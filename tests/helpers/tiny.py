@@ -21,6 +21,7 @@ TINY_TRAINING = [
     "train.keep_maps=false",
     "train.optimizer=adamw",
     "train.learning_rate=3.5e-3",
+    "train.weight_decay=0.01",
     "train.clip_gradient=0",
     "train.head_start=0",
     "train.flip=0",
