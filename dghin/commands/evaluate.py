@@ -151,7 +151,7 @@ def _finish(
     about: Mapping[str, Any],
 ) -> None:
     """Settings, environment, who answered, and all tables of what was scored now and before."""
-    if values["config"]:
+    if values["config"] and not RunFolder(folder).best.is_dir():  # a training's own stay
         save_config(config, RunFolder(folder).config)
     if about:
         write_about(folder, about)

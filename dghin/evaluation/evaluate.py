@@ -191,7 +191,7 @@ def evaluate_run(
         weights = weights or (RunFolder(folder).best if model is None else None)
         model = network_of(model, config, weights, place)
     place = place or ALONE
-    check_same_model(folder, model.origin())
+    check_same_model(folder, model.origin(), config.data.dataset)
     names = list(splits) or list(config.data.scored_splits)
     if not names:
         raise UserError(

@@ -12,8 +12,9 @@ import pandas as pd
 
 from data_preprocess.base.errors import UserError, one_line
 from data_preprocess.base.files import mistaken, sha256_file, sha256_json
+from data_preprocess.raw.datasets import DRAWN
 from dghin.run.code_digest import code_digest
-from dghin.run.config import Config
+from dghin.run.config import Config, load_config
 from dghin.run.environment import ROOT, command, data_digests, git_state
 from dghin.run.folder import WEIGHTS, RunFolder
 
@@ -39,8 +40,9 @@ def provenance(
     }
 
 
-def check_same_model(folder: Path, origin: Mapping[str, Any]) -> None:
-    """UserError where a run's folder holds a training, or rows, of another model than answers now.
+def check_same_model(folder: Path, origin: Mapping[str, Any], dataset: str) -> None:
+    """UserError where a run's folder holds a training, or rows, of another model than answers now,
+    or of another data set than is scored.
 
     origin: the answerer's. DGHIN's own rows name no model: they have a checkpoint.
     """
@@ -48,11 +50,26 @@ def check_same_model(folder: Path, origin: Mapping[str, Any]) -> None:
     remedy = f"Score this one in a run of its own (run=NAME), or remove {folder}."
     if name != DGHIN and paths.best.is_dir():
         raise UserError(f"{folder}: holds a training of DGHIN; {name} is another model. {remedy}")
+    if paths.best.is_dir() and paths.config.is_file():
+        _check_same_data(paths.config, load_config(str(paths.config)).data.dataset, dataset, folder)
     for path in sorted(paths.all_rows.rglob("*.parquet")):
         there = read_rows(path, []).attrs.get("provenance")
         known = there.get("answered by", DGHIN) if there else name
         if known != name:
             raise UserError(f"{path}: was answered by {known}, and not by {name}. {remedy}")
+        data = (there or {}).get("data") or {}
+        _check_same_data(path, data.get("dataset", dataset), dataset, folder)
+
+
+def _check_same_data(path: Path, there: str, dataset: str, folder: Path) -> None:
+    """UserError for another data set; the drawn scenes were once called by their layout."""
+    if there != dataset and DRAWN.get(there) != dataset:
+        best = RunFolder(folder).best
+        weights = f", with model={best}" if best.is_dir() else ""
+        raise UserError(
+            f"{path}: of the data set {there}, and not {dataset}: a run is of one data set: score "
+            f"this one in a run of its own (run=NAME{weights})."
+        )
 
 
 def identity_of(config: Config) -> str:

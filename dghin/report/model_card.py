@@ -23,6 +23,7 @@ from data_preprocess.base.files import atomic_path, read_json, sha256_file, writ
 from data_preprocess.base.settings import flatten, to_mapping
 from data_preprocess.base.tables import to_markdown
 from dghin.evaluation.metrics import first_protocol, metrics_from_rows
+from dghin.evaluation.provenance import checkpoint
 from dghin.evaluation.segmenters.about import DGHIN as DGHIN_NAME
 from dghin.evaluation.segmenters.about import About, about_run
 from dghin.inspection.predictor import Predictor
@@ -80,14 +81,17 @@ def push_with_card(
 def write_card(folder: str | Path, run: str | Path | None = None) -> None:
     """Write the card of the weights in a folder, which names its tokenizer and parser.
 
-    run: the run's folder (reports/<run>), whose scores, settings and origin the card shows. It must
-    be the run that these weights are from; of a model of others the folder needs no weights that
-    are known here. Its scores are written to .eval_results/, too.
+    run: the run's folder (reports/<run>), whose scores and origin the card shows. These weights
+    must be the ones that it scored; what they were trained on the card says where the run is the
+    training that they are from. Of a model of others the folder needs no weights that are known
+    here. The scores are written to .eval_results/, too.
     """
     folder = Path(folder)
     _check_card(folder / CARD)
     about = About(DGHIN_NAME) if run is None else about_run(Path(run), None)
-    values: dict[str, Any] = {"about": about, "weights": None, "run": None, "drawn": False}
+    values: dict[str, Any] = dict.fromkeys(("weights", "run", "drawn", "trained")) | {
+        "about": about
+    }
     if about.is_dghin:
         values |= _of_weights(folder)
     results: Results = {}
@@ -95,6 +99,7 @@ def write_card(folder: str | Path, run: str | Path | None = None) -> None:
     if run is not None:
         results, config = _of_run(Path(run), values["weights"])
         values |= _scores(Path(run), results, config)
+        values["trained"] = about.is_dghin and checkpoint(Path(run)) == values["weights"]
     write_eval_results(folder, results, config, run)
     values |= {"answers": answer_facts(results), "picture": _picture(folder, run)}
     header = _header(results, config, about)

@@ -5,7 +5,14 @@ import pytest
 
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
-from dghin.evaluation.provenance import checkpoint, provenance, read_rows, rows_digest
+from dghin.evaluation.provenance import (
+    check_same_model,
+    checkpoint,
+    provenance,
+    read_rows,
+    rows_digest,
+)
+from dghin.run.config import load_config, save_config
 from dghin.run.folder import RunFolder
 
 
@@ -27,6 +34,26 @@ def test_rows_and_their_provenance(tmp_path):
     rows.to_parquet(tmp_path / "val.parquet")
     pd.testing.assert_frame_equal(read_rows(tmp_path / "val.parquet"), rows)
     assert read_rows(tmp_path / "val.parquet", []).attrs["provenance"] == {"commit": "c"}
+
+
+def test_a_run_is_of_one_data_set(tmp_path):
+    """Rows of another one, or of a training on another one, are not mixed in."""
+    run = RunFolder(tmp_path)
+    run.all_rows.mkdir()
+    rows = pd.DataFrame({"a": [1]})
+    rows.attrs["provenance"] = {"data": {"dataset": "refcoco"}}
+    rows.to_parquet(run.rows("val"))
+    check_same_model(tmp_path, {}, "refcoco")
+    check_same_model(tmp_path, {}, "shapes")  # how drawn scenes were once called
+    with pytest.raises(UserError, match=r"val.parquet: of the data set refcoco, and not refcoco.:"):
+        check_same_model(tmp_path, {}, "refcoco+")
+    run.rows("val").unlink()
+    check_same_model(tmp_path, {}, "refcoco+")
+    save_config(load_config("refcoco"), run.config)
+    check_same_model(tmp_path, {}, "refcoco+")  # no training: settings of what was scored
+    run.best.mkdir(parents=True)
+    with pytest.raises(UserError, match=rf"config.yaml: of the .*run=NAME, with model={run.best}"):
+        check_same_model(tmp_path, {}, "refcoco+")
 
 
 @pytest.mark.parametrize(

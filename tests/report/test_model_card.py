@@ -1,5 +1,6 @@
 """The model card's folder: what stands beside the weights and is uploaded with them."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,12 @@ FILE = ".eval_results/refcoco.yaml"
 
 @pytest.fixture
 def run(predictor, tmp_path):
-    """A run of RefCOCO whose rows were scored with the predictor's weights."""
+    """A run of RefCOCO that trained the predictor's weights, and whose rows they answered."""
     folder = RunFolder(tmp_path / "refcoco")
+    predictor.model.save_pretrained(folder.best)
     predictor.model.save_pretrained(tmp_path / "weights")
     save_config(load_config("refcoco"), folder.config)
-    folder.all_rows.mkdir()
+    folder.all_rows.mkdir(exist_ok=True)
     rows = scored_rows("testA", 0.61)
     rows.attrs["provenance"] = {
         "commit": "abc", "changed files": 0, "command": "dghin evaluate run=refcoco",
@@ -123,6 +125,21 @@ def test_what_is_said_of_empty_masks_is_what_the_rows_hold(predictor, drawn, tmp
     assert line == "Where nothing is meant, it still marks something: val 50.0 % of 20 expressions."
     (line,) = answer_facts({"": {"val": rows.iloc[2:]}})
     assert line.startswith("No answer was an empty mask") and answer_facts({}) == []
+
+
+def test_a_run_that_scored_weights_and_did_not_train_them_says_nothing_of_training(
+    predictor, drawn, tmp_path
+):
+    save_with_card(predictor, tmp_path / "saved", drawn)
+    text = (tmp_path / "saved" / "README.md").read_text()
+    assert "Trained with these settings" in text and "| train.learning_rate |" in text
+    shutil.rmtree(drawn / "train")
+    write_card(tmp_path / "saved", drawn)
+    text = (tmp_path / "saved" / "README.md").read_text()
+    assert "scored these weights and did not train them" in text and "Scored on `shapes`" in text
+    assert "was scored on drawn shapes only" in text and "testA" in text
+    for claim in ("Trained with", "train.", "It has learnt", "This training"):
+        assert claim not in text.replace("train.py", ""), claim
 
 
 def test_a_readme_that_is_no_card_is_not_written_over(tmp_path):
