@@ -89,6 +89,7 @@ PLAN = {  # a command's first words: how far it is taken, the words that are add
         "Ref-L4's files; data/test_review.py",
     ),
     "dghin compare": (RUN, [], ""),
+    "dghin compare A B": (READ, [], "the reader's runs"),
     "dghin compare nothing encoders demo-start": (READ, [], "trained for an hour"),
     "dghin verify": (RUN, [], ""),
     "dghin demo": (READ, [], "serves until it is stopped; demo/test_page.py"),
