@@ -62,8 +62,8 @@ def check_same_model(folder: Path, origin: Mapping[str, Any], dataset: str) -> N
 
 
 def _check_same_data(path: Path, there: str, dataset: str, folder: Path) -> None:
-    """UserError for another data set; the drawn scenes were once called by their layout."""
-    if there != dataset and DRAWN.get(there) != dataset:
+    """UserError for another data set; drawn scenes may be called by their layout."""
+    if there != dataset and DRAWN.get(there) != dataset and DRAWN.get(dataset) != there:
         best = RunFolder(folder).best
         weights = f", with model={best}" if best.is_dir() else ""
         raise UserError(

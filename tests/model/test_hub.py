@@ -25,8 +25,9 @@ HUB = "huggingface.co"
 
 @pytest.fixture
 def run(predictor, tmp_path):
-    """A run's folder whose rows were scored with the predictor's weights."""
+    """A run's folder that trained the predictor's weights, and whose rows they answered."""
     folder = tmp_path / "demo"
+    predictor.model.save_pretrained(folder / "train" / "best")
     predictor.model.save_pretrained(tmp_path / "weights")
     save_config(load_config("demo"), folder / "config.yaml")
     for control, gain in (("", 1.0), ("shuffled", 0.25)):
