@@ -233,6 +233,7 @@ def test_preparing_is_measured_beside_the_first():
     assert cells[0][6] == "1.00" and all(float(row[7]) > 0 for row in cells)
 
 
+@pytest.mark.slow
 def test_steps_of_muon_are_measured_in_turns():
     words = ["turns=1", "model.width=16", "model.image_size=64", "model.text_layers=1"]
     lines = run("muon.py", *words)

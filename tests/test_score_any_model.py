@@ -192,6 +192,7 @@ def test_missing_answers(reports, own_logits, tmp_path, capsys):
     assert "2 expressions of val have no answer" in (reports / "saved/report.html").read_text()
 
 
+@pytest.mark.slow  # ten seconds; test_docs.py asks for the same by its page
 def test_a_controls_questions_are_answered_by_files(reports, own_logits, tmp_path, capsys):
     """Written, answered line by line by whoever has the model, and read back."""
     split, logits = own_logits

@@ -347,6 +347,7 @@ def test_a_photo_is_asked_about_in_a_browser(tab, photo, page, address, tmp_path
     assert [url for url in tab.elsewhere if not url.startswith((address, "data:", "blob:"))] == []
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_tall_photo_is_in_sight_with_its_answer_in_a_browser(tab):
     """Whole, in its shape, with the phrase as it was typed; a click on it is marked there."""

@@ -29,7 +29,7 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_parts_make_no_difference(encoder, tmp_path, workers):
     found = encode_in_parts(encoder, SENTENCES, tmp_path, workers)
     assert_equal(found, encoder.encode_many(SENTENCES, progress=False))
