@@ -179,7 +179,7 @@ def evaluate_run(
     from .controls import check_control
     from .kept import forget
     from .objects.lies_on import with_objects
-    from .provenance import check_same_model, identity_of, provenance
+    from .provenance import check_same_run, identity_of, provenance
 
     splits, controls = as_list("splits", splits), as_list("controls", controls)
     for control in controls:
@@ -191,7 +191,7 @@ def evaluate_run(
         weights = weights or (RunFolder(folder).best if model is None else None)
         model = network_of(model, config, weights, place)
     place = place or ALONE
-    check_same_model(folder, model.origin(), config.data.dataset)
+    check_same_run(folder, model.origin(), config.data.dataset)
     names = list(splits) or list(config.data.scored_splits)
     if not names:
         raise UserError(

@@ -40,7 +40,7 @@ def provenance(
     }
 
 
-def check_same_model(folder: Path, origin: Mapping[str, Any], dataset: str) -> None:
+def check_same_run(folder: Path, origin: Mapping[str, Any], dataset: str) -> None:
     """UserError where a run's folder holds a training, or rows, of another model than answers now,
     or of another data set than is scored.
 

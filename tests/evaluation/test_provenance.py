@@ -6,7 +6,7 @@ import pytest
 from data_preprocess.base.errors import UserError
 from data_preprocess.base.files import sha256_file
 from dghin.evaluation.provenance import (
-    check_same_model,
+    check_same_run,
     checkpoint,
     provenance,
     read_rows,
@@ -43,17 +43,17 @@ def test_a_run_is_of_one_data_set(tmp_path):
     rows = pd.DataFrame({"a": [1]})
     rows.attrs["provenance"] = {"data": {"dataset": "refcoco"}}
     rows.to_parquet(run.rows("val"))
-    check_same_model(tmp_path, {}, "refcoco")
-    check_same_model(tmp_path, {}, "shapes")  # how drawn scenes were once called
+    check_same_run(tmp_path, {}, "refcoco")
+    check_same_run(tmp_path, {}, "shapes")  # how drawn scenes were once called
     with pytest.raises(UserError, match=r"val.parquet: of the data set refcoco, and not refcoco.:"):
-        check_same_model(tmp_path, {}, "refcoco+")
+        check_same_run(tmp_path, {}, "refcoco+")
     run.rows("val").unlink()
-    check_same_model(tmp_path, {}, "refcoco+")
+    check_same_run(tmp_path, {}, "refcoco+")
     save_config(load_config("refcoco"), run.config)
-    check_same_model(tmp_path, {}, "refcoco+")  # no training: settings of what was scored
+    check_same_run(tmp_path, {}, "refcoco+")  # no training: settings of what was scored
     run.best.mkdir(parents=True)
     with pytest.raises(UserError, match=rf"config.yaml: of the .*run=NAME, with model={run.best}"):
-        check_same_model(tmp_path, {}, "refcoco+")
+        check_same_run(tmp_path, {}, "refcoco+")
 
 
 @pytest.mark.parametrize(
