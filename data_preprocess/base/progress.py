@@ -38,12 +38,19 @@ except ImportError:
 
 
 class tqdm(_Bar):
-    """tqdm's bar, with few lines where no terminal shows it."""
+    """tqdm's bar, with few lines where no terminal shows it.
+
+    off: set on the class, no bar of this process is shown (a worker beside others).
+    """
+
+    off = False
 
     def __init__(self, *args: Any, **options: Any):
         stream = options.get("file") or sys.stderr
         if options.get("mininterval") != 0 and not stream.isatty():
             options |= {"mininterval": SECONDS, "maxinterval": 2 * SECONDS}
+        if self.off:
+            options["disable"] = True
         super().__init__(*args, **options)
 
 

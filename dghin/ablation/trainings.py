@@ -146,9 +146,10 @@ def train_at_once(tasks: Sequence[tuple[Any, ...]], jobs: int, count: int) -> No
 
 
 def _prepare_job(numbers: Any, count: int) -> None:
-    """A process that trains: its log goes to the run's folder only, as others write beside it; it
-    has GPUs of its own where there are several."""
+    """A process that trains: its log goes to the run's folder only, as others write beside it, and
+    no bar of its own is shown; it has GPUs of its own where there are several."""
     sys.stdout = open(os.devnull, "w", encoding="utf-8")
+    tqdm.off = True
     cards = torch.cuda.device_count()
     if cards > 1:
         own = own_cards(numbers.get(), count, cards, os.environ.get("CUDA_VISIBLE_DEVICES"))

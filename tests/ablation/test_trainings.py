@@ -249,14 +249,16 @@ def test_each_is_trained_and_scored_in_turn_and_once(asked, tmp_path):
 
 
 @pytest.mark.slow
-def test_several_at_a_time_are_the_same_trainings(tiny_config, tmp_path):
-    """Two processes that train beside each other, for real."""
+def test_several_at_a_time_are_the_same_trainings(tiny_config, tmp_path, capfd):
+    """Two processes that train beside each other, for real; of their bars, none is shown."""
     train = dataclasses.replace(tiny_config.train, processes=1, iterations=2, validate_every=2)
     evaluate = dataclasses.replace(tiny_config.evaluate, expressions=6)
     config = dataclasses.replace(tiny_config, train=train, evaluate=evaluate)
     this = Run("ablation", config, tmp_path / "ablation")
     found = run_ablation(this, [0], [FULL, "entity level only"], jobs=2)
     assert read_members(this.folder) == found
+    shown = capfd.readouterr().err
+    assert "training/s" in shown and "image/s" not in shown
     config = json.loads((RunFolder(found[1].folder).best / "config.json").read_text())
     assert config["interaction"] == "entity" and config["text_graph"]
 

@@ -42,3 +42,12 @@ def test_a_short_bar_in_a_file_is_its_beginning_and_its_end():
     file = io.StringIO()
     assert list(tqdm(range(1000), file=file)) == list(range(1000))
     assert file.getvalue().count("%") == 2
+
+
+def test_where_bars_are_off_none_is_shown(monkeypatch):
+    monkeypatch.setattr(tqdm, "off", True)
+    file = io.StringIO()
+    with tqdm(range(1000), file=file) as bar:
+        bar.set_description("unseen")
+        assert list(bar) == list(range(1000))
+    assert not file.getvalue()
