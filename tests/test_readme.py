@@ -77,6 +77,7 @@ PLAN = {  # a command's first words: how far it is taken, the words that are add
     "dghin evaluate run=theirs": (RUN, TINY, "FOLDER holds the tiny network"),
     "dghin evaluate run=lavt": (READ, [], "the reader's masks; test_score_any_model.py"),
     "dghin evaluate run=clipseg": (READ, [], "needs the hub; test_score_any_model.py"),
+    "dghin evaluate run=scenes": (READ, [], "trained for minutes; test_own_photos.py scores one"),
     "dghin evaluate run=own": (READ, [], "test_own_photos.py follows its page"),
     "dghin exam": (READ, [], "scores thirteen controls; report/test_exam.py"),
     "dghin report": (RUN, [], ""),
