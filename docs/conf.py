@@ -33,7 +33,7 @@ include_patterns = [
 ]  # fmt: skip
 exclude_patterns = [
     ".*", "build", "data", "dist", "reports/*/*", "**/__pycache__", "bert-base-uncased",
-    "pretrained_weights", "docs/steadiness/**",
+    "pretrained_weights", "docs/ablation/**", "docs/steadiness/**",
 ]  # fmt: skip
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
 suppress_warnings = ["mystnb.unknown_mime_type"]  # widgets: their text is shown
