@@ -2,6 +2,8 @@
 
 docs/ablation/rows.parquet: a line an expression of a split, for two recipes (2 and 8 expressions of
 a photo in a step), nine variants and three seeds, with strict intersection and union in pixels.
+demo_rows.parquet: the same of the demo, five seeds with 8 and with 4; with 2: docs/steadiness.
+graph_spread.csv: the table of that name in the report of `make reproduce RUN=ablation`.
 """
 
 from pathlib import Path
@@ -12,12 +14,15 @@ import pytest
 from scipy import stats
 
 from dghin.ablation.kinds import CHANCE
+from dghin.ablation.steadiness import CASES
 from dghin.ablation.table import against_full
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGE = (DOCS / "evaluation.md").read_text(encoding="utf-8")
 NOW, BEFORE = 2, 8  # expressions of a photo in a step
-ONE, OTHERS = ("superlative", "relation", "ordinal"), ("attribute", "place")
+SPLITS = ("val", "testA", "testB")
+COMPARING, OTHERS = ("superlative", "relation", "ordinal"), ("attribute", "place")
+TRAINING = ["expressions_per_image", "variant", "seed"]
 NAMES = {  # as the page has them
     "text graph off": "text graph",
     "visual graph off": "visual graph",
@@ -33,20 +38,27 @@ NAMES = {  # as the page has them
 @pytest.fixture(scope="module")
 def scores():
     """oIoU in percent, by recipe and variant: three seeds; splits, kinds, and their means."""
-    rows = pd.read_parquet(DOCS / "ablation" / "rows.parquet")
-    rows = rows.astype({"variant": str, "split": str, "kind": str})
-    training = ["expressions_per_image", "variant", "seed"]
+    rows = read("rows.parquet")
     tests = rows[rows["split"] != "val"]
-    found = pd.concat([overall(rows, training, "split"), overall(tests, training, "kind")], axis=1)
+    found = pd.concat([overall(rows, "split"), overall(tests, "kind")], axis=1)
     found["tests"] = found[["testA", "testB"]].mean(axis=1)
-    found["comparing"], found["others"] = found[[*ONE]].mean(axis=1), found[[*OTHERS]].mean(axis=1)
+    found["comparing"], found["others"] = (
+        found[[*COMPARING]].mean(axis=1),
+        found[[*OTHERS]].mean(axis=1),
+    )
     found["more"] = found["comparing"] - found["others"]
     assert len(found) == 2 * 9 * 3
     return {key: part for key, part in found.groupby(level=[0, 1])}
 
 
-def overall(rows, training, by):
-    sums = rows.groupby([*training, by])[["strict_intersection", "strict_union"]].sum()
+def read(name):
+    rows = pd.read_parquet(DOCS / "ablation" / name)
+    return rows.astype({"variant": str, "split": str, "kind": str})
+
+
+def overall(rows, by):
+    """oIoU in percent: a line a training, a column a split or kind."""
+    sums = rows.groupby([*TRAINING, by])[["strict_intersection", "strict_union"]].sum()
     return (100 * sums["strict_intersection"] / sums["strict_union"]).unstack()
 
 
@@ -84,7 +96,6 @@ def spread(scores, recipe, variant, whats):
 
 @pytest.mark.parametrize("variant", NAMES)
 def test_what_each_part_brings(scores, variant):
-    splits = ("val", "testA", "testB")
     now, before = (
         against_full(scores[recipe, variant]["tests"], scores[recipe, "full"]["tests"])
         for recipe in (NOW, BEFORE)
@@ -92,7 +103,7 @@ def test_what_each_part_brings(scores, variant):
     *together, p = both(scores, variant, "tests")
     sure = "**" if p < CHANCE else ""
     line = (
-        f"| {NAMES[variant]} | {spread(scores, NOW, variant, splits)} | {told(*now[:3])} "
+        f"| {NAMES[variant]} | {spread(scores, NOW, variant, SPLITS)} | {told(*now[:3])} "
         f"| {now[3]:.2f} | {signed(before[0])} | {sure}{told(*together)}{sure} | {p:.2f} |"
     )
     assert line in PAGE
@@ -100,13 +111,13 @@ def test_what_each_part_brings(scores, variant):
 
 
 def test_what_the_full_network_scores(scores):
-    line = f"| nothing | {spread(scores, NOW, 'full', ('val', 'testA', 'testB'))} | | | ("
-    means = [scores[BEFORE, "full"][split].mean() for split in ("val", "testA", "testB")]
+    line = f"| nothing | {spread(scores, NOW, 'full', SPLITS)} | | | ("
+    means = [scores[BEFORE, "full"][split].mean() for split in SPLITS]
     assert line + ", ".join(f"{mean:.1f}" for mean in means) + ") | | |" in PAGE
 
 
 def test_kinds(scores):
-    kinds = (*OTHERS, *ONE)
+    kinds = (*OTHERS, *COMPARING)
     for recipe, name in ((NOW, "two"), (BEFORE, "eight")):
         line = (
             f"| full network, oIoU, {name} of a photo | {spread(scores, recipe, 'full', kinds)} |"
@@ -132,3 +143,29 @@ def test_the_graph_level_is_not_shown_to_help_most_where_things_are_compared(sco
     assert f"lose {lost(comparing, ' points')} in the mean, the other two {lost(others)};" in said
     assert f"the difference of the two is {lost(more)} (p {more[3]:.2f})" in said
     assert more[3] > CHANCE
+
+
+def test_how_many_patches_the_visual_graph_rests_on():
+    table = pd.read_csv(DOCS / "ablation" / "graph_spread.csv")
+    for scale, levels in table.groupby("Scale"):
+        found = [
+            "{:.0f}, {:.0f}, {:.1f}".format(*levels[f"Patches of {which}, last"])
+            for which in ("a row", "all rows")
+        ]
+        assert f"| `{scale}` | {found[0]} | {found[1]} |" in PAGE
+
+
+def test_expressions_of_a_photo_in_a_step():
+    """The demo's five seeds with 2, 4 and 8 of them: the table of docs/training.md."""
+    parts = [read("demo_rows.parquet")]
+    for seed, case in enumerate(CASES[:5]):
+        for path in sorted((DOCS / "steadiness" / "runs" / case.folder / "rows").iterdir()):
+            labels = {"expressions_per_image": NOW, "variant": "demo", "seed": seed}
+            parts.append(pd.read_parquet(path).assign(split=path.stem, **labels))
+    rows = pd.concat(parts, ignore_index=True)
+    found = pd.concat([overall(rows, "split"), overall(rows, "kind")], axis=1)
+    assert len(found) == 3 * 5
+    page = (DOCS / "training.md").read_text(encoding="utf-8")
+    for number, seeds in found.groupby(level=0):
+        cells = spread({(number, "demo"): seeds}, number, "demo", (*SPLITS, *OTHERS, *COMPARING))
+        assert f"| {number} | {cells} |" in page
